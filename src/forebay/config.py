@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -92,7 +91,7 @@ def resolve(environ: Mapping[str, str] | None = None, **arguments: object) -> Se
     layers = [(_config_file(env), "configuration file"), (_from_environment(env), "environment"), (given, "argument")]
     settings = Settings(home=_default_home(env))
     for values, origin in layers:
-        settings = replace(settings, **{name: _convert(name, value, origin) for name, value in values.items()})
+        settings = replace(settings, **{name: _convert(name, value, origin) for name, value in values.items()})  # pyright: ignore[reportArgumentType]  # _convert fits each field
     return settings
 
 
@@ -111,12 +110,15 @@ def _config_file(env: Mapping[str, str]) -> dict[str, object]:
     named = env.get("FOREBAY_CONFIG")
     path = Path(named) if named else Path("~/.config/forebay/config.toml").expanduser()
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        import tomllib  # only those who have a file pay for the parser
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         if named:
             raise ConfigError(f"no such configuration file: {path}", subject=path, hint="mend FOREBAY_CONFIG") from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
         raise ConfigError(f"cannot read {path}: {error}", subject=path, hint="it must be TOML") from error
 
 
@@ -151,7 +153,7 @@ def _one_of(choices: tuple[str, ...], value: object) -> str:
     return cast("str", value)
 
 
-_CONVERT = {
+_CONVERT: dict[str, Callable[[object], object]] = {
     "home": lambda value: Path(str(value)).expanduser().absolute(),
     "max_bytes": lambda value: parse_bytes(cast("str", value)) or None,
     "min_free_bytes": lambda value: parse_bytes(cast("str", value)),

@@ -80,6 +80,7 @@ class Tee:
         self._hooks = hooks
 
     def __call__(self, event: Event, /) -> None:
+        """Tell every hook."""
         for hook in self._hooks:
             hook(event)
 
@@ -94,6 +95,7 @@ class OncePerMessage:
         self._told: set[str] = set()
 
     def __call__(self, event: Event, /) -> None:
+        """Pass `event` on, unless it is a warning told before."""
         if event.what is What.WARNING:
             if event.message in self._told:
                 return

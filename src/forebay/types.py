@@ -30,7 +30,7 @@ Digest = NewType("Digest", str)
 Key = NewType("Key", str)
 """Name of some work: lower-case hex BLAKE3-256 over everything the result depends on, 64 characters."""
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -43,6 +43,10 @@ def is_hex64(text: str) -> bool:
 
 
 def _no_meta() -> Mapping[str, JSON]:
+    return MappingProxyType({})
+
+
+def _no_versions() -> Mapping[str, str]:
     return MappingProxyType({})
 
 
@@ -83,7 +87,7 @@ class Entry:
     """Human name of what it belongs to, for `forebay du`; never part of a key."""
     created: float = 0.0
     """Seconds since the epoch; set by the store on commit, never part of a key."""
-    versions: Mapping[str, str] = field(default_factory=_no_meta)  # type: ignore[assignment]
+    versions: Mapping[str, str] = field(default_factory=_no_versions)
     """Versions of what made it (forebay, python); set by the store on commit, never part of a key."""
 
     def object(self, role: str) -> ObjectRef:

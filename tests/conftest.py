@@ -1,0 +1,60 @@
+"""Every test runs in an empty home of its own, and fails when it leaks a file descriptor, a thread or a child process."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import pytest
+
+_FDS = Path("/proc/self/fd")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the user's store, settings and terminal."""
+    for name in [name for name in os.environ if name.startswith("FOREBAY_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home", numbered=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("FOREBAY_HOME", str(home / "forebay"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Compare open files and threads before and after; what a collection frees is no leak."""
+    fds, threads = _open_files(), set(threading.enumerate())
+    yield
+    left_fds = _settle(lambda: {n: what for n, what in _open_files().items() if fds.get(n) != what})
+    left_threads = _settle(lambda: {t for t in threading.enumerate() if t not in threads and t.is_alive()})
+    assert not left_fds, f"leaked file descriptors: {left_fds}"
+    assert not left_threads, f"leaked threads: {left_threads}"
+
+
+def _settle(look: Callable[[], Collection[object]]) -> Collection[object]:
+    """Look again for a while: threads need a moment to end, cycles a collection."""
+    left = look()
+    for _ in range(20):
+        if not left:
+            break
+        gc.collect()
+        time.sleep(0.02)
+        left = look()
+    return left
+
+
+def _open_files() -> dict[str, str]:
+    if not _FDS.is_dir():  # only Linux can tell
+        return {}
+    found: dict[str, str] = {}
+    for name in os.listdir(_FDS):
+        try:
+            found[name] = os.readlink(_FDS / name)
+        except OSError:  # the descriptor of this very listing
+            continue
+    return found
