@@ -1,4 +1,4 @@
-"""Every test runs in an empty home of its own, and fails when it leaks a file descriptor, a thread or a child process."""
+"""Every test runs in an empty home of its own, and fails when it leaks a file descriptor or a thread."""
 
 from __future__ import annotations
 
