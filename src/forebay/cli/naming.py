@@ -1,0 +1,53 @@
+"""From what a user types to an entry: a key, its first digits, ``kind:digits``, or a name such as ``runs/demo``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from forebay.errors import InputError, NotFoundError
+from forebay.types import Key, is_hex64
+
+if TYPE_CHECKING:
+    from forebay.store import Store
+
+LEAST_DIGITS = 6
+"""Fewer digits of a key than this name nothing: they would soon be ambiguous."""
+
+_SHOWN = 4
+
+
+def resolve(store: Store, text: str) -> tuple[str, Key]:
+    """Find the one entry that `text` means.
+
+    Raises:
+        NotFoundError: there is none.
+        InputError: there are several, or the digits are too few.
+    """
+    kind, _, digits = text.rpartition(":")
+    digits = digits.lower()
+    if not re.fullmatch(r"[0-9a-f]{1,64}", digits):
+        return _named(store, text)
+    if len(digits) < LEAST_DIGITS:
+        named = store.names.get(text)
+        if named is not None:
+            return named
+        raise InputError(f"{text!r} is too short for a key", subject=text, hint=f"give {LEAST_DIGITS} digits or more")
+    found = sorted({(row.kind, row.key) for row in store.entries(kind=kind or None) if row.key.startswith(digits)})
+    if not found:
+        return _named(store, text)
+    if len(found) > 1:
+        shown = ", ".join(f"{kind}:{key[:16]}" for kind, key in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        what = "is in several kinds" if is_hex64(digits) else "begins several keys"
+        raise InputError(f"{text!r} {what}: {shown}{more}", subject=text, hint="give more digits, or kind:digits")
+    return found[0]
+
+
+def _named(store: Store, text: str) -> tuple[str, Key]:
+    found = store.names.get(text)
+    if found is None:
+        raise NotFoundError(
+            f"no entry {text!r} in {store.home}", subject=text, hint="`forebay ls` shows what is there"
+        )
+    return found

@@ -1,0 +1,196 @@
+"""The frame: help, errors as one line, exit codes, shared options, completion."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from forebay import errors
+from forebay.cli.app import COMMANDS, RUNNING, Command, Frame, forebay
+from forebay.cli.session import Session
+
+FOREBAY = [sys.executable, "-m", "forebay.cli"]
+
+
+@click.command(cls=Command)
+@click.argument("what")
+@click.pass_obj
+def fail(session: Session, what: str) -> None:
+    """Fail in the way that is asked for."""
+    match what:
+        case "home":
+            click.echo(str(session.settings().home))
+        case "input":
+            raise errors.InputError("no such dataset: a.jsonl", hint="look at dataset_path")
+        case "store":
+            raise errors.StoreFullError("the store is full:\n 3 kB free", hint="forebay gc")
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "os":
+            Path("/nonexistent/folder").read_bytes()
+        case _:
+            raise ZeroDivisionError("by\nzero")
+
+
+@pytest.fixture
+def frame(monkeypatch: pytest.MonkeyPatch) -> Frame:
+    """A frame with one command, which fails as told."""
+    module = types.ModuleType("forebay.cli.commands.failing")
+    module.fail = fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    class Small(Frame):
+        table = {"fail": (RUNNING, "failing", "Fail.")}
+
+    return Small(name="forebay", params=[*forebay.params], callback=forebay.callback, invoke_without_command=True)
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "line"),
+    [
+        ("input", 2, "forebay: no such dataset: a.jsonl; look at dataset_path"),
+        ("store", 1, "forebay: the store is full: 3 kB free; forebay gc"),
+        ("interrupt", 130, "forebay: stopped; finished work is kept, give the same command again to go on"),
+        ("os", 1, "forebay: No such file or directory: /nonexistent/folder"),
+        ("bug", 1, "forebay: unexpected ZeroDivisionError: by zero; run with -v to see where"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(frame: Frame, what: str, code: int, line: str) -> None:
+    result = CliRunner().invoke(frame, ["fail", what])
+    assert result.stderr == line + "\n"
+    assert result.stdout == ""
+    assert result.exit_code == code
+
+
+@pytest.mark.parametrize("arguments", [["-v", "fail", "input"], ["fail", "-v", "input"], ["fail", "input", "--verbose"]])
+def test_verbose_shows_the_traceback_wherever_it_stands(frame: Frame, arguments: list[str]) -> None:
+    result = CliRunner().invoke(frame, arguments)
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.endswith("forebay: no such dataset: a.jsonl; look at dataset_path\n")
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["--home", "x/y", "fail", "home"], ["fail", "--home", "x/y", "home"]])
+def test_home_may_stand_before_or_after_the_command(
+    frame: Frame, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(frame, arguments).stdout == f"{tmp_path / 'x/y'}\n"
+
+
+def test_home_is_by_default_what_the_environment_says(frame: Frame) -> None:
+    assert CliRunner().invoke(frame, ["fail", "home"]).stdout.strip() == os.environ["FOREBAY_HOME"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["rnu"], "forebay: no such command 'rnu'; did you mean 'run'?; see forebay --help"),
+        (["--colour"], "forebay: no such option '--colour'; see forebay --help"),
+        (["ls", "--kin"], "forebay ls: no such option '--kin', did you mean '--kind'?; see forebay ls --help"),
+        (["pin"], "forebay pin: missing argument 'KEY...'; see forebay pin --help"),
+        (["ls", "--limit", "-3"], "forebay ls: invalid value for '--limit': -3 is not in the range x>=0; see forebay ls --help"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_2(arguments: list[str], line: str) -> None:
+    result = CliRunner().invoke(forebay, arguments)
+    assert result.stderr == line + "\n"
+    assert result.exit_code == 2
+
+
+def test_a_wrong_setting_is_one_line_and_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_MAX_BYTES", "lots")
+    result = CliRunner().invoke(forebay, ["ls"])
+    assert result.stderr.startswith("forebay: setting max_bytes (environment): not a size in bytes: 'lots'")
+    assert len(result.stderr.splitlines()) == 1
+    assert result.exit_code == 2
+
+
+def test_alone_it_shows_its_help() -> None:
+    result = CliRunner().invoke(forebay, [])
+    assert result.exit_code == 0
+    assert result.stdout == CliRunner().invoke(forebay, ["--help"]).stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_literal_table_says_what_the_command_says(name: str) -> None:
+    module = importlib.import_module(f"forebay.cli.commands.{COMMANDS[name][1]}")
+    command = getattr(module, name)
+    assert isinstance(command, Command)
+    assert command.name == name
+    assert COMMANDS[name][2] in forebay.get_help(click.Context(forebay))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_tells_every_option(name: str) -> None:
+    result = CliRunner().invoke(forebay, [name, "--help"])
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    command = forebay.get_command(click.Context(forebay), name)
+    assert command is not None
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts} has no help"
+            assert parameter.opts[-1] in result.stdout
+    assert "--json" in result.stdout
+    assert "--home" in result.stdout
+
+
+def test_help_imports_no_command_and_nothing_heavy() -> None:
+    loaded = _modules_after(["--help"])
+    assert not [name for name in loaded if name.startswith("forebay.cli.commands.")]
+    assert not loaded & {"numpy", "pyarrow", "rich", "yaml", "orjson", "sqlite3", "asyncio", "multiprocessing"}
+
+
+def test_completion_of_commands_imports_none() -> None:
+    environment = {**os.environ, "_FOREBAY_COMPLETE": "bash_complete", "COMP_WORDS": "forebay r", "COMP_CWORD": "1"}
+    done = subprocess.run(FOREBAY, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["plain,run", "plain,rm", "plain,reindex"]
+    environment.update(COMP_WORDS="forebay ls --k", COMP_CWORD="2")
+    done = subprocess.run(FOREBAY, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["plain,--kind"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_sourced(shell: str) -> None:
+    environment = {**os.environ, "_FOREBAY_COMPLETE": f"{shell}_source"}
+    done = subprocess.run(FOREBAY, env=environment, capture_output=True, text=True, check=False)
+    assert "_FOREBAY_COMPLETE" in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run([*FOREBAY, "--help"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 141
+
+
+def test_letters_that_the_terminal_lacks_do_not_end_the_command() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1:strict", "FOREBAY_HOME": "/tmp/数据"}
+    done = subprocess.run([*FOREBAY, "ls"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"nothing yet in /tmp/??\n"
+
+
+def _modules_after(arguments: list[str]) -> set[str]:
+    """Run a command in a fresh process; return the modules that were imported in the end."""
+    code = (
+        "import json, sys\nfrom forebay.cli.app import forebay\n"
+        f"forebay.main({arguments!r}, standalone_mode=False)\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
