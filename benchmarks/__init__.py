@@ -1,0 +1,1 @@
+"""What Forebay costs, measured beside the tools it replaces. `make bench` runs `benchmarks.run`."""
