@@ -101,6 +101,12 @@ def colour_wanted(environ: Mapping[str, str] | None = None) -> bool:
     return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
+def redraw_wanted(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether the environment says that a terminal, if there is one, can redraw lines in place."""
+    env = os.environ if environ is None else environ
+    return env.get("TERM", "dumb") not in ("", "dumb", "unknown")
+
+
 def _default_home(env: Mapping[str, str]) -> Path:
     cache = env.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path("~/.cache").expanduser()) / "forebay"

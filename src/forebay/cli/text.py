@@ -24,7 +24,7 @@ def size(count: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a duration: ``0.4 ms``, ``0.41 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 07 min``."""
+    """Return a duration: ``0.4 ms``, ``0.41 s``, ``12.3 s``, ``2 min 05 s``, ``1 h 07 min``; negative ones are none."""
     if value <= 0:
         return "0 s"
     if value < 0.01:
@@ -37,6 +37,16 @@ def seconds(value: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def about(value: float) -> str:
+    """Return an estimated duration, without false precision: ``1 s``, ``40 s``, ``2 min``, ``1 h 07 min``."""
+    whole = max(1, round(value))
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{round(whole / 60)} min"
+    return seconds(whole)
 
 
 def age(then: float, now: float) -> str:
