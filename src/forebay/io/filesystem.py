@@ -59,6 +59,11 @@ class OpenFile(Protocol):
 class Filesystem(Protocol):
     """What a store asks of a disk. Safe to use from several threads and processes at once."""
 
+    @property
+    def parallel_flushes(self) -> int:
+        """How many flushes at a time pay off: a journal commits for all that wait at once. 1: one after another."""
+        ...
+
     def create(self, path: Path, *, mode: int = 0o644) -> OpenFile:
         """Create a file that must not exist (O_CREAT|O_EXCL) and open it for writing.
 
@@ -90,7 +95,7 @@ class Filesystem(Protocol):
         ...
 
     def make_dirs(self, path: Path, *, mode: int = 0o777) -> None:
-        """Create a folder and its parents where missing."""
+        """Create a folder and its parents where missing, all with `mode`. No error where it is there already."""
         ...
 
     def remove_dir(self, path: Path) -> None:
@@ -102,7 +107,10 @@ class Filesystem(Protocol):
         ...
 
     def scan(self, path: Path) -> Iterator[tuple[str, bool]]:
-        """Yield (name, is_dir) of what is in a folder, in no order; a name may vanish before it is looked at."""
+        """Yield (name, is_dir) of what a folder held at the call, in no order; a name may vanish before it is looked at.
+
+        Errors are raised by the call, not by the iteration.
+        """
         ...
 
     def stat(self, path: Path) -> FileStat:
@@ -110,7 +118,10 @@ class Filesystem(Protocol):
         ...
 
     def touch(self, path: Path) -> None:
-        """Set a file's mtime to now: the heartbeat of leases and holds."""
+        """Set the mtime of a file or folder to now, by the clock of the machine that keeps the disk (NFS: the server).
+
+        The heartbeat of leases and holds.
+        """
         ...
 
     def chmod(self, path: Path, mode: int) -> None:

@@ -1,0 +1,38 @@
+"""Every byte that reaches a disk: files that appear whole, leases without locks, mapping, room.
+
+The seam is `Filesystem`; design/0002-leases-and-publishing.md tells the protocols and what they promise.
+"""
+
+from forebay.io.filesystem import DiskSpace, FileStat, Filesystem, OpenFile
+from forebay.io.heart import HEART, Beating, Heart
+from forebay.io.lease import Lease, Progress
+from forebay.io.leasing import LeaseFolder
+from forebay.io.local import LocalFilesystem
+from forebay.io.process import ProcessName
+from forebay.io.publish import MOST_OPEN_FILES, Staged, flush, publish, stage, unique_token
+from forebay.io.space import Reservation, Room
+from forebay.io.trouble import Trouble
+
+__all__ = [
+    "HEART",
+    "MOST_OPEN_FILES",
+    "Beating",
+    "DiskSpace",
+    "FileStat",
+    "Filesystem",
+    "Heart",
+    "Lease",
+    "LeaseFolder",
+    "LocalFilesystem",
+    "OpenFile",
+    "ProcessName",
+    "Progress",
+    "Reservation",
+    "Room",
+    "Staged",
+    "Trouble",
+    "flush",
+    "publish",
+    "stage",
+    "unique_token",
+]

@@ -1,0 +1,260 @@
+"""Publishing: a file appears under its name whole, or not at all, whatever crashes (design/0002).
+
+Example::
+
+    staged = stage(fs, home / "tmp", "4f1c-0")     # creates tmp/4f1c-0
+    staged.write(header)
+    staged.write(body)
+    staged.publish(home / "objects-v1/ab/cdef…")   # flush, name, flush the folder; True: the name is ours
+
+and in groups, which cost one flush of each folder and let a journal commit for many files at once::
+
+    publish(fs, [(first, first_target), (second, second_target)])
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from forebay.io.filesystem import Filesystem, OpenFile
+from forebay.types import Buffer
+
+MOST_OPEN_FILES = 64
+"""A group that stages more files than this should `flush` some early: each staged file holds a descriptor."""
+
+_NO_LINKS_HERE = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+)
+"""What file systems answer that have no hard links, or allow none here; then a rename does the work."""
+
+
+class Staged:
+    """A file being written under a temporary name.
+
+    Use it from one thread at a time. It ends in `publish` or `discard`; after either it is done with, and a second
+    `discard` does nothing. As a context manager it discards what was not published.
+    """
+
+    __slots__ = ("_file", "_flushed", "_fs", "_gone", "path", "size")
+
+    def __init__(self, fs: Filesystem, path: Path, file: OpenFile) -> None:
+        self._fs = fs
+        self._file: OpenFile | None = file
+        self._flushed = False
+        self._gone = False
+        self.path = path
+        """The temporary name."""
+        self.size = 0
+        """Bytes written so far."""
+
+    def write(self, data: Buffer) -> None:
+        """Append all of `data`.
+
+        Raises:
+            OSError: the disk could not take it; discard this.
+            ValueError: it is flushed already.
+        """
+        if self._file is None or self._flushed:
+            raise ValueError(f"{self.path} is flushed already and cannot grow")
+        self._file.write(data)
+        self.size += memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Make the content durable and release the descriptor; no more can be written."""
+        if self._file is not None:
+            self._file.flush()
+            self._flushed = True
+            file, self._file = self._file, None
+            file.close()
+
+    def publish(self, target: Path, *, replace: bool = False) -> bool:
+        """Give the content its name, durably; see the function `publish`."""
+        return publish(self._fs, [(self, target)], replace=replace)[0]
+
+    def discard(self) -> None:
+        """Drop the content. Whatever cannot be removed is left to whoever cleans up temporaries."""
+        file, self._file = self._file, None
+        try:
+            if file is not None:
+                file.close()
+            if not self._gone:
+                self._gone = True
+                self._fs.unlink(self.path)
+        except OSError:
+            pass  # a failing disk must not hide the error that made us discard
+
+    def __enter__(self) -> Staged:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def name(self, target: Path, *, replace: bool) -> bool:
+        """Move the flushed content to `target`, not yet durably; True if the name was free or replaced."""
+        if self._file is not None or self._gone:
+            raise ValueError(f"{self.path} must be flushed, and neither published nor discarded")
+        if replace:
+            self._fs.rename(self.path, target)
+            self._gone = True
+            return True
+        named = _name_if_free(self._fs, self.path, target)
+        self._gone = named
+        return named
+
+
+def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644) -> Staged:
+    """Open a new temporary file `tmp_dir`/`token` for writing.
+
+    Args:
+        fs: the file system; `tmp_dir` and the later target must be on the same one.
+        tmp_dir: where temporaries are; must exist.
+        token: a name that nobody else uses, or FileExistsError.
+        mode: permissions that the published file will have, less the umask.
+    """
+    path = tmp_dir / token
+    return Staged(fs, path, fs.create(path, mode=mode))
+
+
+def flush(fs: Filesystem, staged: Iterable[Staged]) -> None:
+    """Make the content of all durable and release their descriptors, several at a time where that pays.
+
+    Raises:
+        OSError: one could not be flushed; discard them all.
+    """
+    _all_at_once([each.flush for each in staged], fs.parallel_flushes)
+
+
+def publish(
+    fs: Filesystem, group: Sequence[tuple[Staged, Path]], *, replace: bool = False, dir_mode: int = 0o777
+) -> tuple[bool, ...]:
+    """Give each staged file its name, durably: flush all, name all, flush each folder once.
+
+    When this returns, every target is there and survives a power cut. If it raises, or the power fails before it
+    returns, any target is there whole or not at all, and what was not named is discarded.
+
+    Args:
+        fs: the file system that all were staged on.
+        group: staged files and the names they should get; missing folders are made.
+        replace: False: a name that is taken stays as it is, and our copy is dropped (two writers of one name write the
+            same bytes). True: the name is taken over by an atomic rename.
+        dir_mode: permissions of folders that must be made, less the umask.
+
+    Returns:
+        For each, whether the name got this content; False: it was taken.
+
+    Raises:
+        OSError: as the system gave it; EXDEV says which folders are on different file systems.
+    """
+    try:
+        flush(fs, (staged for staged, _ in group))
+        to_flush: dict[Path, None] = {}
+        named = tuple(_name(fs, staged, target, replace, dir_mode, to_flush) for staged, target in group)
+        # A name that was taken is flushed too: whoever took it may not have come so far, and our caller relies on it.
+        _all_at_once([lambda folder=folder: fs.flush_dir(folder) for folder in to_flush], fs.parallel_flushes)
+        return named
+    finally:
+        for staged, _ in group:
+            staged.discard()  # does nothing to those that have their name
+
+
+def _name(
+    fs: Filesystem, staged: Staged, target: Path, replace: bool, dir_mode: int, to_flush: dict[Path, None]
+) -> bool:
+    try:
+        try:
+            named = staged.name(target, replace=replace)
+        except FileNotFoundError:  # the folder is not there; if it is our temporary, this fails again
+            _make_folders(fs, target.parent, dir_mode, to_flush)
+            named = staged.name(target, replace=replace)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        what = f"{staged.path.parent} and {target.parent} are on different file systems; put a whole store on one"
+        raise OSError(errno.EXDEV, what, str(staged.path), None, str(target)) from error
+    to_flush[target.parent] = None
+    return named
+
+
+def _name_if_free(fs: Filesystem, source: Path, target: Path) -> bool:
+    """Move `source` to `target` unless that name is taken.
+
+    A link is atomic and never replaces. Where there are no links, we look first and then rename: of two who look at
+    the same time the later one replaces the earlier one's bytes, which are the same.
+    """
+    try:
+        fs.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS_HERE:
+            raise
+    else:
+        try:
+            fs.unlink(source)
+        except FileNotFoundError:
+            pass  # someone cleaned up temporaries; the content has its name
+        return True
+    if _exists(fs, target):
+        return False
+    fs.rename(source, target)
+    return True
+
+
+def _make_folders(fs: Filesystem, folder: Path, mode: int, to_flush: dict[Path, None]) -> None:
+    """Make `folder` and its parents, noting whose names must be flushed, also if another process is just making it."""
+    at = folder
+    while True:
+        to_flush[at.parent] = None
+        if at.parent == at or _exists(fs, at.parent):
+            break
+        at = at.parent
+    fs.make_dirs(folder, mode=mode)
+
+
+def _exists(fs: Filesystem, path: Path) -> bool:
+    try:
+        fs.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _all_at_once(actions: Sequence[Callable[[], object]], at_a_time: int) -> None:
+    """Do all, up to `at_a_time` in threads of their own, and raise the first error when all are through.
+
+    Sixteen fsyncs at once take hardly longer than one, as the journal commits for all that wait. Threads live only
+    here, so none is there to be lost by a fork().
+    """
+    count = min(at_a_time, len(actions))
+    if count <= 1:
+        for action in actions:
+            action()
+        return
+    from threading import Thread
+
+    left = iter(actions)  # next() on a list's iterator is atomic
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        for action in left:
+            try:
+                action()
+            except BaseException as error:  # noqa: BLE001 - carried to the caller's thread and raised there
+                errors.append(error)
+
+    threads = [Thread(target=work, name="forebay-flush") for _ in range(count - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def unique_token() -> str:
+    """Return a name for temporaries that no other process or thread will choose."""
+    return f"{os.getpid():x}-{os.urandom(8).hex()}"
