@@ -1,0 +1,128 @@
+"""The tools Forebay is measured against: their environments and their commands.
+
+- Data-Juicer 1.6.1, as its users run it: ``dj-process --config recipe.yaml``, the same recipe file. It lives in an
+  environment of its own (its pins clash with everyone's): ``python -m benchmarks.peers`` builds it under
+  ``benchmarks/work/peer`` or in ``$FOREBAY_BENCH_PEER``, some 1.5 GB, and is then found by `benchmarks.run`.
+- Hugging Face `datasets`, from the environment that runs the benchmark: `benchmarks/peer_datasets.py`.
+
+Data-Juicer gets what its cache needs to work at all: a fixed job id (as shipped the key holds a time-stamped folder, so
+that it never hits), its own cache folder, and the network switched off.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.measure import Command
+
+ROOT = Path(__file__).resolve().parent
+# aiohttp is imported by Data-Juicer at start but not among its requirements.
+PACKAGES = ("py-data-juicer==1.6.1", "datasets==5.2.0", "aiohttp")
+OFFLINE = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+
+
+def environment() -> Path:
+    """Return the folder of Data-Juicer's environment, built or not."""
+    return Path(os.environ.get("FOREBAY_BENCH_PEER") or ROOT / "work" / "peer")
+
+
+def data_juicer() -> Path | None:
+    """Return Data-Juicer's command, or None where it is not installed."""
+    command = environment() / "bin" / "dj-process"
+    return command if command.exists() else None
+
+
+def build() -> Path:
+    """Build Data-Juicer's environment unless it is there; return its command.
+
+    Raises:
+        RuntimeError: another process is building it (or died while it did: remove the folder).
+    """
+    found = data_juicer()
+    if found is not None:
+        return found
+    folder = environment()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise RuntimeError(f"{folder} exists but holds no dj-process; remove it and try again") from None
+    venv.create(folder, with_pip=True)
+    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    return folder / "bin" / "dj-process"
+
+
+def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of installed packages, "" for what is not there."""
+    code = (
+        "import importlib.metadata as m, json, sys\n"
+        "found = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+        "print(json.dumps({name: found.get(name.lower(), '') for name in sys.argv[1:]}))"
+    )
+    import json
+
+    return json.loads(subprocess.run([python, "-c", code, *packages], check=True, capture_output=True).stdout)
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment without what would change a tool's behaviour behind our back."""
+    dropped = ("PYTHONPATH", "PYTHONHASHSEED", "FOREBAY_", "HF_", "DJ_", "OMP_NUM_THREADS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return {**kept, **OFFLINE, **(extra or {})}
+
+
+class DataJuicer:
+    """Runs of Data-Juicer over one corpus, with one cache folder."""
+
+    def __init__(self, command: Path, work: Path, corpus: Path) -> None:
+        self.command, self.work, self.corpus = command, work, corpus
+        self.cache = work / "cache"
+        self.export = work / "out" / "result.jsonl"
+
+    def fresh(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+
+    def run(self, recipe: Path, *, job: str = "bench", compress: str = "") -> Command:
+        """Return one whole run; an empty `job` lets Data-Juicer make up a job id, as it does by itself."""
+        argv = [
+            str(self.command), "--config", str(recipe), "--dataset_path", str(self.corpus),
+            "--export_path", str(self.export), "--ds_cache_dir", str(self.cache),
+        ]  # fmt: skip
+        if job:
+            argv += ["--job_id", job]
+        if compress:
+            argv += ["--cache_compress", compress]
+        path = f"{self.command.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        return Command(argv, self.work, clean_environment({"PATH": path}), self.work / "log.txt")
+
+
+class Datasets:
+    """Runs of the same work written against Hugging Face `datasets`."""
+
+    def __init__(self, work: Path, corpus: Path) -> None:
+        self.work, self.corpus = work, corpus
+        self.cache = work / "cache"
+        self.export = work / "result.jsonl"
+
+    def fresh(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+
+    def run(self, *, processes: int = 2) -> Command:
+        """Return one whole run."""
+        script = ROOT / "peer_datasets.py"
+        argv = [sys.executable, str(script), str(self.corpus), str(self.export), "--np", str(processes)]
+        return Command(argv, self.work, clean_environment({"HF_HOME": str(self.cache)}), self.work / "log.txt")
+
+
+if __name__ == "__main__":
+    print(build())

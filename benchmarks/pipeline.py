@@ -1,0 +1,220 @@
+"""The figures of whole pipeline runs, each section a function from `Bench` to figures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench import RECIPE, Bench, Figures, Forebay, Runs, computed, repeat
+from benchmarks.measure import run, run_and_kill, size_of
+
+# Parameters that no earlier run had, so that each repetition misses.
+LAST = ({"lowercase": True}, {"ignore_non_character": True}, {"lowercase": True, "ignore_non_character": True})
+RATIOS = tuple(0.07 - step / 1000 for step in range(9))
+
+
+def cold(bench: Bench) -> Figures:
+    """Nothing in the store; beside it the same work without a store, and the peers. Turn and turn about."""
+    ours, bare, theirs, hf = Runs(), Runs(), Runs(), Runs()
+    store, without = bench.forebay("main"), bench.forebay("no-cache")
+    peer, datasets = bench.data_juicer("main"), bench.datasets("main")
+    for turn in range(bench.options.repeats):
+        bench.say(f"cold run {turn + 1} of {bench.options.repeats}")
+        ours.add(run(store.fresh().run()))
+        bare.add(run(without.fresh().run(RECIPE, "--no-cache")))
+        if turn < bench.options.peer_repeats:
+            if peer:
+                bench.say("cold run of Data-Juicer")
+                peer.fresh()
+                theirs.add(run(peer.run(RECIPE)))
+            datasets.fresh()
+            hf.add(run(datasets.run()))
+    figures: Figures = {
+        "forebay": ours.to_json(), "no_cache": bare.to_json(), "data_juicer": theirs.to_json(),
+        "datasets": hf.to_json(), "corpus_bytes": store.source.stat().st_size,
+        "same_output_without_cache": store.output() == without.output(), "operators": operator_rows(store),
+    }  # fmt: skip
+    if peer:
+        figures["data_juicer_bytes"] = size_of(peer.cache)
+    figures["datasets_bytes"] = size_of(datasets.cache)
+    return figures
+
+
+def operator_rows(store: Forebay) -> list[dict[str, Any]]:
+    """Return rows in and out of each operator, from a rerun."""
+    run(store.run())
+    operators = store.report()["operators"]
+    return [{"name": each["name"], "in": each["rows_in"], "out": each["rows_out"]} for each in operators]
+
+
+def warm(bench: Bench) -> Figures:
+    """The same command again; needs what `cold` left."""
+    store, peer, datasets = bench.forebay("main"), bench.data_juicer("main"), bench.datasets("main")
+    ours = repeat(bench.options.repeats * 3, lambda _: run(store.run()))
+    report = store.report()
+    figures: Figures = {"forebay": ours.to_json(), "computed": sum(computed(report).values())}
+    store.export.unlink()
+    figures["export_missing"] = [run(store.run()).to_json()]
+    if peer:
+        bench.say("warm runs of Data-Juicer")
+        figures["data_juicer"] = repeat(bench.options.repeats, lambda _: run(peer.run(RECIPE))).to_json()
+    figures["datasets"] = repeat(bench.options.repeats, lambda _: run(datasets.run())).to_json()
+    return figures
+
+
+def large(bench: Bench) -> Figures:
+    """A corpus several times as large: does a run without work grow, does memory?"""
+    times = bench.options.large
+    small, big = bench.forebay("small"), bench.forebay("large", bench.corpus(times))
+    figures: Figures = {"times": times}
+    for name, store in (("small", small), ("large", big)):
+        bench.say(f"memory of a cold run, {name} corpus")
+        cost = run(store.fresh().run(), sample_memory=True)
+        figures[f"{name}_cold"] = [cost.to_json()]
+        figures[f"{name}_bytes"] = store.source.stat().st_size
+    pairs = [(run(small.run()), run(big.run())) for _ in range(bench.options.repeats * 3)]
+    figures["small_warm"] = [cost.to_json() for cost, _ in pairs]
+    figures["large_warm"] = [cost.to_json() for _, cost in pairs]
+    shutil.rmtree(big.folder)
+    return figures
+
+
+def changed(bench: Bench) -> Figures:
+    """The last operator, or the last filter, gets other parameters."""
+    store, peer = bench.forebay("main"), bench.data_juicer("main")
+    figures: Figures = {}
+    variants = {
+        "last": [("document_deduplicator", params) for params in LAST],
+        "filter": [("character_repetition_filter", {"max_ratio": ratio}) for ratio in RATIOS],
+    }
+    for name, choices in variants.items():
+        ours, counts = Runs(), []
+        for operator, params in choices[: bench.options.repeats]:
+            ours.add(run(store.run(bench.recipe(operator, **params))))
+            counts.append(computed(store.report()))
+        figures[name] = {"forebay": ours.to_json(), "computed": counts}
+        if peer:
+            bench.say(f"Data-Juicer, {name} operator changed")
+            theirs = [run(peer.run(bench.recipe(op, **params))) for op, params in choices[: bench.options.peer_repeats]]
+            figures[name]["data_juicer"] = [cost.to_json() for cost in theirs]
+    run(store.run())  # the export is the plain recipe's again
+    return figures
+
+
+def edited(bench: Bench) -> Figures:
+    """One document changed, inserted, removed: how many shards does each operator compute?"""
+    store = bench.forebay("main")
+    source = bench.work / "edited.jsonl"
+    lines = store.source.read_bytes().splitlines(keepends=True)
+    figures: Figures = {"changes": []}
+    for place, kind in zip((0.5, 0.25, 0.9), ("changed", "inserted", "removed"), strict=True):
+        at = int(len(lines) * place)
+        row = json.loads(lines[at])
+        row["text"] += " One more sentence."
+        line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        new = {"changed": [line], "inserted": [line, lines[at]], "removed": []}[kind]
+        source.write_bytes(b"".join([*lines[:at], *new, *lines[at + 1 :]]))
+        cost = run(store.over(source).run())
+        report = store.report()
+        figures["changes"].append(
+            {"kind": kind, "cost": cost.to_json(), "computed": computed(report), "shards": report["shards"]}
+        )
+    run(store.run())
+    return figures
+
+
+def killed(bench: Bench) -> Figures:
+    """kill -9 after nine tenths of a cold run's time, then the same command again."""
+    store = bench.forebay("killed")
+    samples: list[dict[str, Any]] = []
+    for turn in range(bench.options.repeats):
+        bench.say(f"kill -9, {turn + 1} of {bench.options.repeats}")
+        whole = run(store.fresh().run())
+        expected, objects = store.output(), len(store.objects())
+        store.fresh()
+        dead, hit = run_and_kill(store.run(), lambda seconds, after=0.9 * whole.wall: seconds >= after)
+        kept = len(store.objects())
+        again = run(store.run())
+        samples.append({
+            "cold": whole.wall, "cold_cpu": whole.cpu, "killed_after": dead.wall, "was_killed": hit,
+            "objects": objects, "objects_kept": kept, "again": again.wall, "again_cpu": again.cpu,
+            "same_output": store.output() == expected,
+        })  # fmt: skip
+    return {"samples": samples}
+
+
+def space(bench: Bench) -> Figures:
+    """All intermediates at rest, per codec; the outputs over codecs and process counts must be the same bytes."""
+    figures: Figures = {"source": bench.corpus().stat().st_size, "runs": [], "peer": {}}
+    outputs: Counter[str] = Counter()
+    objects: set[tuple[str, ...]] = set()
+    for codec, processes in (("none", 2), ("none", 1), ("none", 3), ("lz4", 2), ("zstd", 2), ("gzip", 2)):
+        bench.say(f"space: codec {codec}, {processes} processes")
+        store = bench.forebay(f"space-{codec}-{processes}", codec=codec).fresh()
+        cost = run(store.run(processes=processes))
+        outputs[store.output()] += 1
+        objects.add(tuple(store.objects()))
+        figures["runs"].append({
+            "codec": codec, "processes": processes, "cost": cost.to_json(), "warm": run(store.run()).to_json(),
+            "objects": size_of(store.home / "objects-v1"), "home": size_of(store.home),
+            "export": store.export.stat().st_size,
+        })  # fmt: skip
+        shutil.rmtree(store.folder)
+    figures["different_outputs"] = len(outputs)
+    figures["different_object_sets"] = len(objects)
+    return figures
+
+
+def peer_space(bench: Bench) -> Figures:
+    """Data-Juicer with its cache compressed, cold and warm; and as it is shipped, without a fixed job id."""
+    figures: Figures = {}
+    for codec in ("zstd", "lz4"):
+        peer = bench.data_juicer(f"space-{codec}")
+        if peer is None:
+            return figures
+        bench.say(f"Data-Juicer, cache compressed with {codec}")
+        peer.fresh()
+        first = run(peer.run(RECIPE, compress=codec))
+        bytes_at_rest = size_of(peer.cache)
+        again = run(peer.run(RECIPE, compress=codec))
+        figures[codec] = {"cold": first.to_json(), "bytes": bytes_at_rest, "warm": again.to_json()}
+        shutil.rmtree(peer.work)
+    peer = bench.data_juicer("main")
+    assert peer is not None
+    bench.say("Data-Juicer as shipped, second run")
+    figures["as_shipped_again"] = run(peer.run(RECIPE, job="")).to_json()
+    return figures
+
+
+def rows(bench: Bench) -> Figures:
+    """The rows both tools exported: the same?"""
+    peer = bench.data_juicer("main")
+    if peer is None or not peer.export.exists():
+        return {}
+    run(peer.run(RECIPE))
+    store = bench.forebay("main")
+    run(store.run())
+    return compare(store.export, peer.export)
+
+
+def compare(ours: Path, theirs: Path, examples: int = 5) -> Figures:
+    """Compare two exports as multisets of rows, and say whether the order is the same too."""
+
+    def parsed(path: Path) -> Iterator[str]:
+        with path.open(encoding="utf-8") as stream:
+            for line in stream:
+                yield json.dumps(json.loads(line), sort_keys=True, ensure_ascii=False)
+
+    mine, other = list(parsed(ours)), list(parsed(theirs))
+    only_ours, only_theirs = Counter(mine) - Counter(other), Counter(other) - Counter(mine)
+    return {
+        "rows_ours": len(mine), "rows_theirs": len(other), "same_order": mine == other,
+        "only_ours": only_ours.total(), "only_theirs": only_theirs.total(),
+        "examples_ours": [text[:300] for text in itertools.islice(only_ours, examples)],
+        "examples_theirs": [text[:300] for text in itertools.islice(only_theirs, examples)],
+    }  # fmt: skip

@@ -1,0 +1,275 @@
+"""RESULTS.md from the figures: each promise with what was measured, then the details and the method."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from benchmarks.bench import Figures
+
+METHOD = """\
+## Method
+
+`make bench` writes this page. Whole commands are measured from outside: wall time around `fork` … `wait4`, CPU seconds
+(user + system, children included) and the largest resident set from `wait4`'s rusage. A figure is the median of its
+samples with the lowest and highest in brackets. What is compared was run turn and turn about in one session on one
+machine. Cold means: an empty store and no export (the operating system's page cache is warm, for every tool alike).
+
+- The corpus comes from `benchmarks/corpus.py`: synthetic documents with Zipf's word frequencies, duplicates, links,
+  addresses, blobs, tables and repetition; the same bytes on every machine. S is its size on disk.
+- The recipe is `benchmarks/recipe.yaml`, the same file for both tools, 2 processes.
+- Data-Juicer runs in an environment of its own, offline, with a fixed job id (as shipped, its key holds a time-stamped
+  folder and never hits) and an own cache folder. Its space is that whole folder; ours is all objects in the store.
+- `datasets` runs `benchmarks/peer_datasets.py`: the same mappers and filters as batched Python functions, 2 processes,
+  with simpler patterns for links and *no* deduplication: less work than the recipe.
+- Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
+  "private" leaves out pages that belong to files, which the machine can drop.
+- kill -9 hits the whole process group after 0.9 of the wall time of the cold run just before it.
+"""
+
+
+def spread(values: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
+    """Write ``median (low-high) unit``."""
+    low, high = min(values) * scale, max(values) * scale
+    text = number(statistics.median(values) * scale)
+    return f"{text} ({number(low)}–{number(high)}) {unit}" if len(values) > 1 else f"{text} {unit}"
+
+
+def number(value: float) -> str:
+    """Write three significant digits, without an exponent."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def median(runs: Sequence[dict[str, float]], what: str = "wall") -> float:
+    """Return the median of one field of several costs."""
+    return statistics.median(each[what] for each in runs)
+
+
+def column(runs: Sequence[dict[str, float]], what: str = "wall") -> list[float]:
+    """Return one field of several costs."""
+    return [each[what] for each in runs]
+
+
+def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    body = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in body) + "\n"
+
+
+class Promises:
+    """The table of promises, in the order of their telling."""
+
+    def __init__(self) -> None:
+        self.lines: list[list[str]] = []
+
+    def add(self, what: str, measured: str, promise: str, kept: bool | None) -> None:
+        """Note one; None: not measured."""
+        verdict = {True: "kept", False: "**missed**", None: "not measured"}[kept]
+        self.lines.append([what, measured, promise, verdict])
+
+    def at_most(self, what: str, value: float, limit: float, text: tuple[str, str]) -> None:
+        """Note an upper bound; `text` is what was measured and what was promised, in words."""
+        self.add(what, text[0], text[1], value <= limit)
+
+
+def promises(figures: Figures) -> str:
+    """Return the table of promises, for the sections that were measured."""
+    found = Promises()
+    for section, tell in _TELL.items():
+        if section in figures:
+            tell(found, figures)
+    return table(["what", "measured", "promised", ""], found.lines)
+
+
+def _warm(found: Promises, figures: Figures) -> None:
+    runs = figures["warm"]
+    ours = median(runs["forebay"])
+    found.at_most("warm rerun, whole command", ours, 0.6, (spread(column(runs["forebay"])), "≤ 0.6 s"))
+    if "data_juicer" in runs:
+        theirs = median(runs["data_juicer"])
+        told = f"1/{theirs / ours:.0f} of {spread(column(runs['data_juicer']))}"
+        found.at_most("… against Data-Juicer", ours, theirs / 20, (told, "≤ 1/20"))
+
+
+def _large(found: Promises, figures: Figures) -> None:
+    runs = figures["large"]
+    ratio = median(runs["large_warm"]) / median(runs["small_warm"])
+    told = f"{ratio:.2f} × ({spread(column(runs['large_warm']))})"
+    found.at_most(f"warm rerun over {runs['times']} times the corpus", ratio, 1.5, (told, "≤ 1.5 ×"))
+    small, big = runs["small_cold"][0], runs["large_cold"][0]
+    growth = big["private"] / small["private"]
+    told = f"{megabytes(small['private'])} → {megabytes(big['private'])} private, " + (
+        f"{megabytes(small['tree'])} → {megabytes(big['tree'])} with mapped files"
+    )
+    found.at_most(f"peak memory, cold, {runs['times']} times the corpus", growth, 1.5, (told, "bounded"))
+
+
+def _cold(found: Promises, figures: Figures) -> None:
+    runs = figures["cold"]
+    ours = median(runs["forebay"])
+    if runs["data_juicer"]:
+        theirs = median(runs["data_juicer"])
+        told = f"1/{theirs / ours:.1f}: {spread(column(runs['forebay']))} to {spread(column(runs['data_juicer']))}"
+        found.at_most("cold run against Data-Juicer", ours, theirs / 4, (told, "≤ 1/4"))
+    extra = ours / median(runs["no_cache"]) - 1
+    cpu = median(runs["forebay"], "cpu") / median(runs["no_cache"], "cpu") - 1
+    told = f"{extra:+.0%} wall, {cpu:+.0%} CPU; without: {spread(column(runs['no_cache']))}"
+    found.at_most("what caching costs a cold run", extra, 0.10, (told, "≤ 10 %"))
+
+
+def _changed(found: Promises, figures: Figures) -> None:
+    for name, what in (("last", "last operator changed"), ("filter", "last filter changed (7 of 8)")):
+        runs = figures["changed"][name]
+        touched = sorted({place for counts in runs["computed"] for place, count in counts.items() if count})
+        theirs = f"; Data-Juicer {spread(column(runs['data_juicer']))}" if "data_juicer" in runs else ""
+        told = f"{spread(column(runs['forebay']))}{theirs}; computed: {', '.join(touched) or 'nothing'}"
+        allowed = {"8 document_deduplicator"} | ({"7 character_repetition_filter"} if name == "filter" else set())
+        promise = "that operator and the export" if name == "last" else "that operator, the one after it, the export"
+        found.add(what, told, promise, set(touched) <= allowed)
+
+
+def _edited(found: Promises, figures: Figures) -> None:
+    for change in figures["edited"]["changes"]:
+        most = max(change["computed"].values())
+        told = f"at most {most} of {change['shards']} shards, {number(change['cost']['wall'])} s"
+        found.at_most(f"one document {change['kind']}, per operator", most, 2, (told, "≤ 2 shards"))
+
+
+def _killed(found: Promises, figures: Figures) -> None:
+    samples = figures["killed"]["samples"]
+    shares = [each["again"] / each["cold"] for each in samples]
+    same = all(each["same_output"] for each in samples) and all(each["was_killed"] for each in samples)
+    told = f"{spread(shares, '%', 100)}, output {'the same' if same else 'DIFFERENT or not killed'}"
+    found.add(
+        "kill -9 at 90 %, then again, share of a cold run", told, "≤ 15 %", statistics.median(shares) <= 0.15 and same
+    )
+
+
+def _space(found: Promises, figures: Figures) -> None:
+    space = figures["space"]
+    at_rest = {(each["codec"], each["processes"]): each["objects"] / space["source"] for each in space["runs"]}
+    theirs = figures.get("cold", {}).get("data_juicer_bytes", 0) / space["source"]
+    told = f"{at_rest['none', 2]:.2f} S" + (f"; Data-Juicer {theirs:.1f} S" if theirs else "")
+    found.at_most("all intermediates, raw", at_rest["none", 2], 2, (told, "≤ 2 S"))
+    theirs = figures.get("peer_space", {}).get("zstd", {}).get("bytes", 0) / space["source"]
+    told = f"{at_rest['zstd', 2]:.2f} S" + (f"; Data-Juicer {theirs:.1f} S" if theirs else "")
+    found.at_most("all intermediates, zstd", at_rest["zstd", 2], 1, (told, "≤ 1 S"))
+    runs = len(space["runs"])
+    told = f"{space['different_outputs']} output, {space['different_object_sets']} set of objects over {runs} runs"
+    same = space["different_outputs"] == space["different_object_sets"] == 1
+    found.add("same bytes over codec and process count", told, "1 and 1", same)
+
+
+def _rows(found: Promises, figures: Figures) -> None:
+    rows = figures["rows"]
+    if rows:
+        told = f"{rows['rows_ours']:,} rows; only ours {rows['only_ours']}, only Data-Juicer's {rows['only_theirs']}"
+        same = rows["only_ours"] == rows["only_theirs"] == 0
+        found.add("the rows that Data-Juicer exports", told, "the same rows", same)
+
+
+def _keys(found: Promises, figures: Figures) -> None:
+    first, again = figures["keys"]["first"], figures["keys"]["again"]
+    told = f"{number(first['median'] * 1e3)} ms the first time, {number(again['median'] * 1e3)} ms again"
+    found.at_most("key of a typical function", first["median"], 0.5e-3, (told, "≤ 0.5 ms"))
+
+
+def _hits(found: Promises, figures: Figures) -> None:
+    hit, again = figures["hits"]["4096"], figures["hits"]["4096 again"]
+    told = f"{number(hit['median'] * 1e3)} ms, verified; {number(again['median'] * 1e3)} ms again"
+    found.at_most("store hit, 4 KB", hit["median"], 0.2e-3, (told, "≤ 0.2 ms"))
+
+
+def _many(found: Promises, figures: Figures) -> None:
+    many = figures["many_entries"]
+    found.at_most(f"`ls`, {many['entries']:,} entries", median(many["ls"]), 1.0, (spread(column(many["ls"])), "≤ 1 s"))
+    opened = many["open"]["median"]
+    found.at_most("… open", opened, 0.02, (f"{number(opened * 1e3)} ms", "≤ 20 ms"))
+
+
+def _start(found: Promises, figures: Figures) -> None:
+    start = figures["start_up"]
+    extra = start["import"]["cpu"]["median"] - start["python"]["cpu"]["median"]
+    told = f"{number(extra * 1e3)} ms over Python's {number(start['python']['cpu']['median'] * 1e3)}"
+    found.at_most("`import forebay`, CPU", extra, 0.030, (told, "≤ 30 ms"))
+    help_cpu = start["help"]["cpu"]["median"]
+    found.at_most("`forebay --help`, CPU", help_cpu, 0.150, (f"{number(help_cpu * 1e3)} ms", "≤ 150 ms"))
+
+
+_TELL = {
+    "warm": _warm, "large": _large, "cold": _cold, "changed": _changed, "edited": _edited, "killed": _killed,
+    "space": _space, "rows": _rows, "keys": _keys, "hits": _hits, "many_entries": _many, "start_up": _start,
+}  # fmt: skip
+
+
+def megabytes(value: float) -> str:
+    """Write bytes as MB."""
+    return f"{value / 1e6:,.0f} MB"
+
+
+def side_by_side(figures: Figures) -> str:
+    """Return wall and CPU seconds of each tool, cold and warm."""
+    lines: list[list[str]] = []
+    for section in ("cold", "warm"):
+        for tool, name in (
+            ("forebay", "Forebay"), ("no_cache", "Forebay --no-cache"), ("data_juicer", "Data-Juicer"),
+            ("datasets", "datasets, no deduplication"),
+        ):  # fmt: skip
+            runs = figures.get(section, {}).get(tool)
+            if runs:
+                largest = megabytes(max(column(runs, "largest")))
+                lines.append(
+                    [section, name, spread(column(runs)), spread(column(runs, "cpu")), largest, str(len(runs))]
+                )
+    return table(["run", "tool", "wall", "CPU", "largest process", "samples"], lines)
+
+
+def operators(figures: Figures) -> str:
+    """Return rows in and out of each operator."""
+    found = figures.get("cold", {}).get("operators", [])
+    return table(
+        ["operator", "rows in", "rows out"], [[each["name"], f"{each['in']:,}", f"{each['out']:,}"] for each in found]
+    )
+
+
+def codecs(figures: Figures) -> str:
+    """Return bytes at rest and seconds per codec."""
+    space = figures.get("space", {"runs": []})
+    lines = [
+        [each["codec"], str(each["processes"]), f"{each['objects'] / space['source']:.2f} S", megabytes(each["home"]),
+         number(each["cost"]["wall"]) + " s", number(each["warm"]["wall"]) + " s"]
+        for each in space["runs"]
+    ]  # fmt: skip
+    for codec, each in figures.get("peer_space", {}).items():
+        if codec != "as_shipped_again":
+            lines.append([
+                f"Data-Juicer, {codec}", "2", f"{each['bytes'] / space['source']:.2f} S", megabytes(each["bytes"]),
+                number(each["cold"]["wall"]) + " s", number(each["warm"]["wall"]) + " s",
+            ])  # fmt: skip
+    return table(["codec", "processes", "objects", "whole folder", "cold", "warm"], lines)
+
+
+def page(figures: Figures) -> str:
+    """Return the whole of RESULTS.md."""
+    machine, floor = figures["machine"], figures["floor"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    source = figures.get("cold", {}).get("corpus_bytes", 0)
+    shipped = figures.get("peer_space", {}).get("as_shipped_again")
+    parts = [
+        "# Results\n",
+        f"Corpus: {figures['options']['documents']:,} documents, S = {megabytes(source)}. Machine: {machine['cpu']}, "
+        f"{machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {machine['file_system']}, "
+        f"Linux {machine['kernel']}, Python {machine['python']}; {versions}. "
+        f"Load before the run: {figures['options']['load']:.1f}.\n",
+        f"The machine's floor in this session: copy {floor['copy'] / 1e9:.1f} GB/s, BLAKE3 "
+        f"{floor['blake3'] / 1e9:.1f} GB/s, write + fsync {floor['write_fsync'] / 1e9:.2f} GB/s, "
+        f"a small fsync {floor['small_fsync_seconds'] * 1e3:.1f} ms.\n",
+        "## Promises\n", promises(figures),
+        "## Side by side\n", side_by_side(figures),
+        f"Data-Juicer as shipped (no fixed job id), second run: {number(shipped['wall'])} s.\n" if shipped else "",
+        "## What the recipe does to the corpus\n", operators(figures),
+        "## Codecs\n", codecs(figures), METHOD,
+    ]  # fmt: skip
+    return "\n".join(part for part in parts if part)
