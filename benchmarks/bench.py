@@ -19,6 +19,7 @@ from benchmarks.measure import Command, Cost, Spread
 ROOT = Path(__file__).resolve().parent
 REPOSITORY = ROOT.parent
 RECIPE = ROOT / "recipe.yaml"
+FUNCTIONS = ROOT / "recipe_functions.yaml"
 
 Figures = dict[str, Any]
 

@@ -119,9 +119,9 @@ class Datasets:
 
     def run(self, *, processes: int = 2) -> Command:
         """Return one whole run."""
-        script = ROOT / "peer_datasets.py"
-        argv = [sys.executable, str(script), str(self.corpus), str(self.export), "--np", str(processes)]
-        return Command(argv, self.work, clean_environment({"HF_HOME": str(self.cache)}), self.work / "log.txt")
+        argv = [sys.executable, "-m", "benchmarks.peer_datasets", str(self.corpus), str(self.export)]
+        env = clean_environment({"HF_HOME": str(self.cache), "PYTHONPATH": str(ROOT.parent)})
+        return Command([*argv, "--np", str(processes)], self.work, env, self.work / "log.txt")
 
 
 if __name__ == "__main__":

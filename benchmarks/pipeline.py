@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import RECIPE, Bench, Figures, Forebay, Runs, computed, repeat
+from benchmarks.bench import FUNCTIONS, RECIPE, Bench, Figures, Forebay, Runs, computed, repeat
 from benchmarks.measure import run, run_and_kill, size_of
 
 # Parameters that no earlier run had, so that each repetition misses.
@@ -20,28 +20,24 @@ RATIOS = tuple(0.07 - step / 1000 for step in range(9))
 
 def cold(bench: Bench) -> Figures:
     """Nothing in the store; beside it the same work without a store, and the peers. Turn and turn about."""
-    ours, bare, theirs, hf = Runs(), Runs(), Runs(), Runs()
+    ours, bare, theirs = Runs(), Runs(), Runs()
     store, without = bench.forebay("main"), bench.forebay("no-cache")
-    peer, datasets = bench.data_juicer("main"), bench.datasets("main")
+    peer = bench.data_juicer("main")
     for turn in range(bench.options.repeats):
         bench.say(f"cold run {turn + 1} of {bench.options.repeats}")
         ours.add(run(store.fresh().run()))
         bare.add(run(without.fresh().run(RECIPE, "--no-cache")))
-        if turn < bench.options.peer_repeats:
-            if peer:
-                bench.say("cold run of Data-Juicer")
-                peer.fresh()
-                theirs.add(run(peer.run(RECIPE)))
-            datasets.fresh()
-            hf.add(run(datasets.run()))
+        if peer and turn < bench.options.peer_repeats:
+            bench.say("cold run of Data-Juicer")
+            peer.fresh()
+            theirs.add(run(peer.run(RECIPE)))
     figures: Figures = {
         "forebay": ours.to_json(), "no_cache": bare.to_json(), "data_juicer": theirs.to_json(),
-        "datasets": hf.to_json(), "corpus_bytes": store.source.stat().st_size,
+        "corpus_bytes": store.source.stat().st_size,
         "same_output_without_cache": store.output() == without.output(), "operators": operator_rows(store),
     }  # fmt: skip
     if peer:
         figures["data_juicer_bytes"] = size_of(peer.cache)
-    figures["datasets_bytes"] = size_of(datasets.cache)
     return figures
 
 
@@ -54,7 +50,7 @@ def operator_rows(store: Forebay) -> list[dict[str, Any]]:
 
 def warm(bench: Bench) -> Figures:
     """The same command again; needs what `cold` left."""
-    store, peer, datasets = bench.forebay("main"), bench.data_juicer("main"), bench.datasets("main")
+    store, peer = bench.forebay("main"), bench.data_juicer("main")
     ours = repeat(bench.options.repeats * 3, lambda _: run(store.run()))
     report = store.report()
     figures: Figures = {"forebay": ours.to_json(), "computed": sum(computed(report).values())}
@@ -63,8 +59,27 @@ def warm(bench: Bench) -> Figures:
     if peer:
         bench.say("warm runs of Data-Juicer")
         figures["data_juicer"] = repeat(bench.options.repeats, lambda _: run(peer.run(RECIPE))).to_json()
-    figures["datasets"] = repeat(bench.options.repeats, lambda _: run(datasets.run())).to_json()
     return figures
+
+
+def functions(bench: Bench) -> Figures:
+    """The same work as Python functions: run by `datasets` and by Forebay, cold and warm."""
+    store, datasets = bench.forebay("functions"), bench.datasets("functions")
+    cold_ours, cold_theirs = Runs(), Runs()
+    for _ in range(bench.options.peer_repeats):
+        cold_ours.add(run(store.fresh().run(FUNCTIONS)))
+        datasets.fresh()
+        cold_theirs.add(run(datasets.run()))
+    repeats = bench.options.repeats
+    return {
+        "cold": {"forebay": cold_ours.to_json(), "datasets": cold_theirs.to_json()},
+        "warm": {
+            "forebay": repeat(repeats, lambda _: run(store.run(FUNCTIONS))).to_json(),
+            "datasets": repeat(repeats, lambda _: run(datasets.run())).to_json(),
+        },
+        "bytes": {"forebay": size_of(store.home / "objects-v1"), "datasets": size_of(datasets.cache)},
+        "rows": compare(store.export, datasets.export),
+    }
 
 
 def large(bench: Bench) -> Figures:

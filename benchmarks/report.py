@@ -20,8 +20,8 @@ machine. Cold means: an empty store and no export (the operating system's page c
 - The recipe is `benchmarks/recipe.yaml`, the same file for both tools, 2 processes.
 - Data-Juicer runs in an environment of its own, offline, with a fixed job id (as shipped, its key holds a time-stamped
   folder and never hits) and an own cache folder. Its space is that whole folder; ours is all objects in the store.
-- `datasets` runs `benchmarks/peer_datasets.py`: the same mappers and filters as batched Python functions, 2 processes,
-  with simpler patterns for links and *no* deduplication: less work than the recipe.
+- `datasets` and Forebay also run the mappers and filters as batched Python functions (`benchmarks/functions.py`, with a
+  simpler pattern for links), 2 processes, without deduplication, which `datasets` does not have.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
 - kill -9 hits the whole process group after 0.9 of the wall time of the cold run just before it.
@@ -211,19 +211,25 @@ def megabytes(value: float) -> str:
 
 def side_by_side(figures: Figures) -> str:
     """Return wall and CPU seconds of each tool, cold and warm."""
+    functions = figures.get("functions", {})
     lines: list[list[str]] = []
-    for section in ("cold", "warm"):
-        for tool, name in (
-            ("forebay", "Forebay"), ("no_cache", "Forebay --no-cache"), ("data_juicer", "Data-Juicer"),
-            ("datasets", "datasets, no deduplication"),
-        ):  # fmt: skip
-            runs = figures.get(section, {}).get(tool)
-            if runs:
-                largest = megabytes(max(column(runs, "largest")))
+    for name, runs in (
+        ("recipe, cold", figures.get("cold", {})), ("recipe, warm", figures.get("warm", {})),
+        ("functions, cold", functions.get("cold", {})), ("functions, warm", functions.get("warm", {})),
+    ):  # fmt: skip
+        for tool, told in _TOOLS.items():
+            costs = runs.get(tool)
+            if costs:
+                largest = megabytes(max(column(costs, "largest")))
                 lines.append(
-                    [section, name, spread(column(runs)), spread(column(runs, "cpu")), largest, str(len(runs))]
+                    [name, told, spread(column(costs)), spread(column(costs, "cpu")), largest, str(len(costs))]
                 )
     return table(["run", "tool", "wall", "CPU", "largest process", "samples"], lines)
+
+
+_TOOLS = {
+    "forebay": "Forebay", "no_cache": "Forebay --no-cache", "data_juicer": "Data-Juicer", "datasets": "datasets",
+}  # fmt: skip
 
 
 def operators(figures: Figures) -> str:

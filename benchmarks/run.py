@@ -36,6 +36,7 @@ SECTIONS: dict[str, Callable[[Bench], Figures]] = {
     "killed": pipeline.killed,
     "space": pipeline.space,
     "peer_space": pipeline.peer_space,
+    "functions": pipeline.functions,
     "large": pipeline.large,
 }
 
