@@ -37,8 +37,8 @@ format: $(VENV)/.dev ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## speed and space, side by side where a peer is installed; writes benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.dev ## speed and space, side by side where a peer is installed; BENCH="--quick" for a smoke test
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 docs: $(VENV)/.dev ## the documentation as a site, into site/
 	$(BIN)/mkdocs build --strict --quiet
