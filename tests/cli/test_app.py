@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import click
 import pytest
@@ -49,7 +50,7 @@ def frame(monkeypatch: pytest.MonkeyPatch) -> Frame:
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
     class Small(Frame):
-        table = {"fail": (RUNNING, "failing", "Fail.")}
+        table: ClassVar = {"fail": (RUNNING, "failing", "Fail.")}
 
     return Small(name="forebay", params=[*forebay.params], callback=forebay.callback, invoke_without_command=True)
 
@@ -71,7 +72,9 @@ def test_an_error_is_one_line_and_a_code(frame: Frame, what: str, code: int, lin
     assert result.exit_code == code
 
 
-@pytest.mark.parametrize("arguments", [["-v", "fail", "input"], ["fail", "-v", "input"], ["fail", "input", "--verbose"]])
+@pytest.mark.parametrize(
+    "arguments", [["-v", "fail", "input"], ["fail", "-v", "input"], ["fail", "input", "--verbose"]]
+)
 def test_verbose_shows_the_traceback_wherever_it_stands(frame: Frame, arguments: list[str]) -> None:
     result = CliRunner().invoke(frame, arguments)
     assert "Traceback (most recent call last)" in result.stderr
@@ -98,9 +101,12 @@ def test_home_is_by_default_what_the_environment_says(frame: Frame) -> None:
         (["--colour"], "forebay: no such option '--colour'; see forebay --help"),
         (["ls", "--kin"], "forebay ls: no such option '--kin', did you mean '--kind'?; see forebay ls --help"),
         (["pin"], "forebay pin: missing argument 'KEY...'; see forebay pin --help"),
-        (["ls", "--limit", "-3"], "forebay ls: invalid value for '--limit': -3 is not in the range x>=0; see forebay ls --help"),
+        (
+            ["run", "r", "--np", "0"],
+            "forebay run: invalid value for '--np': 0 is not in the range x>=1; see forebay run --help",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_usage_is_one_line_and_2(arguments: list[str], line: str) -> None:
     result = CliRunner().invoke(forebay, arguments)
     assert result.stderr == line + "\n"

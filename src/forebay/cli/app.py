@@ -143,8 +143,9 @@ class Frame(click.Group):
         return code
 
     def _run(self, args: list[str], name: str, session: Session, extra: dict[str, Any]) -> int:
+        context: dict[str, Any] = {"obj": session, **extra}
         try:
-            with self.make_context(name, args, **{"obj": session, **extra}) as ctx:
+            with self.make_context(name, args, None, **context) as ctx:
                 self.invoke(ctx)
             sys.stdout.flush()
         except click.exceptions.Exit as done:

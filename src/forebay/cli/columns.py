@@ -63,17 +63,14 @@ def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
         rows: one text per column each.
         width: cells that a line may take; None: as many as it needs.
     """
-    widths = [max([cells(column.title), *map(cells, texts)]) for column, texts in zip(columns, _across(columns, rows))]
+    widths = [
+        max([cells(column.title), *(cells(row[number]) for row in rows)]) for number, column in enumerate(columns)
+    ]
     if width is not None:
         widths = _fitted(columns, widths, width)
     yield _line(columns, [column.title for column in columns], widths)
     for row in rows:
         yield _line(columns, row, widths)
-
-
-def _across(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    for number in range(len(columns)):
-        yield [row[number] for row in rows]
 
 
 def _fitted(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:

@@ -6,7 +6,7 @@ second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -43,7 +43,7 @@ class LiveView:
 
 
 @contextmanager
-def live_view(title: str, *, colour: bool) -> Iterator[tuple[LiveView, Hook]]:
+def live_view(title: str, *, colour: bool) -> Generator[tuple[LiveView, Hook]]:
     """Give a view that is wiped off in the end, and a hook that writes warnings above it."""
     console = Console(stderr=True, no_color=not colour, highlight=False)
 

@@ -47,7 +47,5 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
 def _named(store: Store, text: str) -> tuple[str, Key]:
     found = store.names.get(text)
     if found is None:
-        raise NotFoundError(
-            f"no entry {text!r} in {store.home}", subject=text, hint="`forebay ls` shows what is there"
-        )
+        raise NotFoundError(f"no entry {text!r} in {store.home}", subject=text, hint="`forebay ls` shows what is there")
     return found

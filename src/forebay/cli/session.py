@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Session:
         return config.resolve(home=self.home)
 
     @contextmanager
-    def store(self) -> Iterator[Store]:
+    def store(self) -> Generator[Store]:
         """Open the store, making it where there is none; it is closed in the end."""
         from forebay.store import Store
 
@@ -53,7 +53,7 @@ class Session:
             yield store
 
     @contextmanager
-    def present_store(self) -> Iterator[Store | None]:
+    def present_store(self) -> Generator[Store | None]:
         """Open the store if there is one, or give None: looking must not leave a store behind."""
         if not self.settings().home.is_dir():
             yield None

@@ -50,7 +50,7 @@ def about(value: float) -> str:
 
 
 def age(then: float, now: float) -> str:
-    """Return how long ago `then` was, in one unit: ``now``, ``40 s``, ``12 min``, ``5 h``, ``9 d``; ``-`` when unknown."""
+    """Return how long ago `then` was, in one unit: ``now``, ``40 s``, ``12 min``, ``5 h``; ``-`` when unknown."""
     if then <= 0:
         return "-"
     gone = now - then

@@ -17,9 +17,9 @@ class Node:
 def lines(nodes: tuple[Node, ...], indent: str = "") -> Iterator[str]:
     """Yield a line per node, children below their parent::
 
-        ├─ operator  text_length_filter
-        │  └─ min_len  10
-        └─ input  0c1d…
+    ├─ operator  text_length_filter
+    │  └─ min_len  10
+    └─ input  0c1d…
     """
     for number, node in enumerate(nodes, start=1):
         last = number == len(nodes)

@@ -6,7 +6,7 @@ All write to standard error; results alone go to standard output.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -33,7 +33,7 @@ def smart_terminal() -> bool:
 
 
 @contextmanager
-def watching(title: str, *, quiet: bool, plain: bool) -> Iterator[Hook]:
+def watching(title: str, *, quiet: bool, plain: bool) -> Generator[Hook]:
     """Give the hook that shows a run as it goes.
 
     Args:
@@ -64,13 +64,13 @@ def _shown_by(view: View, told: Hook) -> Hook:
 
 
 class LogView:
-    """Lines at growing intervals: after 5 s, 10 s more, 20 s more … at most a minute apart. A short run says nothing."""
+    """Lines at growing intervals: after 5 s, 10 s more, 20 s more … at most a minute apart; none for a short run."""
 
     first_seconds = 5.0
     longest_seconds = 60.0
 
     def __init__(self, write: Callable[[str], None] | None = None) -> None:
-        self._write = write or (lambda line: click.echo(line, err=True))
+        self._write = write or _to_stderr
         self._interval = self.first_seconds
         self._next = self._interval
 
@@ -82,6 +82,10 @@ class LogView:
         self._interval = min(self._interval * 2, self.longest_seconds)
         self._next = elapsed + self._interval
         self._write(f"forebay: {summary(progress)}")
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def summary(progress: RunProgress) -> str:

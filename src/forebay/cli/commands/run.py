@@ -10,7 +10,6 @@ import click
 
 from forebay.cli import reports
 from forebay.cli.app import Command
-
 from forebay.cli.session import Session, emit, say, show_table
 from forebay.cli.views import watching
 

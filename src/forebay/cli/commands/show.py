@@ -37,7 +37,9 @@ def show(session: Session, key: str, as_json: bool) -> None:
         kind, whole = resolve(store, key)
         entry = store.get(kind, whole)
         if entry is None:
-            raise NotFoundError(f"{kind} {whole} cannot be read", subject=whole, hint="it is set aside; run again to heal")
+            raise NotFoundError(
+                f"{kind} {whole} cannot be read", subject=whole, hint="it is set aside; run again to heal"
+            )
         parts = {name: _followed(store, part) for name, part in entry.parts.items()}
         if as_json:
             emit(_json(store, entry, parts))
@@ -84,7 +86,8 @@ def _facts(store: Store, entry: Entry) -> Iterator[str]:
     if entry.dataset:
         yield f"dataset  {entry.dataset}"
     versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items())
-    yield f"made     {text.moment(entry.created)} ({text.age(entry.created, time.time())} ago) by {versions or 'unknown'}"
+    age = text.age(entry.created, time.time())
+    yield f"made     {text.moment(entry.created)} ({age} ago) by {versions or 'unknown'}"
     yield f"took     {text.seconds(entry.cost.seconds)}, gave {text.size(entry.cost.bytes)}"
     if not entry.recoverable:
         yield "origin   none: it cannot be made again, so eviction spares it"
@@ -128,8 +131,8 @@ def _node(name: str, value: JSON) -> Node:
 def _key_node(name: str, value: dict[str, JSON]) -> Node:
     children = cast("list[dict[str, JSON]]", value.get("children") or [])
     said = [name, str(value.get("detail") or value["kind"]), text.short(str(value["digest"]))]
-    if value.get("place"):
-        said.append(f"({value['place']})")
+    if value.get("where"):
+        said.append(f"({value['where']})")
     return Node(text.one_line("  ".join(said)), tuple(_key_node(str(one.get("label", "")), one) for one in children))
 
 
