@@ -112,7 +112,13 @@ def _plain(array: pa.Array) -> pa.Array:
     if kinds.is_binary_view(kind):
         return array.cast(pa.large_binary())
     if kinds.is_list_view(kind) or kinds.is_large_list_view(kind):
-        return array.cast(pa.large_list(kind.value_type))
+        lengths = pc.list_value_length(array).fill_null(0).to_numpy()
+        offsets = pa.py_buffer(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        children = [cast("pa.ListViewArray", array).flatten()]
+        buffers = [_validity(array), offsets]
+        return pa.Array.from_buffers(
+            pa.large_list(kind.value_type), len(array), buffers, array.null_count, 0, cast("Any", children)
+        )
     return array
 
 

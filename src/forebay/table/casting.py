@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ _BY_NAME = {
 }  # fmt: skip
 
 
-def describe(schema: pa.Schema, seen: dict[str, str] | None = None) -> Schema:
+def describe(schema: pa.Schema, seen: Mapping[str, int | str] | None = None) -> Schema:
     """Return an Arrow schema as plain data.
 
     Args:
@@ -31,7 +32,7 @@ def describe(schema: pa.Schema, seen: dict[str, str] | None = None) -> Schema:
         seen: where each column's type was first seen, for errors.
     """
     places = seen or {}
-    return Schema(tuple(Column(field.name, type_json(field.type), places.get(field.name, "")) for field in schema))
+    return Schema(tuple(Column(field.name, type_json(field.type), places.get(field.name)) for field in schema))
 
 
 def type_json(kind: pa.DataType) -> JSON:

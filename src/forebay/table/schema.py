@@ -36,11 +36,18 @@ class TypeConflictError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its type, and where its type was first seen (``""``: unknown), for errors only."""
+    """One column.
+
+    Attributes:
+        name: its name.
+        type: its type in JSON.
+        seen: for errors only, where its type was first seen: a row number within the shard, from 0, or, once located, a
+            place in words. None: unknown.
+    """
 
     name: str
     type: JSON
-    seen: str = ""
+    seen: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,15 @@ class Schema:
         by_name = {column.name: column for column in self.columns}
         return Schema(tuple(by_name[name] for name in names if name in by_name))
 
+    def located(self, path: str, first_line: int) -> Schema:
+        """Return the schema with row numbers turned into places: ``data.jsonl:17``."""
+        return Schema(
+            tuple(
+                Column(it.name, it.type, f"{path}:{first_line + it.seen}") if isinstance(it.seen, int) else it
+                for it in self.columns
+            )
+        )
+
     def gap(self, shard: Schema, columns: Iterable[str] | None = None) -> JSON:
         """What casting a shard of schema `shard` to this one changes, over `columns` (None: all); None for nothing.
 
@@ -75,7 +91,7 @@ class Schema:
 
     def to_json(self) -> JSON:
         """Return the schema as JSON: ``[[name, type, seen], …]``; `seen` is left out where it is unknown."""
-        return [[it.name, it.type, it.seen] if it.seen else [it.name, it.type] for it in self.columns]
+        return [[it.name, it.type, it.seen] if it.seen is not None else [it.name, it.type] for it in self.columns]
 
     @classmethod
     def from_json(cls, data: JSON) -> Schema:
@@ -93,7 +109,7 @@ def _column(item: JSON) -> Column:
     match item:
         case [str(name), kind]:
             return Column(name, kind)
-        case [str(name), kind, str(seen)]:
+        case [str(name), kind, int(seen) | str(seen)]:
             return Column(name, kind, seen)
         case _:
             raise ValueError(f"not a column: {item!r}")

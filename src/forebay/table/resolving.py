@@ -1,0 +1,187 @@
+"""From what the user wrote to a list of files: a file, a folder, a glob, or several of them."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forebay.errors import NotFoundError, SourceError
+from forebay.table.options import Compression, Format, ReadOptions
+from forebay.table.streams import UTF8_BOM, open_stream
+
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst", ".bz2": "bz2", ".xz": "xz"}
+_DATA: dict[str, Format] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
+}  # fmt: skip
+_TEXT = frozenset(
+    """.txt .text .md .markdown .rst .tex .html .xml .css .c .h .cc .hh .cpp .hpp .c++ .h++ .cs .go .rs .java .js .ts .tsx
+    .jl .lua .php .pl .pm .pod .perl .py .rb .scala .sh .bash .zsh .command .sql .f .f03 .f08 .f77 .f90 .f95 .for .fpp .hs
+    .asm .bat .cmd .cmake .dockerfile .ps1 .psd1 .psm1 .vb .m .smali""".split()
+)
+_ABOUT_DATA = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
+"""Files that dataset libraries write beside the data; passed over in folders and globs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One source: a file, or a run of text files of which each is one row.
+
+    Attributes:
+        path: the file, or for documents the folder that they share; for people, never part of a key.
+        format: what it holds.
+        compression: how it is packed; "" for not at all.
+        documents: the text files, in order, where each is one row; else empty.
+    """
+
+    path: str
+    format: Format
+    compression: Compression = ""
+    documents: tuple[tuple[str, Compression], ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file whose content it is made of."""
+        return tuple(path for path, _ in self.documents) if self.documents else (self.path,)
+
+    @property
+    def splittable(self) -> bool:
+        """Whether `scan` can cut it by reading bytes only, and its shards be read one by one, in any order."""
+        return not self.compression and not self.documents and self.format in ("jsonl", "text")
+
+
+def resolve(
+    dataset_path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    base: Path | None = None,
+    options: ReadOptions | None = None,
+) -> list[SourceFile]:
+    """Return the files that a dataset is made of, in the order of its rows.
+
+    A folder stands for the files in it and below with a known suffix, in the order of their names; hidden ones are passed
+    over. Where it holds data files (JSON, CSV, Parquet, Arrow), its text files are taken for notes about them. A glob
+    stands for the files it matches, in the order of their names; ``**`` matches folders.
+
+    Args:
+        dataset_path: one or several paths; ``~`` is the user's home.
+        base: folder that relative paths start from; None: the current one.
+        options: `format` and `text_rows` matter here.
+
+    Raises:
+        NotFoundError: nothing is there.
+        SourceError: a file's format is unknown.
+    """
+    given = [dataset_path] if isinstance(dataset_path, str | os.PathLike) else list(dataset_path)
+    if not given:
+        raise SourceError("no dataset is named", hint="name a file, a folder or a glob")
+    wanted = options or ReadOptions()
+    files: dict[str, SourceFile] = {}  # by path: a file named twice is read once
+    for item in given:
+        for file in _expand(os.fspath(item), base or Path.cwd(), wanted):
+            files.setdefault(file.path, file)
+    return list(_documents(files.values())) if wanted.text_rows == "document" else list(files.values())
+
+
+def _expand(item: str, base: Path, options: ReadOptions) -> list[SourceFile]:
+    if "://" in item:
+        raise SourceError(f"{item} is not a local path", subject=item, hint="download it first")
+    path = str(base / Path(item).expanduser())
+    if os.path.isfile(path):  # noqa: PTH113 - the string is what we keep
+        return [_named(path, options)]
+    if os.path.isdir(path):  # noqa: PTH112
+        return _known(_walk(path), options) or _nothing(item, "holds no file with a known suffix")
+    if glob.has_magic(item):
+        found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - honours the pattern as written
+        return _known(filter(os.path.isfile, found), options) or _nothing(item, "matches no file with a known suffix")
+    raise NotFoundError(f"no such file or folder: {path}", subject=item)
+
+
+def _nothing(item: str, why: str) -> list[SourceFile]:
+    known = " ".join(_DATA)
+    raise NotFoundError(f"{item} {why}", subject=item, hint=f"known are {known} and text files, also with .gz .zst .bz2 .xz")
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Yield the files in a folder and below, by name; folders sort among files."""
+    with os.scandir(folder) as found:
+        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield entry.path
+
+
+def _known(paths: Iterable[str], options: ReadOptions) -> list[SourceFile]:
+    found: list[SourceFile] = []
+    for path in paths:
+        suffix, compression = _suffixes(path)
+        if suffix in _DATA and Path(path).name not in _ABOUT_DATA:
+            found.append(SourceFile(path, _DATA[suffix], compression))
+        elif suffix in _TEXT:
+            found.append(SourceFile(path, "text", compression))
+    data = [file for file in found if file.format != "text"]
+    return [_sniffed(file) for file in (data or found)]
+
+
+def _named(path: str, options: ReadOptions) -> SourceFile:
+    suffix, compression = _suffixes(path)
+    kind = options.format or _DATA.get(suffix) or ("text" if suffix in _TEXT else None)
+    if kind is None:
+        raise SourceError(
+            f"{path}: unknown format {suffix or 'without a suffix'!r}", subject=path, hint="rename it, or set its format"
+        )
+    return _sniffed(SourceFile(path, kind, compression))
+
+
+def _suffixes(path: str) -> tuple[str, Compression]:
+    name, suffix = os.path.splitext(path)  # noqa: PTH122 - on strings: folders may hold many thousands
+    compression = _COMPRESSIONS.get(suffix.lower(), "")
+    if compression:
+        suffix = os.path.splitext(name)[1]  # noqa: PTH122
+    return suffix.lower(), compression
+
+
+def _sniffed(file: SourceFile) -> SourceFile:
+    """Tell apart the two things that are called ``.json``: JSON Lines, and one document (mostly an array)."""
+    if file.format != "json":
+        return file
+    with open_stream(file.path, file.compression) as stream:
+        head = b""
+        while block := stream.read(1 << 16):
+            head = (head + block).removeprefix(UTF8_BOM).lstrip()
+            if head and (not head.startswith(b"{") or b"\n" in head):
+                break
+    lines = head.startswith(b"{") and _is_object(head.partition(b"\n")[0])
+    return SourceFile(file.path, "jsonl" if lines else "json", file.compression)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _documents(files: Iterable[SourceFile]) -> Iterator[SourceFile]:
+    """Join runs of text files into one source each."""
+    run: list[SourceFile] = []
+    for file in files:
+        if file.format == "text":
+            run.append(file)
+            continue
+        if run:
+            yield _joined(run)
+            run = []
+        yield file
+    if run:
+        yield _joined(run)
+
+
+def _joined(run: list[SourceFile]) -> SourceFile:
+    folder = os.path.commonpath([os.path.dirname(file.path) for file in run])  # noqa: PTH120
+    path = run[0].path if len(run) == 1 else folder
+    return SourceFile(path, "text", "", tuple((file.path, file.compression) for file in run))

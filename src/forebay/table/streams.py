@@ -1,0 +1,132 @@
+"""Files as streams of decoded bytes, whatever they are compressed with."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Protocol, cast
+
+from forebay.errors import NotFoundError, SourceError
+from forebay.table.options import Compression
+
+BLOCK_BYTES = 1 << 20
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class Stream(Protocol):
+    """Decoded bytes, read forwards."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, none only at the end; all that is left for -1."""
+        ...
+
+
+@contextmanager
+def open_stream(path: str, compression: Compression) -> Iterator[Stream]:
+    """Open a file for reading its decoded bytes.
+
+    Raises:
+        NotFoundError: there is no such file.
+        SourceError: it cannot be read, or is damaged; also when that shows while it is read.
+    """
+    try:
+        with open(path, "rb", buffering=0) as raw, _decoder(raw, compression) as stream:  # noqa: PTH123 - unbuffered
+            yield stream
+    except FileNotFoundError:
+        raise NotFoundError(f"no such file: {path}", subject=path) from None
+    except IsADirectoryError:
+        raise SourceError(f"{path} is a folder", subject=path) from None
+    except (OSError, EOFError, *_damage(compression)) as error:
+        if isinstance(error, SourceError):
+            raise
+        what = f"a damaged .{compression} file" if compression else "unreadable"
+        raise SourceError(f"{path} is {what}: {error}", subject=path, hint="get it again") from error
+
+
+@contextmanager
+def open_seekable(path: str, compression: Compression) -> Iterator[IO[bytes]]:
+    """Open a file for random access; a compressed one is decoded into a temporary file first."""
+    with open_stream(path, compression) as stream:
+        if not compression:
+            yield cast("IO[bytes]", stream)
+            return
+        with tempfile.TemporaryFile() as spool:
+            while block := stream.read(BLOCK_BYTES):
+                spool.write(block)
+            spool.seek(0)
+            yield spool
+
+
+def blocks(stream: Stream, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield a stream's blocks; every one but the last has at least three bytes, so that a BOM is never cut."""
+    rest = b""
+    while block := stream.read(size):
+        block = rest + block
+        if len(block) < len(UTF8_BOM):
+            rest = block
+            continue
+        rest = b""
+        yield block
+    if rest:
+        yield rest
+
+
+def _decoder(raw: io.RawIOBase | IO[bytes], compression: Compression) -> IO[bytes]:
+    # Each of these modules costs milliseconds to import, so only the one that is needed is.
+    file = cast("IO[bytes]", raw)
+    if compression == "gz":
+        import gzip
+
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
+    if compression == "bz2":
+        import bz2
+
+        return cast("IO[bytes]", bz2.BZ2File(file))
+    if compression == "xz":
+        import lzma
+
+        return cast("IO[bytes]", lzma.LZMAFile(file))
+    if compression == "zst":
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
+        return cast("IO[bytes]", reader)
+    return file
+
+
+def _damage(compression: Compression) -> tuple[type[Exception], ...]:
+    if compression == "gz":
+        import zlib
+
+        return (zlib.error,)
+    if compression == "xz":
+        import lzma
+
+        return (lzma.LZMAError,)
+    if compression == "zst":
+        import zstandard
+
+        return (zstandard.ZstdError,)
+    return ()
+
+
+def read_range(path: str, offset: int, length: int) -> bytes:
+    """Return bytes [offset, offset + length) of a plain file; fewer where it ends before.
+
+    Raises:
+        NotFoundError, SourceError: it is not there, or cannot be read.
+    """
+    with open_stream(path, "") as stream:
+        descriptor = cast("io.FileIO", stream).fileno()
+        data = os.pread(descriptor, length, offset)
+        if len(data) == length:
+            return data
+        parts = [data]
+        while data and (length := length - len(data)):  # a single read gives at most 2 GiB
+            offset += len(data)
+            data = os.pread(descriptor, length, offset)
+            parts.append(data)
+        return b"".join(parts)
