@@ -107,7 +107,7 @@ class Filesystem(Protocol):
         ...
 
     def scan(self, path: Path) -> Iterator[tuple[str, bool]]:
-        """Yield (name, is_dir) of what a folder held at the call, in no order; a name may vanish before it is looked at.
+        """Yield (name, is_dir) of what a folder held at the call, in no order; a name may be gone when looked at.
 
         Errors are raised by the call, not by the iteration.
         """

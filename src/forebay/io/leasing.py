@@ -151,7 +151,7 @@ class LeaseFolder:
         return not self._seen_still(name, generation, beat_ns)
 
     def _seen_still(self, name: str, generation: int, beat_ns: int) -> bool:
-        """Tell whether we ourselves saw no beat for lease_seconds: finds the dead also when the disk's clock went back."""
+        """Tell whether we ourselves saw no beat for lease_seconds: and find the dead if the disk's clock went back."""
         now = self._terms.clock()
         seen = self._watched.get(name)
         if seen is None or seen[:2] != (generation, beat_ns):

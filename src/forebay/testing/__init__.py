@@ -1,0 +1,52 @@
+"""For tests of Forebay and of what stands on it: disks that fail on purpose, and conformance suites to subclass.
+
+Loaded lazily, so that a disk in memory can be had without pytest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forebay.testing.crashes import Crash, each_crash
+    from forebay.testing.faults import Fault, FaultKind, Operation, WorldStopped
+    from forebay.testing.faulty import FaultyFilesystem
+    from forebay.testing.filesystem_tests import FilesystemTests
+    from forebay.testing.memory import Clock, MemoryFilesystem
+
+__all__ = [
+    "Clock",
+    "Crash",
+    "Fault",
+    "FaultKind",
+    "FaultyFilesystem",
+    "FilesystemTests",
+    "MemoryFilesystem",
+    "Operation",
+    "WorldStopped",
+    "each_crash",
+]
+
+_MODULES = {
+    "Clock": "memory",
+    "Crash": "crashes",
+    "Fault": "faults",
+    "FaultKind": "faults",
+    "FaultyFilesystem": "faulty",
+    "FilesystemTests": "filesystem_tests",
+    "MemoryFilesystem": "memory",
+    "Operation": "faults",
+    "WorldStopped": "faults",
+    "each_crash": "crashes",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
