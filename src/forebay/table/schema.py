@@ -237,6 +237,20 @@ def _parts(item: JSON) -> Sequence[JSON]:
     return item
 
 
+def depth(kind: JSON) -> int:
+    """Return how deeply a type is nested: 0 for a plain one."""
+    if not isinstance(kind, dict):
+        return 0
+    ((name, inner),) = kind.items()
+    if name == "list":
+        return 1 + depth(inner)
+    if name == "struct":
+        return 1 + max((depth(_parts(field)[1]) for field in _parts(inner)), default=0)
+    if name in ("fixed_list", "map"):
+        return 1 + max(depth(part) for part in _parts(inner))
+    return 0
+
+
 def type_text(kind: JSON) -> str:
     """Spell a type for people: ``list<struct<a: int64>>``."""
     if not isinstance(kind, dict):

@@ -1,0 +1,204 @@
+"""Python values (what JSON gives) as Arrow columns, with types that depend on the values alone.
+
+Column by column and with C-speed loops only: a struct becomes its fields' columns, a list its concatenated items, and
+each is built in turn. Keys come in first-seen order; a missing key is null. An integer and a float make floats; whatever
+else is mixed raises `MixedTypesError`, and `type_of` and `Merger` then find which row it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from forebay.errors import SourceError
+from forebay.table.canonical import canonical
+from forebay.table.schema import TypeConflictError, merge_types, type_text
+from forebay.types import JSON
+
+_NULL = type(None)
+INT64 = range(-(2**63), 2**63)
+MAX_DEPTH = 50
+"""Nesting that Arrow's file format takes (64 in all), with room for what wraps it."""
+_JSON_TYPES: dict[type, JSON] = {_NULL: "null", bool: "bool", int: "int64", float: "double", str: "string"}
+_MAX_CELLS = 50_000_000
+
+
+class MixedTypesError(ValueError):
+    """Values of one column have no common type; which ones must be searched for."""
+
+
+def build_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
+    """Return the columns of rows, canonical, keys in first-seen order.
+
+    Raises:
+        MixedTypesError: a column's values have no common type.
+        SourceError: there are absurdly many different keys.
+    """
+    return {name: build(values) for name, values in transposed(rows).items()}
+
+
+def transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """Return the values of each key, None where a row has no such key."""
+    shapes = dict.fromkeys(map(tuple, rows))  # distinct tuples of keys, in first-seen order
+    if len(shapes) == 1:
+        (names,) = shapes
+        if len(names) == 1:
+            return {names[0]: [row[names[0]] for row in rows]}
+        return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)) if names else {}
+    names = tuple(dict.fromkeys(chain.from_iterable(shapes)))
+    if len(names) * len(rows) > _MAX_CELLS:
+        raise SourceError(
+            f"{len(rows)} rows with {len(names)} different keys (such as {names[-1]!r})",
+            hint="make the varying keys values: a list of {key, value}",
+        )
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def build(values: Sequence[Any]) -> pa.Array:
+    """Return values as one canonical array.
+
+    Raises:
+        MixedTypesError: they have no common type, or an integer does not fit 64 bits.
+    """
+    found = set(map(type, values))
+    nulls = _NULL in found
+    found.discard(_NULL)
+    if not found:
+        return pa.nulls(len(values))
+    if found == {dict}:
+        return _structs(values, nulls)
+    if found == {list}:
+        return _lists(values, nulls)
+    kind = _scalar(found)
+    if found == {int, float}:
+        values = [None if value is None else float(value) for value in values]
+    try:
+        return canonical(pa.array(values, kind))
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError) as error:
+        raise MixedTypesError(str(error)) from error
+
+
+def _scalar(found: set[type]) -> pa.DataType | None:
+    if found == {str}:
+        return pa.string()
+    if found == {int}:
+        return pa.int64()
+    if found <= {int, float}:
+        return pa.float64()
+    if found == {bool}:
+        return pa.bool_()
+    if found & {str, int, float, bool, dict, list} and len(found) > 1:
+        raise MixedTypesError(", ".join(sorted(kind.__name__ for kind in found)))
+    return None  # dates, decimals, bytes, numpy scalars …: Arrow knows them
+
+
+def _structs(values: Sequence[Any], nulls: bool) -> pa.Array:
+    hidden = None
+    present = values
+    if nulls:
+        hidden = pa.array([value is None for value in values])
+        present = [{} if value is None else value for value in values]
+        shared = next(value for value in values if value is not None)
+        if all(value is None or value.keys() == shared.keys() for value in values):
+            blank = dict.fromkeys(shared)
+            present = [blank if value is None else value for value in values]
+    columns = {name: build(column) for name, column in transposed(present).items()}
+    if not columns:
+        return canonical(pa.array(values, pa.struct([])))
+    fields = [pa.field(str(name), column.type) for name, column in columns.items()]
+    return canonical(pa.StructArray.from_arrays(list(columns.values()), fields=fields, mask=hidden))
+
+
+def _lists(values: Sequence[Any], nulls: bool) -> pa.Array:
+    hidden = pa.array([value is None for value in values]) if nulls else None
+    present: Sequence[Any] = [value or () for value in values] if nulls else values
+    lengths = np.fromiter(map(len, present), np.int64, len(values))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    items = build(list(chain.from_iterable(present)))
+    if offsets[-1] < 2**31:
+        return canonical(pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), items, mask=hidden))
+    return canonical(pa.LargeListArray.from_arrays(pa.array(offsets), items, mask=hidden))
+
+
+def type_of(value: object, level: int = 0) -> JSON:
+    """Return the type of one JSON value.
+
+    Raises:
+        TypeConflictError: a list in it mixes types.
+        ValueError: an integer does not fit 64 bits, text cannot be UTF-8, or it is nested too deeply.
+    """
+    if level > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    if isinstance(value, list):
+        items: JSON = "null"
+        for item in value:
+            items = merge_types(items, type_of(item, level + 1), "[]")
+        return {"list": items}
+    if isinstance(value, dict):
+        return {"struct": [[str(name), type_of(item, level + 1)] for name, item in value.items()]}
+    if isinstance(value, str):
+        _check_text(value)
+    elif type(value) is int and value not in INT64:
+        raise ValueError(big_integer(str(value)))
+    if type(value) not in _JSON_TYPES:
+        raise ValueError(f"a value of type {type(value).__name__}")
+    return _JSON_TYPES[type(value)]
+
+
+def big_integer(text: str) -> str:
+    """Say that an integer is too large."""
+    shown = text if len(text) <= 40 else f"{text[:20]}… ({len(text)} digits)"
+    return f"the integer {shown} does not fit 64 bits (write it as a string)"
+
+
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text with a lone surrogate, which is not UTF-8") from None
+
+
+class Merger:
+    """Merges the types of rows one by one: the slow path that finds which row does not fit, and why.
+
+    Example::
+
+        merger = Merger()
+        merger.add({"a": 1})      # ""
+        merger.add({"a": "x"})    # "column 'a' is string but int64 before", and the merger goes on without that row
+    """
+
+    def __init__(self, expect: Iterable[tuple[str, JSON]] = ()) -> None:
+        self.types: dict[str, JSON] = dict(expect)
+
+    def add(self, row: Mapping[str, Any]) -> str:
+        """Take a row that fits and return "", or say why it does not."""
+        updates: dict[str, JSON] = {}
+        name = ""
+        try:
+            for name, value in row.items():
+                updates[name] = merge_types(self.types.get(name, "null"), type_of(value, 1))
+        except TypeConflictError as error:
+            where = name + error.path
+            return f"column {where!r} is {type_text(error.right)} but {type_text(error.left)} before"
+        except ValueError as error:
+            return f"column {name!r}: {error}"
+        self.types.update(updates)
+        return ""
+
+
+def float_leaves(array: pa.Array) -> Iterable[pa.Array]:
+    """Yield the float arrays of a column, those inside lists and structs too."""
+    kind = array.type
+    if pa.types.is_float64(kind):
+        yield array
+    elif pa.types.is_struct(kind):
+        for at in range(kind.num_fields):
+            yield from float_leaves(cast("pa.StructArray", array).field(at))
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from float_leaves(cast("pa.ListArray", array).values)
