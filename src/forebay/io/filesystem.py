@@ -57,7 +57,10 @@ class OpenFile(Protocol):
 
 
 class Filesystem(Protocol):
-    """What a store asks of a disk. Safe to use from several threads and processes at once."""
+    """What a store asks of a disk. Safe to use from several threads and processes at once.
+
+    An implementation is hashable by identity and can be weakly referenced, as objects are unless they say otherwise.
+    """
 
     @property
     def parallel_flushes(self) -> int:

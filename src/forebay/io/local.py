@@ -38,7 +38,7 @@ class LocalFilesystem:
             costs one more call per create.
     """
 
-    __slots__ = ("_exact_modes",)
+    __slots__ = ("__weakref__", "_exact_modes")
 
     parallel_flushes = 16
 

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from forebay.io.filesystem import Filesystem, OpenFile
 from forebay.types import Buffer
@@ -29,6 +31,9 @@ _NO_LINKS_HERE = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
 """What file systems answer that have no hard links, or allow none here; then a rename does the work."""
+
+_DURABLE_FOLDERS: WeakKeyDictionary[Filesystem, set[Path]] = WeakKeyDictionary()
+"""Folders whose names this process has flushed itself."""
 
 
 class Staged:
@@ -105,6 +110,25 @@ class Staged:
         return named
 
 
+def make_home(fs: Filesystem, folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder to hold temporaries and targets, with its parents where missing, durably.
+
+    Flushes every folder above, because whoever made one may have been killed before it flushed the name. So publish
+    a file in `folder` afterwards that says that this is done, and do it only where that file is missing.
+
+    Raises:
+        OSError: it cannot be made, or a folder above that we made cannot be flushed.
+    """
+    missing = [each for each in (folder, *folder.parents) if not _exists(fs, each)]
+    fs.make_dirs(folder, mode=mode)
+    for each in (folder, *folder.parents[:-1]):
+        try:
+            fs.flush_dir(each.parent)
+        except PermissionError:
+            if each in missing:
+                raise  # otherwise it is not ours, and may not even be read: then its owner made `each`
+
+
 def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644) -> Staged:
     """Open a new temporary file `tmp_dir`/`token` for writing.
 
@@ -148,34 +172,48 @@ def publish(
     Raises:
         OSError: as the system gave it; EXDEV says which folders are on different file systems.
     """
+    durable = _DURABLE_FOLDERS.setdefault(fs, set())
     try:
         flush(fs, (staged for staged, _ in group))
-        to_flush: dict[Path, None] = {}
-        named = tuple(_name(fs, staged, target, replace, dir_mode, to_flush) for staged, target in group)
+        named = tuple(_name(fs, staged, target, replace=replace, dir_mode=dir_mode) for staged, target in group)
         # A name that was taken is flushed too: whoever took it may not have come so far, and our caller relies on it.
-        _all_at_once([lambda folder=folder: fs.flush_dir(folder) for folder in to_flush], fs.parallel_flushes)
+        to_flush = dict.fromkeys(target.parent for _, target in group)
+        fresh = {folder for staged, target in group for folder in _not_surely_durable(staged.path, target, durable)}
+        to_flush.update((folder.parent, None) for folder in fresh)
+        _all_at_once([partial(fs.flush_dir, folder) for folder in to_flush], fs.parallel_flushes)
+        durable |= fresh
         return named
     finally:
         for staged, _ in group:
             staged.discard()  # does nothing to those that have their name
 
 
-def _name(
-    fs: Filesystem, staged: Staged, target: Path, replace: bool, dir_mode: int, to_flush: dict[Path, None]
-) -> bool:
+def _name(fs: Filesystem, staged: Staged, target: Path, *, replace: bool, dir_mode: int) -> bool:
     try:
         try:
-            named = staged.name(target, replace=replace)
+            return staged.name(target, replace=replace)
         except FileNotFoundError:  # the folder is not there; if it is our temporary, this fails again
-            _make_folders(fs, target.parent, dir_mode, to_flush)
-            named = staged.name(target, replace=replace)
+            _DURABLE_FOLDERS[fs].difference_update(target.parents)
+            fs.make_dirs(target.parent, mode=dir_mode)
+            return staged.name(target, replace=replace)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         what = f"{staged.path.parent} and {target.parent} are on different file systems; put a whole store on one"
         raise OSError(errno.EXDEV, what, str(staged.path), None, str(target)) from error
-    to_flush[target.parent] = None
-    return named
+
+
+def _not_surely_durable(temporary: Path, target: Path, durable: set[Path]) -> Iterator[Path]:
+    """Yield the folders of `target` whose own names may not be durable yet.
+
+    A folder that is there may have been made by a process that was killed before it could flush the folder's name. So
+    each process flushes the names above its first target in a folder, up to the folder that holds temporaries too.
+    That one is `make_home`'s care.
+    """
+    for folder in target.parents:
+        if folder in durable or temporary.is_relative_to(folder):
+            return
+        yield folder
 
 
 def _name_if_free(fs: Filesystem, source: Path, target: Path) -> bool:
@@ -201,17 +239,6 @@ def _name_if_free(fs: Filesystem, source: Path, target: Path) -> bool:
         return False
     fs.rename(source, target)
     return True
-
-
-def _make_folders(fs: Filesystem, folder: Path, mode: int, to_flush: dict[Path, None]) -> None:
-    """Make `folder` and its parents, noting whose names must be flushed, also if another process is just making it."""
-    at = folder
-    while True:
-        to_flush[at.parent] = None
-        if at.parent == at or _exists(fs, at.parent):
-            break
-        at = at.parent
-    fs.make_dirs(folder, mode=mode)
 
 
 def _exists(fs: Filesystem, path: Path) -> bool:
