@@ -1,0 +1,328 @@
+"""Group commit: objects are staged one by one, published together, and then the entries that name them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from types import TracebackType
+
+from blake3 import blake3
+
+from forebay import codec
+from forebay.config import CodecName
+from forebay.errors import ObjectMissingError, StoreError, StoreFullError
+from forebay.io import Filesystem, Staged, Trouble, flush, publish, stage
+from forebay.store import entry as entries
+from forebay.store.files import Files, store_error
+from forebay.store.layout import Layout, check_hex, check_kind
+from forebay.store.ledger import Intent, Ledger, Published
+from forebay.store.reading import Reader
+from forebay.store.session import Session
+from forebay.types import Buffer, Digest, Entry, ObjectRef
+
+_MOST_OPEN = 48
+_SLAB_BYTES = 8 * 2**20
+_THREADS_FROM = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a batch works with."""
+
+    fs: Filesystem
+    layout: Layout
+    files: Files
+    ledger: Ledger
+    reader: Reader
+    mine: Session
+    codec: CodecName
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An object that is staged and waits to be published."""
+
+    digest: Digest
+    kept: CodecName
+    staged: Staged
+
+
+class Batch:
+    """Objects and entries that are published together, on leaving the ``with`` block without an error.
+
+    When that is through, all of it survives a power cut. If anything fails, no entry is published, and what was
+    staged is dropped. To be used from one thread.
+    """
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._shop = workshop
+        self._refs: dict[Digest, int] = {}  # what we may name: digest -> decoded size
+        self._waiting: list[_Waiting] = []
+        self._relied: dict[Digest, CodecName] = {}
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._numbers: list[int] = []
+        self._open = False
+        self._unflushed: list[Staged] = []
+        self._staged_entries: list[Staged] = []
+        self._published: list[Digest] = []
+
+    def put(self, role: str, data: Buffer | Iterable[Buffer]) -> ObjectRef:
+        """Stage an object: encode it, reserve its room and write it to a temporary file.
+
+        What is in the store already is not written again, and stays there until the batch ends.
+
+        Args:
+            role: what it is to the entry that will name it.
+            data: its bytes, or pieces of them in order.
+
+        Returns:
+            How an entry names it.
+
+        Raises:
+            StoreFullError: no room for it.
+            StoreError: it cannot be written.
+        """
+        self._check_open()
+        try:
+            if isinstance(data, (bytes, bytearray, memoryview)):
+                return self._put_buffer(role, memoryview(data).cast("B"))
+            return self._put_stream(role, data)
+        except OSError as error:
+            raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry, which may name objects of this batch and others in the store.
+
+        `created` and `versions` are filled in on commit where they are empty.
+
+        Raises:
+            InputError: its kind or key has not the form of one.
+            ObjectMissingError: an object that it names is neither staged here nor in the store.
+        """
+        self._check_open()
+        check_kind(entry.kind)
+        check_hex(entry.key, "key")
+        for ref in entry.objects:
+            if ref.digest not in self._refs:
+                check_hex(ref.digest, "digest")
+                if not self._rely(ref.digest, None):
+                    what = f"entry {entry.kind} {entry.key[:12]} names object {ref.digest[:12]}, which is not there"
+                    raise ObjectMissingError(what, subject=ref.digest, hint="put it into the batch first")
+                self._refs[ref.digest] = ref.size
+        self._entries[entry.kind, entry.key] = entry
+
+    def committed(self, entry: Entry) -> Entry:
+        """Return an entry of this batch as it was published, with `created` and `versions`."""
+        return self._entries[entry.kind, entry.key]
+
+    def __enter__(self) -> Batch:
+        self._open = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._open = False
+        if kind is not None:
+            self._drop()
+            return
+        try:
+            self._commit()
+        except OSError as failed:
+            self._drop()
+            raise store_error(f"cannot commit to {self._shop.layout.home}", failed) from failed
+        except BaseException:
+            self._drop()
+            raise
+
+    def _put_buffer(self, role: str, data: memoryview) -> ObjectRef:
+        threads = blake3.AUTO if len(data) >= _THREADS_FROM else 1
+        ref = ObjectRef(role, Digest(blake3(data, max_threads=threads).hexdigest()), len(data))
+        if ref.digest not in self._refs and not self._rely(ref.digest, ref.size):
+            kept, pieces = codec.encode(self._shop.codec, data)
+            encoded: list[Buffer] = [data] if kept == "none" else list(pieces)
+            size = sum(len(piece) for piece in encoded)
+            self._reserve(size, ref.digest)
+            staged = self._twice(lambda: self._write(encoded), size)
+            self._note(_Waiting(ref.digest, kept, staged))
+        self._refs[ref.digest] = ref.size
+        return ref
+
+    def _put_stream(self, role: str, data: Iterable[Buffer]) -> ObjectRef:
+        hasher, total = blake3(), 0
+
+        def seen() -> Iterator[Buffer]:
+            nonlocal total
+            for piece in data:
+                hasher.update(piece)
+                total += memoryview(piece).nbytes
+                yield piece
+
+        kept, pieces = codec.encode(self._shop.codec, seen())
+        numbers = [self._reserve(0, None)]
+        staged = self._stage()
+        try:
+            room = 0
+            for piece in pieces:
+                if room < len(piece):
+                    number, size = self._reserve_slab(len(piece))
+                    numbers.append(number)
+                    room += size
+                staged.write(piece)
+                room -= len(piece)
+        except BaseException:
+            staged.discard()
+            raise
+        ref = ObjectRef(role, Digest(hasher.hexdigest()), total)
+        if ref.digest in self._refs or self._rely(ref.digest, ref.size):
+            staged.discard()
+            self._shop.ledger.give_up(numbers, ())
+        else:
+            self._shop.ledger.amend(Intent(numbers[0], staged.size, ref.digest), drop=numbers[1:])
+            self._note(_Waiting(ref.digest, kept, staged))
+        self._refs[ref.digest] = ref.size
+        return ref
+
+    def _rely(self, digest: Digest, size: int | None) -> bool:
+        """Rely on an object that is in the store, if it is."""
+        reader = self._shop.reader
+        if reader.find(digest) is None:
+            return False
+        number = self._shop.mine.number()
+        kept = self._shop.ledger.rely(Intent(number, 0, digest), lambda: reader.sound(digest, size))
+        if kept is None:
+            return False
+        self._numbers.append(number)
+        self._relied[digest] = kept
+        return True
+
+    def _reserve(self, size: int, digest: Digest | None) -> int:
+        number = self._shop.mine.number()
+        self._shop.ledger.reserve([Intent(number, size, digest)])
+        self._numbers.append(number)
+        return number
+
+    def _reserve_slab(self, least: int) -> tuple[int, int]:
+        """Reserve room for a stream whose size nobody knows: a slab, or just `least` where room is scarce."""
+        if least < _SLAB_BYTES:
+            try:
+                return self._reserve(_SLAB_BYTES, None), _SLAB_BYTES
+            except StoreFullError:
+                pass
+        return self._reserve(least, None), least
+
+    def _twice(self, write: Callable[[], Staged], size: int) -> Staged:
+        """Write, and where the disk is full make room and write once more."""
+        try:
+            return write()
+        except OSError as error:
+            if Trouble.of(error) is not Trouble.FULL or not self._shop.ledger.make_room(size):
+                raise
+        return write()
+
+    def _write(self, pieces: Iterable[Buffer]) -> Staged:
+        staged = self._stage()
+        try:
+            for piece in pieces:
+                staged.write(piece)
+        except BaseException:
+            staged.discard()
+            raise
+        return staged
+
+    def _stage(self) -> Staged:
+        shop = self._shop
+        return stage(shop.fs, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}", mode=shop.files.object_mode)
+
+    def _note(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self._keep_few_open(waiting.staged)
+
+    def _keep_few_open(self, staged: Staged) -> None:
+        """Flush early what is many: each staged file holds a descriptor."""
+        self._unflushed.append(staged)
+        if len(self._unflushed) >= _MOST_OPEN:
+            flush(self._shop.fs, self._unflushed)
+            self._unflushed.clear()
+
+    def _commit(self) -> None:
+        shop = self._shop
+        new = self._new_entries()
+        self._reserve_entries(new)
+        group = [(each.staged, shop.layout.object(each.digest, each.kept)) for each in self._waiting]
+        self._published = [each.digest for each in self._waiting]
+        publish(shop.fs, group, dir_mode=shop.files.dir_mode)
+        self._make_relied_durable()
+        staged = [(self._stage_entry(data), shop.layout.entry(entry.kind, entry.key)) for entry, data in new]
+        publish(shop.fs, staged, replace=True, dir_mode=shop.files.dir_mode)
+        published = [Published(entry, len(data)) for entry, data in new]
+        shop.ledger.settle(self._numbers, [*self._published, *self._relied], published)
+        for entry, _ in new:
+            shop.reader.learn(entry)
+
+    def _new_entries(self) -> list[tuple[Entry, bytes]]:
+        """Return the entries that the store does not hold already, whole and saying the same."""
+        shop = self._shop
+        new: list[tuple[Entry, bytes]] = []
+        for place, entry in self._entries.items():
+            there = shop.reader.entry(entry.kind, entry.key)
+            if there is not None and entries.same_result(there, entry) and self._is_complete(there):
+                shop.fs.flush_dir(shop.layout.entry(entry.kind, entry.key).parent)  # whoever made it may not have yet
+                self._entries[place] = there
+                continue
+            made = replace(
+                entry, created=entry.created or shop.fs.now(), versions=dict(entry.versions) or dict(_versions())
+            )
+            self._entries[place] = made
+            new.append((made, entries.encode(made)))
+        return new
+
+    def _is_complete(self, entry: Entry) -> bool:
+        return all(self._shop.reader.find(ref.digest) is not None for ref in entry.objects)
+
+    def _reserve_entries(self, new: list[tuple[Entry, bytes]]) -> None:
+        mine = self._shop.mine
+        intents = [Intent(mine.number(), len(data), None, entry.kind, entry.key) for entry, data in new]
+        self._shop.ledger.reserve(intents)
+        self._numbers.extend(intent.number for intent in intents)
+
+    def _make_relied_durable(self) -> None:
+        """See that what we did not write is there, and survives a power cut as what we wrote does."""
+        shop = self._shop
+        for digest in self._relied:
+            if shop.reader.find(digest) is None:
+                what = f"object {digest[:12]} vanished from {shop.layout.home} while it was relied on"
+                raise StoreError(what, subject=digest, hint="try again")
+        folders = {shop.layout.object(digest, kept).parent for digest, kept in self._relied.items()}
+        for folder in folders - {shop.layout.object(digest).parent for digest in self._published}:
+            shop.fs.flush_dir(folder)
+
+    def _stage_entry(self, data: bytes) -> Staged:
+        staged = self._twice(lambda: self._write([data]), len(data))
+        self._staged_entries.append(staged)
+        self._keep_few_open(staged)
+        return staged
+
+    def _drop(self) -> None:
+        """Leave nothing behind; whatever cannot be removed now is found by the next who opens the store."""
+        for staged in (*(each.staged for each in self._waiting), *self._staged_entries):
+            staged.discard()
+        try:
+            self._shop.ledger.give_up(self._numbers, self._published)
+        except (OSError, StoreError):
+            pass  # the error that brought us here is the one to tell
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StoreError("the batch is over", hint="use it inside its with block")
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        own = version("forebay")
+    except PackageNotFoundError:  # run from a source tree
+        own = "0"
+    return ("forebay", own), ("python", ".".join(str(part) for part in sys.version_info[:3]))

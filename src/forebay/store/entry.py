@@ -1,0 +1,91 @@
+"""An entry's file: canonical JSON that carries a check of its own.
+
+One line: UTF-8, keys sorted, no white space, ``\\n`` at the end. ``check`` is the BLAKE3 of the same line without
+``"check":"…",``; as it sorts first, it can be checked on the bytes, before they are parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any, cast
+
+from blake3 import blake3
+
+from forebay.errors import ObjectDamagedError, StoreError
+from forebay.types import Cost, Digest, Entry, Key, ObjectRef
+
+_HEAD = b'{"check":"'
+_TAIL = b'",'
+_START = len(_HEAD) + 64
+
+
+def encode(entry: Entry) -> bytes:
+    """Return the bytes of an entry's file.
+
+    Raises:
+        StoreError: `meta` or `parts` holds what JSON cannot (NaN, bytes, a key that is no string).
+    """
+    fields: dict[str, object] = {
+        "cost": {"bytes": entry.cost.bytes, "seconds": entry.cost.seconds},
+        "created": entry.created,
+        "dataset": entry.dataset,
+        "inputs": list(entry.inputs),
+        "key": entry.key,
+        "kind": entry.kind,
+        "meta": dict(entry.meta),
+        "objects": [{"digest": ref.digest, "role": ref.role, "size": ref.size} for ref in entry.objects],
+        "parts": dict(entry.parts),
+        "recoverable": entry.recoverable,
+        "versions": dict(entry.versions),
+    }
+    try:
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        line = text.encode("utf-8") + b"\n"
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError (a lone surrogate) is a ValueError
+        what = f"entry {entry.kind} {entry.key[:12]} is not JSON: {error}"
+        raise StoreError(
+            what, subject=entry.key, hint="keep numbers, strings, lists and objects in meta and parts"
+        ) from error
+    return _HEAD + blake3(line).hexdigest().encode() + _TAIL + line[1:]
+
+
+def decode(data: bytes) -> Entry:
+    """Return the entry that a file holds.
+
+    Raises:
+        ObjectDamagedError: the bytes are not what was written.
+    """
+    if not data.startswith(_HEAD) or data[_START : _START + len(_TAIL)] != _TAIL:
+        raise ObjectDamagedError("it does not begin as an entry does")
+    check, line = data[len(_HEAD) : _START], b"{" + data[_START + len(_TAIL) :]
+    if blake3(line).hexdigest().encode() != check:
+        raise ObjectDamagedError("its check does not match")
+    try:
+        return _entry(json.loads(line))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # The check fits, so it was written so: by a later version, or by hand.
+        raise ObjectDamagedError(f"it is not an entry of this format: {error!r}") from error
+
+
+def _entry(fields: Any) -> Entry:
+    cost = fields["cost"]
+    return Entry(
+        kind=fields["kind"],
+        key=Key(fields["key"]),
+        objects=tuple(ObjectRef(o["role"], Digest(o["digest"]), int(o["size"])) for o in fields["objects"]),
+        meta=cast("dict[str, Any]", fields["meta"]),
+        parts=cast("dict[str, Any]", fields["parts"]),
+        inputs=tuple(Key(key) for key in fields["inputs"]),
+        cost=Cost(float(cost["seconds"]), int(cost["bytes"])),
+        recoverable=bool(fields["recoverable"]),
+        dataset=str(fields["dataset"]),
+        created=float(fields["created"]),
+        versions=fields["versions"],
+    )
+
+
+def same_result(one: Entry, other: Entry) -> bool:
+    """Tell whether two entries say the same, but for when, by which version and at what cost it was made."""
+    blank = {"created": 0.0, "versions": {}, "cost": Cost()}
+    return encode(replace(one, **blank)) == encode(replace(other, **blank))

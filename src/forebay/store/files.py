@@ -1,0 +1,94 @@
+"""The small JSON files of a store that may change: names, pins, readers, the marker. Replaced whole, never edited."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
+from forebay.io import Filesystem, Trouble, publish, stage
+from forebay.store.layout import Layout
+
+
+class Files:
+    """Reads and replaces small JSON files, with a store's permissions and temporaries.
+
+    Args:
+        fs: the file system.
+        layout: where things lie.
+        group: whether the group may write as well.
+        temporary: gives names for temporaries.
+    """
+
+    def __init__(self, fs: Filesystem, layout: Layout, *, group: bool, temporary: Callable[[], str]) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._temporary = temporary
+        self.dir_mode = 0o2770 if group else 0o777
+        """Permissions of folders, less the umask where the store is not a group's."""
+        self.file_mode = 0o660 if group else 0o666
+        """Permissions of what may change."""
+        self.object_mode = 0o440 if group else 0o444
+        """Permissions of what may not."""
+
+    def load(self, path: Path) -> dict[str, Any] | None:
+        """Return the object in a JSON file; None where there is none, or it is damaged."""
+        try:
+            value = json.loads(self._fs.read(path))
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def replace(self, path: Path, value: Mapping[str, object]) -> None:
+        """Write a JSON file whole, durably.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        line = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        try:
+            with stage(self._fs, self._layout.tmp, self._temporary(), mode=self.file_mode) as staged:
+                staged.write(line)
+                publish(self._fs, [(staged, path)], replace=True, dir_mode=self.dir_mode)
+        except OSError as error:
+            raise store_error(f"cannot write {path}", error) from error
+
+    def remove(self, path: Path, *, durable: bool = True) -> bool:
+        """Remove a file; tell whether it was there.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        try:
+            self._fs.unlink(path)
+            if durable:
+                self._fs.flush_dir(path.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if durable:
+                raise store_error(f"cannot remove {path}", error) from error
+            return False
+        return True
+
+    def names(self, folder: Path, *, dirs: bool = False) -> list[str]:
+        """Return the names of the files (or the folders) in a folder, sorted; none where it is not there."""
+        try:
+            return sorted(name for name, is_dir in self._fs.scan(folder) if is_dir == dirs)
+        except OSError:
+            return []
+
+
+def store_error(what: str, error: OSError) -> StoreError:
+    """Return the error of Forebay's own that fits the system's."""
+    if isinstance(error, StoreError):
+        return error
+    trouble = Trouble.of(error)
+    message = f"{what}: {error} ({trouble})"
+    if trouble is Trouble.FULL:
+        return StoreFullError(message, hint="free some space, or `forebay gc --max-bytes SIZE`")
+    if trouble is Trouble.READ_ONLY:
+        return StoreReadOnlyError(message, hint="set FOREBAY_HOME to a folder that you may write to")
+    return StoreError(message)

@@ -1,0 +1,397 @@
+"""The index: an SQLite file that knows sizes, recency, and who is about to write what.
+
+It is rebuilt whenever it cannot be trusted. Where file locks work it is in WAL mode; on network and FUSE file systems it
+uses SQLite's ``unix-dotfile`` locking (a folder made exclusively) and a rollback journal. It is opened at the first
+need: reading an entry or an object needs none.
+
+One connection per process, guarded by a lock; it is closed before a fork, and opened again on both sides when needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
+from forebay.store import schema
+
+if TYPE_CHECKING:
+    import sqlite3
+
+Result = TypeVar("Result")
+
+BUSY_SECONDS = 60.0
+"""How long to wait for other processes' transactions; a rebuild is the longest, about 10 s per 100k entries."""
+
+_STALE_LOCK_SECONDS = 20.0
+_NO_LOCKS = ("nfs", "fuse", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "beegfs", "virtiofs", "vboxsf")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlace:
+    """Where and how an index is kept.
+
+    Attributes:
+        path: its file; None: in memory (a store on no real disk, or one that may not be written).
+        writable: whether the file may be written.
+        group: whether the group may write it as well.
+    """
+
+    path: Path | None
+    writable: bool
+    group: bool
+
+
+class Index:
+    """Transactions over the index. Safe over threads and forks."""
+
+    def __init__(
+        self,
+        place: IndexPlace,
+        *,
+        fill: Callable[[sqlite3.Connection], None],
+        trusted: Callable[[sqlite3.Connection], bool],
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            place: where it is.
+            fill: puts what the files say into empty tables.
+            trusted: tells whether the rows may be believed (no power cut since they were written).
+        """
+        self._place = place
+        self._fill = fill
+        self._trusted = trusted
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._dotfile: bool | None = None
+        _OPEN.add(self)
+
+    def write(self, work: Callable[[sqlite3.Connection], Result], *, durable: bool = False) -> Result:
+        """Run `work` in one IMMEDIATE transaction; it is run again where the index had to be made anew.
+
+        So what it does to files must bear being done twice.
+
+        Args:
+            work: is given the connection.
+            durable: return only when the transaction would survive a power cut.
+
+        Raises:
+            StoreFullError: no room for the index itself.
+            StoreError: the index cannot be used.
+        """
+        return self._attempts(lambda db: self._transaction(db, work, durable=durable))
+
+    def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run `work`, which only looks.
+
+        Raises:
+            StoreError: the index cannot be used.
+        """
+        return self._attempts(lambda db: work(db))
+
+    def close(self) -> None:
+        """Close the connection; the index opens again at the next need."""
+        with self._lock:
+            db, self._db = self._db, None
+            if db is not None:
+                db.close()
+
+    def rebuild(self) -> None:
+        """Make all rows anew from the files, in one transaction."""
+        self.write(self._refill)
+
+    def keep_lock(self) -> None:
+        """Show that a long transaction is under way, where locks are folders that others may find stale."""
+        if self._dotfile and self._place.path is not None:
+            try:
+                os.utime(self._place.path.with_name(self._place.path.name + ".lock"))
+            except OSError:
+                pass  # no lock: we only read
+
+    def hold_for_fork(self) -> None:
+        """Wait for the transaction under way, and close the connection."""
+        self._lock.acquire()
+        if self._db is not None and not self._db.in_transaction and self._place.path is not None:
+            self.close()
+
+    def go_on_after_fork(self) -> None:
+        """Let the parent's threads go on."""
+        self._lock.release()
+
+    def start_in_child(self) -> None:
+        """Forget the parent's lock and connection; a copy of an index in memory is ours to use."""
+        self._lock = threading.RLock()
+        if self._db is not None and self._place.path is not None:
+            _INHERITED.append(self._db)
+            self._db = None
+
+    def _attempts(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        import sqlite3
+
+        for attempt in range(3):
+            with self._lock:
+                try:
+                    return work(self._connection())
+                except sqlite3.Error as error:
+                    self._recover(error, last=attempt == 2)
+        raise AssertionError("unreachable")
+
+    def _transaction(
+        self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result], *, durable: bool
+    ) -> Result:
+        if db.in_transaction:  # nested: part of the transaction that is under way
+            return work(db)
+        if durable:
+            db.execute("PRAGMA synchronous=FULL")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(db)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        finally:
+            if durable:
+                db.execute("PRAGMA synchronous=NORMAL")
+        return result
+
+    def _recover(self, error: sqlite3.Error, *, last: bool) -> None:
+        """Make a further attempt possible, or raise."""
+        import sqlite3
+
+        text = str(error)
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL or "disk is full" in text:
+            raise StoreFullError(f"no room for {self._place.path}: {error}", hint="free some space") from error
+        if last:
+            raise StoreError(f"cannot use {self._place.path}: {error}", hint="forebay reindex") from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text:
+            self._drop_file()
+        elif code == sqlite3.SQLITE_BUSY and self._dotfile:
+            self._break_stale_lock()
+        elif code == sqlite3.SQLITE_READONLY and self._file_identity() == self._identity:
+            raise StoreReadOnlyError(f"cannot write {self._place.path}: {error}") from error
+        self.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is not None and self._identity != self._file_identity():
+            self.close()  # deleted or replaced by somebody: what we have open is nobody's index any more
+        if self._db is None:
+            self._db = self._open()
+        return self._db
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        if self._place.path is None or not self._place.writable:
+            return None
+        try:
+            found = os.stat(self._place.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _open(self) -> sqlite3.Connection:
+        if self._place.path is not None and not self._place.writable:
+            return self._open_to_read()
+        db = self._connect_to_write()
+        self._identity = self._file_identity()
+        try:
+            if not self._usable(db):
+                self._transaction(db, self._refill_if_needed, durable=False)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _connect_to_write(self) -> sqlite3.Connection:
+        import sqlite3
+
+        path = self._place.path
+        if path is None:
+            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        if self._dotfile is None:
+            self._dotfile = not locks_work(path.parent)
+        fresh = not path.exists()
+        vfs = "?vfs=unix-dotfile" if self._dotfile else ""
+        timeout = _STALE_LOCK_SECONDS if self._dotfile else BUSY_SECONDS
+        db = sqlite3.connect(_uri(path) + vfs, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout)
+        try:
+            db.execute(f"PRAGMA journal_mode={'DELETE' if self._dotfile else 'WAL'}")
+            db.execute("PRAGMA synchronous=NORMAL")
+        except BaseException:
+            db.close()
+            raise
+        if fresh and self._place.group:
+            os.chmod(path, 0o660)  # SQLite gives its journals the same permissions
+        return db
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        """Open an index that we may not write: as it is, else as it was last checkpointed, else one in memory."""
+        import sqlite3
+
+        assert self._place.path is not None
+        for how in ("?mode=ro", "?mode=ro&immutable=1"):
+            db = None
+            try:
+                db = sqlite3.connect(
+                    _uri(self._place.path) + how, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
+                )
+                if self._usable(db, any_session=True):
+                    return db
+            except sqlite3.Error:  # no such file, no shared memory for WAL, not a database
+                pass
+            if db is not None:
+                db.close()
+        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._transaction(db, self._refill, durable=False)
+        return db
+
+    def _usable(self, db: sqlite3.Connection, *, any_session: bool = False) -> bool:
+        if db.execute("PRAGMA user_version").fetchone()[0] != schema.VERSION:
+            return False
+        done = db.execute("SELECT 1 FROM meta WHERE name = 'complete'").fetchone()
+        return done is not None and (any_session or self._trusted(db))
+
+    def _refill_if_needed(self, db: sqlite3.Connection) -> None:
+        if not self._usable(db):  # somebody else may have done it while we waited for the lock
+            self._refill(db)
+
+    def _refill(self, db: sqlite3.Connection) -> None:
+        """Make the tables and fill them; sessions, memo and recency are taken over where they can be read."""
+        kept = _salvage(db)
+        for name in schema.NAMES:
+            db.execute(f"DROP TABLE IF EXISTS {name}")
+        for statement in (schema.TABLES + schema.triggers()).split(";\n"):
+            if statement.strip():
+                db.execute(statement)
+        kept.restore(db)
+        self._fill(db)
+        kept.restore_recency(db)
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 1)")
+        db.execute(f"PRAGMA user_version = {schema.VERSION}")
+
+    def _drop_file(self) -> None:
+        """Remove a file that is no usable index, unless somebody has already replaced it."""
+        path = self._place.path
+        if path is None or not self._place.writable:
+            return
+        mine = self._identity
+        self.close()
+        if mine is None or mine == self._file_identity():
+            for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+                name.unlink(missing_ok=True)
+
+    def _break_stale_lock(self) -> None:
+        """Remove the lock of a process that was killed inside a transaction."""
+        assert self._place.path is not None
+        lock = self._place.path.with_name(self._place.path.name + ".lock")
+        try:
+            age = time.time() - lock.stat().st_mtime
+            if age > _STALE_LOCK_SECONDS:
+                lock.rmdir()
+        except OSError:  # gone by itself
+            pass
+
+
+def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
+    """Tell whether the file system of `folder` has locks that SQLite can trust, as far as its type says."""
+    try:
+        lines = mounts.read_text("utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # not Linux: SQLite's own choice it is
+        return True
+    best, kind = -1, ""
+    where = str(folder.resolve())
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = _unescape(fields[1])
+        inside = point == "/" or where == point or where.startswith(point + "/")
+        if inside and len(point) >= best:  # a later mount over the same point hides the earlier one
+            best, kind = len(point), fields[2]
+    return not kind.startswith(_NO_LOCKS)
+
+
+def _unescape(point: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, char)
+    return point
+
+
+def _uri(path: Path) -> str:
+    text = str(path)
+    for char, code in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
+        text = text.replace(char, code)
+    return f"file:{text}"
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a rebuild takes over from the old rows, because no file says it."""
+
+    sessions: list[tuple[object, ...]]
+    intents: list[tuple[object, ...]]
+    memo: list[tuple[object, ...]]
+    used: list[tuple[object, ...]]
+
+    def restore(self, db: sqlite3.Connection) -> None:
+        db.executemany("INSERT INTO sessions VALUES (?, ?)", self.sessions)
+        db.executemany("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?)", self.intents)
+        db.executemany("INSERT INTO memo VALUES (?, ?, ?, ?, ?, ?, ?)", self.memo)
+
+    def restore_recency(self, db: sqlite3.Connection) -> None:
+        db.executemany(
+            "UPDATE entries SET rank = rank + ?1 * (?2 - used), used = ?2 WHERE kind = ?3 AND key = ?4 AND used < ?2",
+            ((schema.RANK_PER_SECOND, used, kind, key) for kind, key, used in self.used),
+        )
+
+
+def _salvage(db: sqlite3.Connection) -> _Kept:
+    return _Kept(
+        _rows(db, "SELECT token, seen FROM sessions"),
+        _rows(db, "SELECT token, number, digest, kind, key, bytes FROM intents"),
+        _rows(db, "SELECT device, inode, size, mtime_ns, ctime_ns, digest, seen FROM memo"),
+        _rows(db, "SELECT kind, key, used FROM entries"),
+    )
+
+
+def _rows(db: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
+    import sqlite3
+
+    try:
+        return db.execute(query).fetchall()
+    except sqlite3.OperationalError:  # no such table, or one of another version
+        return []
+
+
+_OPEN: weakref.WeakSet[Index] = weakref.WeakSet()
+_INHERITED: list[object] = []
+"""Connections of the parent that could not be closed before a fork: kept, so that the child never closes them."""
+
+
+def _before_fork() -> None:
+    """An SQLite connection may not cross a fork; so there is none while it happens, and no transaction either."""
+    for index in list(_OPEN):
+        index.hold_for_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for index in list(_OPEN):
+        index.go_on_after_fork()
+
+
+def _after_fork_in_child() -> None:
+    for index in list(_OPEN):
+        index.start_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,0 +1,375 @@
+"""The budget: who may write how much, what is there, and what goes to make room.
+
+Invariant, kept by one IMMEDIATE transaction each time: bytes at rest of objects, entries and damaged files, and what is
+reserved for files on their way, never exceed `max_bytes`. Files that are removed are unlinked while that transaction
+holds the index's lock, before their bytes count as free; files that are written are written after it, under an
+*intent* that also keeps eviction away from what they rely on. A process that dies leaves its intents; whoever finds
+them looks which of the files came into being, and takes them into the books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from forebay import codec
+from forebay.config import CodecName, Settings
+from forebay.errors import ObjectDamagedError, StoreFullError
+from forebay.events import Event, Hook, What
+from forebay.io import Filesystem
+from forebay.store import entry as entries
+from forebay.store import schema, session
+from forebay.store.aside import Quarantine
+from forebay.store.eviction import Plan, Planner, Wish
+from forebay.store.holds import Held, Holds
+from forebay.store.layout import Layout
+from forebay.types import Digest, Entry, Key
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from forebay.store.index import Index
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One file that is on its way, or that something on its way relies on (then `bytes` is 0).
+
+    Attributes:
+        number: within the session.
+        bytes: reserved, at rest.
+        digest: of the object; None: not known yet, or an entry.
+        kind: of the entry; None: an object.
+        key: of the entry.
+    """
+
+    number: int
+    bytes: int
+    digest: Digest | None = None
+    kind: str | None = None
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An entry that was published, and the bytes of its file."""
+
+    entry: Entry
+    file_bytes: int
+
+
+class Ledger:
+    """Keeps a store's books in its index. Safe over threads, processes and forks."""
+
+    def __init__(  # noqa: PLR0913 - the seven things that a budget is about; made in one place only
+        self,
+        index: Index,
+        *,
+        fs: Filesystem,
+        layout: Layout,
+        settings: Settings,
+        mine: session.Session,
+        holds: Holds,
+        aside: Quarantine,
+        hook: Hook,
+    ) -> None:
+        self._index = index
+        self._fs = fs
+        self._layout = layout
+        self._settings = settings
+        self._mine = mine
+        self._holds = holds
+        self._aside = aside
+        self._hook = hook
+        self._registered: str | None = None
+
+    def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run `work` in a transaction of a registered session."""
+        self._register()
+        return self._index.write(work)
+
+    def reserve(self, intents: Sequence[Intent]) -> None:
+        """Note what is about to be written or relied on, making room for it first.
+
+        Raises:
+            StoreFullError: there is no room, and not enough may go.
+        """
+        need = sum(intent.bytes for intent in intents)
+        short, plan = self.transact(lambda db: self._reserve(db, intents, need))
+        self.tell(plan)
+        if short > 0:
+            limit = self._settings.max_bytes
+            of = f"the budget of {limit} bytes" if limit is not None else f"{self._layout.home}"
+            what = f"no room for {need} bytes in {of}: {short} more are wanted, and what is left may not go"
+            hint = "raise max_bytes, unpin something or free the disk"
+            raise StoreFullError(what, subject=self._layout.home, hint=hint)
+
+    def make_room(self, size: int) -> int:
+        """Evict until `size` bytes at rest are gone, or nothing more may go; return how many went."""
+        plan = self.transact(lambda db: self.evict(db, Wish(bytes=size)))
+        self.tell(plan)
+        return plan.bytes
+
+    def rely(self, intent: Intent, is_there: Callable[[], CodecName | None]) -> CodecName | None:
+        """Keep eviction away from an object if it is there; return the codec it is kept under, or None.
+
+        Looked at under the lock under which eviction removes files, so it stays there.
+        """
+
+        def work(db: sqlite3.Connection) -> CodecName | None:
+            kept = is_there()
+            if kept is not None:
+                self._note(db, [intent])
+            return kept
+
+        return self.transact(work)
+
+    def amend(self, intent: Intent, *, drop: Iterable[int]) -> None:
+        """Say what several intents came to: one, of no more bytes than they reserved together."""
+
+        def work(db: sqlite3.Connection) -> None:
+            self._forget(db, drop)
+            self._note(db, [intent])
+
+        self.transact(work)
+
+    def settle(self, numbers: Iterable[int], objects: Iterable[Digest], published: Iterable[Published]) -> None:
+        """Turn what was on its way into what is there."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for digest in objects:
+                self.enter_object(db, digest)
+            for each in published:
+                self.enter_entry(db, each.entry, each.file_bytes, self._fs.now())
+            self._forget(db, numbers)
+
+        self.transact(work)
+
+    def give_up(self, numbers: Iterable[int], digests: Iterable[Digest]) -> None:
+        """Drop intents whose work failed, and the objects that came into being for nobody."""
+
+        def work(db: sqlite3.Connection) -> None:
+            self._forget(db, numbers)
+            plan = Plan()
+            for digest in digests:
+                self.enter_object(db, digest)
+                self._plan_orphan(db, digest, plan)
+            self.carry_out(db, plan)
+
+        self.transact(work)
+
+    def evict(self, db: sqlite3.Connection, wish: Wish, *, only_if_enough: bool = False) -> Plan:
+        """Remove what must go to fulfil the wish; with `only_if_enough`, nothing if that is not enough."""
+        self._reclaim(db)
+        plan = Planner(db, self._holds.held()).plan(wish)
+        if only_if_enough and plan.bytes < wish.bytes:
+            return Plan()
+        self.carry_out(db, plan)
+        return plan
+
+    def carry_out(self, db: sqlite3.Connection, plan: Plan) -> None:
+        """Unlink files, entries first, and take them off the books."""
+        for number, kind, key in plan.entries:
+            self._unlink_entry(kind, key)
+            self._drop_entry(db, number)
+        for digest, kept, _ in plan.objects:
+            quietly(self._fs.unlink, self._layout.object(digest, kept))
+            db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
+            db.execute("DELETE FROM loose WHERE digest = ?", (digest,))
+        for name, _ in plan.damaged:
+            quietly(self._fs.unlink, self._layout.quarantine / name)
+            db.execute("DELETE FROM damaged WHERE name = ?", (name,))
+
+    def held(self) -> Held:
+        """Return what may not go."""
+        return self._holds.held()
+
+    def enter_object(self, db: sqlite3.Connection, digest: Digest) -> None:
+        """Take the files of an object into the books, or off them, as they are."""
+        referred = db.execute("SELECT 1 FROM refs WHERE digest = ?", (digest,)).fetchone()
+        for kept in codec.SUFFIXES:
+            path = self._layout.object(digest, kept)
+            try:
+                size = self._fs.stat(path).size
+            except (FileNotFoundError, NotADirectoryError):
+                db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
+                continue
+            upsert = (
+                "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
+                " WHERE bytes != excluded.bytes"
+            )
+            db.execute(upsert, (digest, kept, size))
+            if referred is None:
+                db.execute("INSERT OR IGNORE INTO loose VALUES (?)", (digest,))
+
+    def enter_entry(self, db: sqlite3.Connection, found: Entry, file_bytes: int, used: float) -> None:
+        """Take an entry's file into the books; its objects must be in them."""
+        digests = {ref.digest for ref in found.objects}
+        marks = ",".join("?" * len(digests))
+        payload = 0
+        if len(digests) <= 500:
+            query = f"SELECT COALESCE(SUM(bytes), 0) FROM objects WHERE digest IN ({marks})"
+            payload = db.execute(query, tuple(digests)).fetchone()[0]
+        else:  # more than SQLite takes parameters at once, on old builds
+            for digest in digests:
+                row = db.execute("SELECT SUM(bytes) FROM objects WHERE digest = ?", (digest,)).fetchone()
+                payload += row[0] or 0
+        old = db.execute("SELECT id FROM entries WHERE kind = ? AND key = ?", (found.kind, found.key)).fetchone()
+        if old is not None:
+            self._drop_entry(db, old[0])
+        size = file_bytes + payload
+        place = schema.rank(found.cost.seconds, size, used)
+        row = (
+            found.kind, found.key, found.dataset, file_bytes, size, found.created, used, place, found.cost.seconds,
+            int(found.recoverable),
+        )  # fmt: skip
+        insert = (
+            "INSERT INTO entries(kind, key, dataset, file_bytes, bytes, created, used, rank, cost_seconds, recoverable)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        number = db.execute(insert, row).lastrowid
+        db.executemany("INSERT INTO refs VALUES (?, ?)", ((number, digest) for digest in digests))
+        db.executemany("DELETE FROM loose WHERE digest = ?", ((digest,) for digest in digests))
+
+    def tell(self, plan: Plan) -> None:
+        """Say what was evicted, once the transaction is through."""
+        if plan.entries or plan.objects:
+            facts = {"entries": len(plan.entries), "objects": len(plan.objects)}
+            message = f"evicted {len(plan.entries)} entries and {len(plan.objects)} objects"
+            self._hook(Event(What.EVICT, message, bytes=plan.bytes, facts=facts))
+
+    def close(self) -> None:
+        """Take the session off the books: it left nothing on its way."""
+        token, self._registered = self._registered, None
+        if token is not None and token == self._mine.token:
+            self._index.write(lambda db: self._deregister(db, token))
+
+    def _deregister(self, db: sqlite3.Connection, token: str) -> None:
+        db.execute("DELETE FROM intents WHERE token = ?", (token,))
+        db.execute("DELETE FROM sessions WHERE token = ?", (token,))
+
+    def _register(self) -> None:
+        """Note that we may have files on their way, so durably that a power cut cannot make the books look right."""
+        token = self._mine.token
+        if self._registered != token:
+            self._index.write(lambda db: self._begin(db, token), durable=True)
+            self._registered = token
+
+    def _begin(self, db: sqlite3.Connection, token: str) -> None:
+        self._reclaim(db)
+        db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
+
+    def _reserve(self, db: sqlite3.Connection, intents: Sequence[Intent], need: int) -> tuple[int, Plan]:
+        """Return how many bytes are wanting, 0 when the intents are noted, and what had to go."""
+        self._note_damaged(db)
+        plan = Plan()
+        short = self._wanting(db, need)
+        if short > 0:
+            plan = self.evict(db, Wish(bytes=short), only_if_enough=True)
+            short = self._wanting(db, need) if plan.bytes >= short else short
+        if short <= 0:
+            self._note(db, intents)
+        return max(short, 0), plan
+
+    def _wanting(self, db: sqlite3.Connection, need: int) -> int:
+        if not need:
+            return 0
+        free = self._fs.space(self._layout.home).free - self._settings.min_free_bytes
+        short = need - free
+        if self._settings.max_bytes is not None:
+            used = db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]
+            short = max(short, used + need - self._settings.max_bytes)
+        return short
+
+    def _note(self, db: sqlite3.Connection, intents: Iterable[Intent]) -> None:
+        token = self._mine.token
+        # The session too: the index may have been made anew since it was registered.
+        db.execute("INSERT OR IGNORE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
+        db.executemany(
+            "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)",
+            ((token, each.number, each.digest, each.kind, each.key, each.bytes) for each in intents),
+        )
+        db.execute("UPDATE sessions SET seen = ? WHERE token = ?", (self._fs.now(), token))
+
+    def _forget(self, db: sqlite3.Connection, numbers: Iterable[int]) -> None:
+        token = self._mine.token
+        db.executemany("DELETE FROM intents WHERE token = ? AND number = ?", ((token, number) for number in numbers))
+
+    def _note_damaged(self, db: sqlite3.Connection) -> None:
+        for moved in self._aside.drain():
+            db.execute("INSERT OR REPLACE INTO damaged VALUES (?, ?)", (moved.name, moved.bytes))
+            self._sync_path(db, moved.origin.parent.name, moved.origin.name, moved.origin.parent.parent.name)
+
+    def _sync_path(self, db: sqlite3.Connection, folder: str, name: str, above: str) -> None:
+        from forebay.store.layout import parse_entry, parse_object
+
+        found = parse_object(folder, name)
+        if found is not None:
+            self.enter_object(db, found[0])
+            return
+        key = parse_entry(folder, name)
+        if key is not None:
+            self.sync_entry(db, above, key)
+
+    def sync_entry(self, db: sqlite3.Connection, kind: str, key: Key) -> None:
+        """Take an entry's file into the books, or off them, as it is."""
+        path = self._layout.entry(kind, key)
+        row = db.execute("SELECT id FROM entries WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        try:
+            data = self._fs.read(path)
+            found = entries.decode(data)
+        except (FileNotFoundError, NotADirectoryError, ObjectDamagedError):
+            if row is not None:
+                self._drop_entry(db, row[0])
+            return
+        for ref in found.objects:
+            self.enter_object(db, ref.digest)
+        self.enter_entry(db, found, len(data), self._fs.stat(path).mtime_ns / 1e9)
+
+    def _drop_entry(self, db: sqlite3.Connection, number: int) -> None:
+        db.execute("INSERT OR IGNORE INTO loose SELECT digest FROM refs WHERE entry = ?", (number,))
+        db.execute("DELETE FROM refs WHERE entry = ?", (number,))
+        db.execute("DELETE FROM entries WHERE id = ?", (number,))
+
+    def _plan_orphan(self, db: sqlite3.Connection, digest: Digest, plan: Plan) -> None:
+        for table in ("refs", "intents"):
+            if db.execute(f"SELECT 1 FROM {table} WHERE digest = ?", (digest,)).fetchone():
+                return
+        for kept, size in db.execute("SELECT codec, bytes FROM objects WHERE digest = ?", (digest,)).fetchall():
+            plan.objects.append((digest, cast("CodecName", kept), size))
+            plan.bytes += size
+
+    def _unlink_entry(self, kind: str, key: Key) -> None:
+        quietly(self._fs.unlink, self._layout.entry(kind, key))
+
+    def _reclaim(self, db: sqlite3.Connection) -> None:
+        """Take over what dead sessions left: their files into the books, their reservations off them."""
+        self._note_damaged(db)
+        now = self._fs.now()
+        for token, seen in db.execute("SELECT token, seen FROM sessions").fetchall():
+            if session.is_over(token, now - seen):
+                left = db.execute("SELECT digest, kind, key FROM intents WHERE token = ?", (token,)).fetchall()
+                for digest, kind, key in left:
+                    if digest is not None:
+                        self.enter_object(db, digest)
+                    elif kind is not None:
+                        self.sync_entry(db, kind, key)
+                self._sweep(token)
+                self._deregister(db, token)
+
+    def _sweep(self, token: str) -> None:
+        for name, _ in self._fs.scan(self._layout.tmp):
+            if session.token_of(name) == token:
+                quietly(self._fs.unlink, self._layout.tmp / name)
+
+
+def quietly(unlink: Callable[[Path], None], path: Path) -> None:
+    """Unlink a file that may be gone already."""
+    try:
+        unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # gone already: that is what we want

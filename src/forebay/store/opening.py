@@ -1,0 +1,131 @@
+"""Opening a store's folder, and leaving it tidy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from forebay.config import Settings
+from forebay.errors import StoreError
+from forebay.events import Event, Hook, What
+from forebay.io import Filesystem, Trouble
+from forebay.store import schema
+from forebay.store.files import Files
+from forebay.store.index import Index
+from forebay.store.layout import FORMAT, Layout
+from forebay.store.ledger import Ledger
+from forebay.store.memo import IndexMemo
+from forebay.store.recency import Recency
+from forebay.store.session import Session, was_cut
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def prepare(settings: Settings, fs: Filesystem, layout: Layout, files: Files, session: Session, hook: Hook) -> bool:
+    """Make a store's folder where there is none; tell whether this process may write to it.
+
+    Raises:
+        StoreError: there is none and none can be made, or it is of another format.
+    """
+    _check_format(files, layout)
+    try:
+        if not settings.read_only:
+            _make(fs, layout, files)
+            probe = layout.tmp / f"{session.token}-{session.number()}"
+            fs.create(probe).close()
+            fs.unlink(probe)
+            return True
+        fs.stat(layout.home)
+        return False
+    except OSError as error:
+        return _despite(error, settings, fs, layout, hook)
+
+
+def _despite(error: OSError, settings: Settings, fs: Filesystem, layout: Layout, hook: Hook) -> bool:
+    """Go on with what can be done after all: a full disk can be evicted from, a read-only one read."""
+    trouble = Trouble.of(error)
+    try:
+        there = fs.stat(layout.home).is_dir
+    except OSError:
+        there = False
+    if not there:
+        verb = "read" if settings.read_only else "make"
+        what = f"cannot {verb} a store in {layout.home}: {error} ({trouble})"
+        raise StoreError(
+            what, subject=layout.home, hint="set FOREBAY_HOME to a folder that you may write to"
+        ) from error
+    if trouble is Trouble.FULL and _exists(fs, layout):
+        return True
+    if not settings.read_only:
+        hook(Event(What.WARNING, f"the store in {layout.home} is used for reading only: {error} ({trouble})"))
+    return False
+
+
+def _exists(fs: Filesystem, layout: Layout) -> bool:
+    try:
+        return all(fs.stat(folder).is_dir for folder in layout.folders())
+    except OSError:
+        return False
+
+
+def _check_format(files: Files, layout: Layout) -> None:
+    found = files.load(layout.marker)
+    if found is not None and found.get("format") != FORMAT:
+        what = f"the store in {layout.home} is of format {found.get('format')!r}, this version knows {FORMAT}"
+        raise StoreError(what, subject=layout.home, hint="use a newer Forebay, or another FOREBAY_HOME")
+
+
+def _make(fs: Filesystem, layout: Layout, files: Files) -> None:
+    try:
+        fs.stat(layout.marker)
+    except (FileNotFoundError, NotADirectoryError):
+        for folder in layout.folders():
+            fs.make_dirs(folder, mode=files.dir_mode)
+        files.replace(layout.marker, {"format": FORMAT})
+        # Folders made just now must not vanish under what is published into them.
+        for folder in {folder.parent for folder in layout.folders()} | {layout.home.parent}:
+            _flush(fs, folder)
+        return
+    if not _exists(fs, layout):  # somebody removed a folder to free space
+        for folder in layout.folders():
+            fs.make_dirs(folder, mode=files.dir_mode)
+
+
+def _flush(fs: Filesystem, folder: object) -> None:
+    from pathlib import Path
+
+    try:
+        fs.flush_dir(Path(str(folder)))
+    except PermissionError:
+        pass  # the home's parent need not be ours
+
+
+def trusted(db: sqlite3.Connection) -> bool:
+    """Tell whether the index's rows may be believed: no session of an earlier boot was left open in it."""
+    return not any(was_cut(token) for (token,) in db.execute("SELECT token FROM sessions"))
+
+
+def write_recency(index: Index, used: Mapping[tuple[str, str], float]) -> None:
+    """Write down when entries were last used; not worth an error."""
+    if not used:
+        return
+    update = "UPDATE entries SET rank = rank + (?1 - used) * ?2, used = ?1 WHERE kind = ?3 AND key = ?4 AND used < ?1"
+    rows = [(at, schema.RANK_PER_SECOND, kind, key) for (kind, key), at in used.items()]
+    try:
+        index.write(lambda db: db.executemany(update, rows))
+    except StoreError:
+        pass
+
+
+def finish(recency: Recency, memo: IndexMemo, ledger: Ledger, session: Session, index: Index, writable: bool) -> None:
+    """Write down what is in memory, and take the session off the books."""
+    try:
+        if writable:
+            recency.close()
+            memo.flush()
+            ledger.close()
+    except (StoreError, OSError):
+        pass  # recency and digests are hints; a session that stays on the books is found to be over
+    session.end()
+    index.close()

@@ -1,0 +1,237 @@
+"""Upkeep: collecting, verifying, and making the index anew."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forebay.config import Settings
+from forebay.errors import ObjectDamagedError, ObjectMissingError
+from forebay.events import Event, Hook, What
+from forebay.io import Filesystem, LeaseFolder
+from forebay.store.eviction import Plan, Planner, Wish
+from forebay.store.holds import Holds
+from forebay.store.ledger import Ledger
+from forebay.store.reading import Reader
+from forebay.store.reports import Damage, EntryInfo, GcReport, ReindexReport, Share, Usage, VerifyReport
+from forebay.store.scan import Scanner
+from forebay.types import Entry, Key
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from forebay.store.index import Index
+
+_DAMAGED_KEPT_SECONDS = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What is done to a store now and then rather than all the time."""
+
+    index: Index
+    ledger: Ledger
+    scanner: Scanner
+    reader: Reader
+    holds: Holds
+    leases: LeaseFolder
+    fs: Filesystem
+    settings: Settings
+    hook: Hook
+
+    def gc(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
+        """Collect; see `Store.gc`."""
+        temporaries, freed = (0, 0) if dry_run else self.scanner.remove_temporaries()
+        limit = self.settings.max_bytes if max_bytes is None else max_bytes
+        now = self.fs.now()
+
+        def wish(db: sqlite3.Connection) -> Wish:
+            total = _total(db)
+            over = max(0, total - limit) if limit is not None else 0
+            over = max(over, self.settings.min_free_bytes - self.fs.space(self.settings.home).free)
+            before = None if older_than_seconds is None else now - older_than_seconds
+            return Wish(over, before, tidy=True, damaged_before=now - _DAMAGED_KEPT_SECONDS)
+
+        if dry_run:
+            plan, left, spared = self.index.read(
+                lambda db: self._counted(db, Planner(db, self.holds.held()).plan(wish(db)), freed=False)
+            )
+        else:
+            self._put_right()
+            plan, left, spared = self.ledger.transact(
+                lambda db: self._counted(db, self.ledger.evict(db, wish(db)), freed=True)
+            )
+            self.ledger.tell(plan)
+            self._sweep_leases()
+        return GcReport(
+            entries=len(plan.entries),
+            objects=len(plan.objects),
+            loose=plan.loose,
+            damaged=len(plan.damaged),
+            temporaries=temporaries,
+            bytes=plan.bytes + freed,
+            left_bytes=left,
+            spared=spared,
+            removed=tuple((kind, key) for _, kind, key in plan.entries),
+            dry_run=dry_run,
+        )
+
+    def verify(self, fraction: float, seed: int) -> VerifyReport:
+        """Check objects and entries; see `Store.verify`."""
+        began = time.perf_counter()
+        chance = random.Random(seed)
+        damaged: list[Damage] = []
+        objects = hashed = 0
+        for digest, kept in self.scanner.objects():
+            if fraction < 1 and chance.random() >= fraction:
+                continue
+            try:
+                hashed += self.reader.verify(digest, kept)
+                objects += 1
+            except ObjectDamagedError as error:
+                damaged.append(Damage("", digest, error.what))
+                objects += 1
+            except ObjectMissingError:
+                continue  # evicted while we looked
+        entries = 0
+        missing: list[Damage] = []
+        for kind, key in self.scanner.entries():
+            if fraction < 1 and chance.random() >= fraction:
+                continue
+            entries += 1
+            self._verify_entry(kind, key, damaged, missing)
+        seconds = time.perf_counter() - began
+        report = VerifyReport(objects, entries, hashed, seconds, tuple(damaged), tuple(missing))
+        self.hook(Event(What.VERIFY, bytes=hashed, seconds=seconds, facts={"damaged": len(damaged)}))
+        return report
+
+    def reindex(self) -> ReindexReport:
+        """Make the index anew; see `Store.reindex`."""
+        began = time.perf_counter()
+        self.index.rebuild()
+
+        def count(db: sqlite3.Connection) -> tuple[int, int, int, int]:
+            return db.execute(
+                "SELECT (SELECT COUNT(*) FROM entries), (SELECT COUNT(*) FROM objects), objects + entries,"
+                " (SELECT COUNT(*) FROM damaged) FROM totals"
+            ).fetchone()
+
+        return ReindexReport(*self.index.read(count), seconds=time.perf_counter() - began)
+
+    def usage(self) -> Usage:
+        """Say what is there; see `Store.usage`."""
+        free = self.fs.space(self.settings.home).free
+
+        def count(db: sqlite3.Connection) -> Usage:
+            totals = db.execute("SELECT objects, entries, reserved, damaged FROM totals").fetchone()
+            counts = db.execute(
+                "SELECT (SELECT COUNT(*) FROM objects), (SELECT COUNT(*) FROM entries), (SELECT COUNT(*) FROM damaged)"
+            ).fetchone()
+            return Usage(
+                bytes=sum(totals),
+                objects=counts[0],
+                object_bytes=totals[0],
+                entries=counts[1],
+                entry_bytes=totals[1],
+                reserved_bytes=totals[2],
+                damaged=counts[2],
+                damaged_bytes=totals[3],
+                max_bytes=self.settings.max_bytes,
+                free_bytes=free,
+                kinds=_shares(db, "kind"),
+                datasets=_shares(db, "dataset"),
+            )
+
+        return self.index.read(count)
+
+    def entries(self, kind: str | None, dataset: str | None) -> Iterator[EntryInfo]:
+        """List entries; see `Store.entries`."""
+        conditions = {"kind": kind, "dataset": dataset}
+        given = {name: value for name, value in conditions.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given) or "1"
+        query = f"SELECT kind, key, dataset, bytes, created, used, cost_seconds, recoverable FROM entries WHERE {where}"
+        rows = self.index.read(lambda db: db.execute(query, tuple(given.values())).fetchall())
+        pinned = self.holds.pinned()
+        for its_kind, key, its_dataset, size, created, used, seconds, recoverable in rows:
+            yield EntryInfo(
+                its_kind, key, its_dataset, size, created, used, (its_kind, key) in pinned, seconds, bool(recoverable)
+            )
+
+    def remove(self, kind: str, key: Key) -> bool:
+        """Remove an entry and the objects that nothing else names or relies on; tell whether it was there."""
+
+        def work(db: sqlite3.Connection) -> Plan:
+            self.ledger.sync_entry(db, kind, key)
+            query = "SELECT id, kind, key, file_bytes FROM entries WHERE kind = ? AND key = ?"
+            row = db.execute(query, (kind, key)).fetchone()
+            if row is None:
+                return Plan()
+            plan = Planner(db, self.holds.held()).entry(*row)
+            self.ledger.carry_out(db, plan)
+            return plan
+
+        return bool(self.ledger.transact(work).entries)
+
+    def _counted(self, db: sqlite3.Connection, plan: Plan, *, freed: bool) -> tuple[Plan, int, int]:
+        held = self.holds.held()
+        spared = {
+            (kind, key)
+            for kind, key, recoverable in db.execute("SELECT kind, key, recoverable FROM entries")
+            if not recoverable or (kind, key) in held.entries
+        }
+        return plan, _total(db) - (0 if freed else plan.bytes), len(spared)
+
+    def _put_right(self) -> None:
+        """Compare index and files, and take the differences into the books: files are the truth."""
+        objects = set(self.scanner.objects())
+        entries = set(self.scanner.entries())
+
+        def work(db: sqlite3.Connection) -> None:
+            known = set(db.execute("SELECT digest, codec FROM objects"))
+            for digest in {digest for digest, _ in objects ^ known}:
+                self.ledger.enter_object(db, digest)
+            listed = set(db.execute("SELECT kind, key FROM entries"))
+            for kind, key in entries ^ listed:
+                self.ledger.sync_entry(db, kind, key)
+
+        self.ledger.transact(work)
+
+    def _sweep_leases(self) -> None:
+        try:
+            self.leases.sweep()
+        except OSError:
+            pass  # what the dead left is taken over by whoever wants the work
+
+    def _verify_entry(self, kind: str, key: Key, damaged: list[Damage], missing: list[Damage]) -> None:
+        found: Entry | None = self.reader.entry(kind, key)
+        if found is None:
+            damaged.append(Damage(kind, key, "it cannot be read"))
+            return
+        for ref in found.objects:
+            if self.reader.find(ref.digest) is None:
+                missing.append(Damage(kind, key, f"its object {ref.digest[:12]} ({ref.role}) is not there"))
+
+
+def _total(db: sqlite3.Connection) -> int:
+    return db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]
+
+
+def _shares(db: sqlite3.Connection, column: str) -> dict[str, Share]:
+    own = {
+        name: (count, size)
+        for name, count, size in db.execute(
+            f"SELECT {column}, COUNT(*), SUM(file_bytes) FROM entries GROUP BY {column}"
+        )
+    }
+    query = (
+        f"SELECT name, COUNT(*), SUM(bytes) FROM (SELECT DISTINCT entries.{column} AS name, refs.digest AS digest"
+        " FROM entries JOIN refs ON refs.entry = entries.id) JOIN objects USING (digest) GROUP BY name"
+    )
+    named = {name: (count, size) for name, count, size in db.execute(query)}
+    return {
+        name: Share(count, named.get(name, (0, 0))[0], size + named.get(name, (0, 0))[1])
+        for name, (count, size) in sorted(own.items())
+    }
