@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.errors import SourceError
+from forebay.table.buffers import array_of, numbers_of, pack, text_of
 from forebay.table.canonical import canonical
 from forebay.table.schema import TypeConflictError, merge_types, type_text
 from forebay.types import JSON
@@ -74,34 +75,37 @@ def build(values: Sequence[Any]) -> pa.Array:
         return _structs(values, nulls)
     if found == {list}:
         return _lists(values, nulls)
-    kind = _scalar(found)
-    if found == {int, float}:
-        values = [None if value is None else float(value) for value in values]
+    hidden = np.fromiter((value is None for value in values), np.bool_, len(values)) if nulls else None
     try:
-        return canonical(pa.array(values, kind))
+        if found == {str}:
+            return canonical(text_of(values, hidden))
+        dtype = _dtype(found)
+        if dtype is None:
+            return canonical(pa.array(values))
+        present = [dtype(0) if value is None else value for value in values] if nulls else values
+        return canonical(array_of(np.array(present, dtype), hidden))
     except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError) as error:
         raise MixedTypesError(str(error)) from error
 
 
-def _scalar(found: set[type]) -> pa.DataType | None:
-    if found == {str}:
-        return pa.string()
+def _dtype(found: set[type]) -> type[np.generic] | None:
+    """Return numpy's type for plain Python values, None for whatever Arrow may know: dates, decimals, bytes …"""
     if found == {int}:
-        return pa.int64()
+        return np.int64
     if found <= {int, float}:
-        return pa.float64()
+        return np.float64
     if found == {bool}:
-        return pa.bool_()
+        return np.bool_
     if found & {str, int, float, bool, dict, list} and len(found) > 1:
         raise MixedTypesError(", ".join(sorted(kind.__name__ for kind in found)))
-    return None  # dates, decimals, bytes, numpy scalars …: Arrow knows them
+    return None
 
 
 def _structs(values: Sequence[Any], nulls: bool) -> pa.Array:
     hidden = None
     present = values
     if nulls:
-        hidden = pa.array([value is None for value in values])
+        hidden = array_of(np.fromiter((value is None for value in values), np.bool_, len(values)))
         present = [{} if value is None else value for value in values]
         shared = next(value for value in values if value is not None)
         if all(value is None or value.keys() == shared.keys() for value in values):
@@ -109,20 +113,25 @@ def _structs(values: Sequence[Any], nulls: bool) -> pa.Array:
             present = [blank if value is None else value for value in values]
     columns = {name: build(column) for name, column in transposed(present).items()}
     if not columns:
-        return canonical(pa.array(values, pa.struct([])))
+        return _empty_structs(len(values), hidden)
     fields = [pa.field(str(name), column.type) for name, column in columns.items()]
     return canonical(pa.StructArray.from_arrays(list(columns.values()), fields=fields, mask=hidden))
 
 
+def _empty_structs(rows: int, hidden: pa.Array | None) -> pa.Array:
+    valid = None if hidden is None else pack(~numbers_of(hidden))
+    return canonical(pa.Array.from_buffers(pa.struct([]), rows, [valid]))
+
+
 def _lists(values: Sequence[Any], nulls: bool) -> pa.Array:
-    hidden = pa.array([value is None for value in values]) if nulls else None
+    hidden = array_of(np.fromiter((value is None for value in values), np.bool_, len(values))) if nulls else None
     present: Sequence[Any] = [value or () for value in values] if nulls else values
     lengths = np.fromiter(map(len, present), np.int64, len(values))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     items = build(list(chain.from_iterable(present)))
     if offsets[-1] < 2**31:
-        return canonical(pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), items, mask=hidden))
-    return canonical(pa.LargeListArray.from_arrays(pa.array(offsets), items, mask=hidden))
+        return canonical(pa.ListArray.from_arrays(array_of(offsets.astype(np.int32)), items, mask=hidden))
+    return canonical(pa.LargeListArray.from_arrays(array_of(offsets), items, mask=hidden))
 
 
 def type_of(value: object, level: int = 0) -> JSON:

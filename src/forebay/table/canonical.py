@@ -23,11 +23,9 @@ import pyarrow.compute as pc
 from pyarrow import types as kinds
 
 from forebay.errors import InputError
+from forebay.table.buffers import numbers_of, pack, take, valid_bits, values_of
 
 _INT32_MAX = 2**31 - 1
-
-Bits = npt.NDArray[np.bool_]
-
 
 def canonical_table(table: pa.Table) -> pa.Table:
     """Return the table with every column one canonical chunk, and no metadata.
@@ -69,29 +67,17 @@ def canonical(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if kinds.is_fixed_size_list(kind):
         return _fixed_lists(array)
     if kinds.is_boolean(kind):
-        bits = array.fill_null(False) if array.null_count else array
-        return _build(kind, array, [_pack(bits.to_numpy(zero_copy_only=False))])
+        return _build(kind, array, [pack(numbers_of(array) & valid_bits(array))])
     if kinds.is_union(kind):
         raise InputError(f"values of type {kind} cannot be stored", subject=kind, hint="make it a struct")
     return _fixed_width(array)
-
-
-def values_of(array: pa.Array, dtype: npt.DTypeLike, buffer: int = 1) -> npt.NDArray[Any]:
-    """Return one buffer of an offset-free array as numpy, without copying; empty where there is none."""
-    data = array.buffers()[buffer]
-    return np.empty(0, dtype) if data is None else np.frombuffer(data, dtype)
-
-
-def valid_bits(array: pa.Array) -> Bits:
-    """Return one bool per value: is it not null?"""
-    return cast("Bits", array.is_valid().to_numpy(zero_copy_only=False))
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     if column.num_chunks == 0:
-        return pa.array([], column.type)
+        return pa.nulls(0, column.type)
     kind = column.type
     if column.nbytes > _INT32_MAX and (kinds.is_string(kind) or kinds.is_binary(kind)):
         column = column.cast(pa.large_string() if kinds.is_string(kind) else pa.large_binary())
@@ -112,7 +98,7 @@ def _plain(array: pa.Array) -> pa.Array:
     if kinds.is_binary_view(kind):
         return array.cast(pa.large_binary())
     if kinds.is_list_view(kind) or kinds.is_large_list_view(kind):
-        lengths = pc.list_value_length(array).fill_null(0).to_numpy()
+        lengths = numbers_of(pc.list_value_length(array)) * valid_bits(array)
         offsets = pa.py_buffer(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         children = [cast("pa.ListViewArray", array).flatten()]
         buffers = [_validity(array), offsets]
@@ -122,12 +108,8 @@ def _plain(array: pa.Array) -> pa.Array:
     return array
 
 
-def _pack(bits: Bits) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(bits, bitorder="little"))
-
-
 def _validity(array: pa.Array) -> pa.Buffer | None:
-    return _pack(valid_bits(array)) if array.null_count else None
+    return pack(valid_bits(array)) if array.null_count else None
 
 
 def _build(kind: pa.DataType, like: pa.Array, buffers: list[pa.Buffer], child: pa.Array | None = None) -> pa.Array:
@@ -170,7 +152,7 @@ def _without_hidden(array: pa.Array) -> tuple[pa.Array, npt.NDArray[Any]]:
     if array.null_count:
         valid = valid_bits(array)
         if np.diff(offsets)[~valid].any():
-            array = array.take(pa.array(np.arange(len(array)), mask=~valid))
+            array = take(array, np.arange(len(array)), ~valid)
             offsets = _offsets(array)
     return array, offsets
 
@@ -217,7 +199,7 @@ def _fixed_lists(array: pa.Array) -> pa.Array:
     child = cast("pa.FixedSizeListArray", array).values.slice(array.offset * size, len(array) * size)
     if array.null_count:
         hidden = np.repeat(~valid_bits(array), size)
-        child = child.take(pa.array(np.arange(len(child)), mask=hidden))
+        child = take(child, np.arange(len(child)), hidden)
     child = canonical(child)
     return _build(pa.list_(child.type, size), array, [], child)
 

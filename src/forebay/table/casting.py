@@ -10,7 +10,8 @@ import pyarrow as pa
 from pyarrow import types as kinds
 
 from forebay.errors import SourceError
-from forebay.table.canonical import canonical, values_of
+from forebay.table.buffers import array_of, numbers_of, valid_bits
+from forebay.table.canonical import canonical
 from forebay.table.schema import Column, Schema, type_text
 from forebay.types import JSON
 
@@ -150,9 +151,8 @@ def cast_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.Array.from_buffers(made, len(array), buffers, array.null_count, 0, cast("Any", [child]))
     if kinds.is_floating(kind) and kinds.is_integer(array.type):
         # Integers beyond 2^53 become the nearest float, as everywhere where an integer meets a float.
-        numbers = values_of(canonical(array), array.type.to_pandas_dtype()).astype(np.float64)
-        hidden = None if not array.null_count else ~array.is_valid().to_numpy(zero_copy_only=False)
-        return canonical(pa.array(numbers, mask=hidden).cast(kind))
+        numbers = numbers_of(array).astype(np.float64)
+        return canonical(array_of(numbers, ~valid_bits(array)).cast(kind))
     return array.cast(kind)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from forebay.errors import NotFoundError
 from forebay.table import ipc
-from forebay.table.canonical import Bits
+from forebay.table.buffers import Bits, array_of, numbers_of
 from forebay.table.casting import cast_table
 from forebay.table.schema import Schema
 from forebay.table.shard import Layer, Shard
@@ -149,7 +149,7 @@ def apply(rows: pa.Table, layers: Sequence[tuple[Layer, Any]]) -> pa.Table:
 
 def parents_of(rows: pa.Table) -> Index:
     """Return the parents' numbers of a decoded ``rows`` object, int64."""
-    return rows.column(PARENT).to_numpy().astype(np.int64)
+    return numbers_of(rows.column(PARENT)).astype(np.int64)
 
 
 def unpack(bitmap: memoryview, rows: int) -> Bits:
@@ -189,7 +189,7 @@ def _layered(rows: _Rows, layer: Layer, content: pa.Table, live: frozenset[str] 
     if layer.kind == "rows":
         return _Rows(content.num_rows, _columns(content.drop_columns([PARENT]), live))
     if layer.kind == "patch":
-        at = content.column(ROW).to_numpy()
+        at = numbers_of(content.column(ROW))
         rows.patch(at, _columns(content.drop_columns([ROW]), live))
     else:
         rows.replace(_columns(content, live))
@@ -228,7 +228,7 @@ def _gather(column: _Column, made: dict[int, pa.Array]) -> pa.Array:
     if column.index is None:
         return column.sources[0]
     if id(column.index) not in made:
-        made[id(column.index)] = pa.array(column.index)
+        made[id(column.index)] = array_of(column.index)
     index = made[id(column.index)]
     if len(column.sources) == 1:
         return column.sources[0].take(index)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types as kinds
 
-from forebay.table.canonical import Bits, valid_bits, values_of
+from forebay.table.buffers import Bits, numbers_of, take, valid_bits, values_of
 
 
 def same_buffers(left: pa.Array, right: pa.Array) -> bool:
@@ -59,11 +59,9 @@ def _values(left: pa.Array, right: pa.Array) -> Bits:
         children = differing(cast("Any", left).values, cast("Any", right).values)
         return children.reshape(len(left), kind.list_size).any(axis=1)
     if kinds.is_boolean(kind):
-        bits = (left.fill_null(False), right.fill_null(False))
-        return bits[0].to_numpy(zero_copy_only=False) != bits[1].to_numpy(zero_copy_only=False)
+        return numbers_of(left) != numbers_of(right)
     if _has_text(kind):
-        found = pc.fill_null(pc.not_equal(left, right), False)
-        return cast("Bits", found.to_numpy(zero_copy_only=False))
+        return numbers_of(pc.not_equal(left, right))
     width = kind.bit_width // 8
     if width in (1, 2, 4, 8):
         return values_of(left, f"u{width}") != values_of(right, f"u{width}")
@@ -80,7 +78,7 @@ def _lists(left: pa.Array, right: pa.Array) -> Bits:
     if not len(same):
         return found
     if len(same) < len(left):
-        left, right = left.take(pa.array(same)), right.take(pa.array(same))
+        left, right = take(left, same), take(right, same)
         lengths = lengths[same]
     children = differing(_children(left), _children(right))
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from forebay.errors import InputError
 from forebay.table import ipc
-from forebay.table.canonical import Bits, canonical, canonical_table
+from forebay.table.buffers import Bits, array_of
+from forebay.table.canonical import canonical, canonical_table
 from forebay.table.compose import PARENT, ROW, apply, load, load_stats
 from forebay.table.difference import differing, same_buffers
 from forebay.table.shard import Layer, LayerKind
@@ -131,7 +132,7 @@ def rows(new: pa.Table, parents: npt.ArrayLike, before: pa.Table | None = None) 
     content = canonical_table(new)
     if before is not None and content.num_rows == before.num_rows and _unchanged(before, content, numbers):
         return []
-    stored = content.add_column(0, PARENT, pa.array(numbers)) if content.num_columns else pa.table({PARENT: numbers})
+    stored = content.add_column(0, PARENT, array_of(numbers)) if content.num_columns else pa.table({PARENT: array_of(numbers)})
     payload = memoryview(ipc.encode(stored))
     return [Draft(Layer("rows", tuple(content.column_names), content.num_rows), payload)]
 
@@ -172,12 +173,12 @@ def _patch(changed: Bits, columns: Mapping[str, pa.Array]) -> Draft | None:
     at = np.flatnonzero(changed)
     if len(at) == len(changed):
         return None
-    index = pa.array(at)
+    index = array_of(at)
     part = pa.table({name: array.take(index) for name, array in columns.items()})
     whole_bytes = sum(array.nbytes for array in columns.values())
     if part.nbytes + 4 * len(at) > _DENSE * whole_bytes:
         return None
-    return _draft("patch", part.add_column(0, ROW, pa.array(at.astype(np.uint32))), len(changed), list(columns))
+    return _draft("patch", part.add_column(0, ROW, array_of(at.astype(np.uint32))), len(changed), list(columns))
 
 
 def _draft(kind: LayerKind, content: pa.Table, visible: int, columns: list[str] | None = None) -> Draft:

@@ -34,7 +34,7 @@ from forebay.table.building import (
     build_columns,
     float_leaves,
 )
-from forebay.table.canonical import valid_bits, values_of
+from forebay.table.buffers import text_of, valid_bits, values_of
 from forebay.table.casting import describe, type_json
 from forebay.table.compose import empty_columns
 from forebay.table.options import ReadOptions
@@ -144,7 +144,7 @@ def read_text(data: bytes, options: ReadOptions, path: str = "", first_line: int
             texts.append(line.removesuffix(b"\r").decode())
         except UnicodeDecodeError as error:
             aside.add(number, _not_utf8(error), line)
-    table = pa.table({"text": build(texts) if texts else pa.array([], pa.string())})
+    table = pa.table({"text": text_of(texts)})
     return Rows(table, Schema((Column("text", "string", 0),)), tuple(aside.rows), first_line)
 
 
