@@ -207,7 +207,7 @@ MAPPERS = (
     ),
     _mapper(
         "clean_copyright_mapper",
-        "links:CleanCopyrightMapper",
+        "copyright:CleanCopyrightMapper",
         (),
         "Remove the comment about copyright at the head of source files.",
     ),
@@ -360,7 +360,5 @@ SELECTORS = (
     ),
 )
 
-LISTING: dict[str, OperatorSpec] = {
-    spec.name: spec for spec in (*MAPPERS, *FILTERS, *DEDUPLICATORS, *SELECTORS)
-}
+LISTING: dict[str, OperatorSpec] = {spec.name: spec for spec in (*MAPPERS, *FILTERS, *DEDUPLICATORS, *SELECTORS)}
 """Every native operator by name."""

@@ -48,7 +48,9 @@ class WhitespaceNormalizationMapper:
         if texts.ascii:
             flat = texts.data.tobytes()
             blank = np.frombuffer(flat.translate(_ASCII_BLANKS), bool)
-            trimmed = Texts(np.frombuffer(flat.translate(_TAB_TO_SPACE), np.uint8), texts.offsets, texts.valid, texts.large)
+            trimmed = Texts(
+                np.frombuffer(flat.translate(_TAB_TO_SPACE), np.uint8), texts.offsets, texts.valid, texts.large
+            )
             return crop(trimmed, *edge_blanks(texts, blank))
         codes, starts, lengths = encoded(texts)
         flags = _blanks()[codes]

@@ -1,0 +1,190 @@
+"""Selectors: a share or number of all rows, drawn by chance, by the value of a field or by how frequent the value is.
+
+A selection never changes the order of rows: what is kept stays in dataset order.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forebay.errors import SourceError
+from forebay.pipeline.operators.fields import field_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from forebay.pipeline.operators.texts import Flags
+
+SEED = 42
+"""Data-Juicer's seed of `random_selector`."""
+
+
+def _split(keep: Flags, counts: Sequence[int]) -> Iterator[Flags]:
+    yield from np.split(keep, np.cumsum(counts)[:-1]) if counts else ()
+
+
+def _marked(count: int, chosen: npt.NDArray[np.int64]) -> Flags:
+    keep = np.zeros(count, bool)
+    keep[chosen] = True
+    return keep
+
+
+def _quota(ratio: float | None, number: int | None, count: int) -> int | None:
+    """Return the lesser of a share of `count` and a number, rounded down; None where neither is given or both are 0."""
+    if not ratio:
+        return number or None
+    share = ratio * count
+    return int(number) if number and number < share else int(share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomSelector:
+    """Keeps a share or a number of rows: the first of numpy's permutation with seed 42, as Data-Juicer draws them.
+
+    The summary holds nothing but the rows' number; the global half takes 9 bytes a row.
+    """
+
+    select_ratio: float | None
+    select_num: int | None
+
+    def summarise(self, rows: pa.Table) -> pa.Table:
+        """Return a column of nulls, which takes no room, as long as the shard."""
+        return pa.table({"row": pa.nulls(rows.num_rows)})
+
+    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
+        """Return for each shard one bool per row: is it drawn?"""
+        counts = [summary.num_rows for summary in summaries]
+        yield from _split(self._drawn(sum(counts)), counts)
+
+    def _drawn(self, count: int) -> Flags:
+        if count <= 1 or (self.select_ratio is None and self.select_num is None):
+            return np.ones(count, bool)
+        if self.select_ratio:
+            quota = int(self.select_ratio * count)
+            quota = min(quota, self.select_num or quota)
+        else:
+            quota = self.select_num or 0
+        # Data-Juicer takes a sample of no rows for the whole, shuffled.
+        if quota <= 0 or quota >= count:
+            return np.ones(count, bool)
+        return _marked(count, np.random.default_rng(SEED).permutation(count)[:quota])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FieldSelector:
+    """Chooses by the value of a field; without a field or a quota it keeps everything."""
+
+    field_key: str
+    top_ratio: float | None
+    topk: int | None
+    reverse: bool
+
+    def _idle(self) -> bool:
+        return not self.field_key or (not self.top_ratio and not self.topk)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopkSpecifiedFieldSelector(_FieldSelector):
+    """Keeps the rows with the greatest values of a field, or the least; of equals the first.
+
+    The summary is the field's value, as float64 where it is a number; the global half takes as much, and about 24 bytes
+    a row while it sorts. A field inside a structure is read as a number, as Data-Juicer does: text is parsed, a list is
+    its mean, anything else counts as the last in line.
+    """
+
+    def summarise(self, rows: pa.Table) -> pa.Table:
+        """Return one column, ``value``.
+
+        Raises:
+            SourceError: there is no such field, or its values have no order.
+        """
+        if self._idle():
+            return pa.table({"value": pa.nulls(rows.num_rows)})
+        array = field_of(rows, self.field_key)
+        if "." in self.field_key:
+            values = [_as_number(value, least=self.reverse) for value in array.to_pylist()]
+            return pa.table({"value": pa.array(values, pa.float64())})
+        kind = array.type
+        if array.null_count or not (
+            pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        ):
+            what = "has nulls" if array.null_count else f"holds {kind}"
+            raise SourceError(
+                f"column {self.field_key!r} {what}, so its rows have no order",
+                subject=self.field_key,
+                hint="select by a column of numbers or text without nulls",
+            )
+        return pa.table({"value": array})
+
+    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
+        """Return for each shard one bool per row: is it among the first?"""
+        columns = [summary.column("value") for summary in summaries]
+        counts = [len(column) for column in columns]
+        total = sum(counts)
+        if total <= 1 or self._idle():
+            yield from _split(np.ones(total, bool), counts)
+            return
+        quota = _quota(self.top_ratio, self.topk, total) or 0
+        parts = [chunk for column in columns for chunk in column.chunks]
+        order = "descending" if self.reverse else "ascending"
+        ranked = pc.sort_indices(pa.chunked_array(parts), sort_keys=[("", order)])  # a stable sort: equals by row
+        yield from _split(_marked(total, ranked.to_numpy()[:quota]), counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequencySpecifiedFieldSelector(_FieldSelector):
+    """Keeps the rows with the most frequent values of a field, or the least; of equally frequent ones the first seen.
+
+    The summary is the field's value; the global half takes the different values, and 16 bytes a row.
+    """
+
+    def summarise(self, rows: pa.Table) -> pa.Table:
+        """Return one column, ``value``.
+
+        Raises:
+            SourceError: there is no such field, or it holds lists or structures.
+        """
+        if self._idle():
+            return pa.table({"value": pa.nulls(rows.num_rows)})
+        array = field_of(rows, self.field_key)
+        if pa.types.is_nested(array.type):
+            raise SourceError(
+                f"field {self.field_key!r} holds {array.type}; only numbers and text can be counted",
+                subject=self.field_key,
+            )
+        return pa.table({"value": array})
+
+    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
+        """Return for each shard one bool per row: is its value frequent enough?"""
+        columns = [summary.column("value") for summary in summaries]
+        counts = [len(column) for column in columns]
+        total = sum(counts)
+        if total <= 1 or self._idle():
+            yield from _split(np.ones(total, bool), counts)
+            return
+        parts = [chunk for column in columns for chunk in column.chunks]
+        encoded = pa.chunked_array(parts).combine_chunks().dictionary_encode(null_encoding="encode")
+        numbers = encoded.indices.to_numpy(zero_copy_only=False)  # values are numbered as they are first seen
+        times = np.bincount(numbers, minlength=len(encoded.dictionary))
+        quota = _quota(self.top_ratio, self.topk, len(times)) or 0
+        ranked = np.argsort(-times if self.reverse else times, kind="stable")
+        yield from _split(_marked(len(times), ranked[:quota])[numbers], counts)
+
+
+def _as_number(value: Any, *, least: bool) -> float:
+    """Read a value as Data-Juicer reads statistics; what is no number comes last in line."""
+    last = float(-sys.maxsize if least else sys.maxsize)
+    try:
+        if isinstance(value, str):
+            return float(value)
+        return float(np.mean(value)) if value not in (None, []) else last
+    except (TypeError, ValueError):
+        return last
