@@ -1,12 +1,11 @@
 """What a command is given: settings, the store, and where its words go.
 
-Results go to standard output, everything said about them (warnings, progress, errors) to standard error.
+Results go to standard output, everything said about them (warnings, progress, errors) to standard error. Whatever
+`forebay --help` can do without is imported where it is used.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -16,16 +15,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay import config
 from forebay.cli import columns as tables
-from forebay.events import Event, Hook, OncePerMessage, What
+from forebay.errors import NotFoundError
 
 if TYPE_CHECKING:
     from forebay.cli.columns import Column
+    from forebay.config import Settings
     from forebay.store import Store
-    from forebay.types import JSON
-
-_TOLD = {What.WARNING: "warning", What.QUARANTINE: "damaged", What.TAKEOVER: "note"}
+    from forebay.types import JSON, Key
 
 
 @dataclass(slots=True)
@@ -36,17 +33,20 @@ class Session:
     """Root of the store as given by ``--home``; None: as the environment or configuration says."""
     verbose: bool = False
 
-    def settings(self) -> config.Settings:
+    def settings(self) -> Settings:
         """Return the settings of this call.
 
         Raises:
             ConfigError: one of them is wrong.
         """
+        from forebay import config
+
         return config.resolve(home=self.home)
 
     @contextmanager
     def store(self) -> Generator[Store]:
         """Open the store, making it where there is none; it is closed in the end."""
+        from forebay.cli.notices import warn
         from forebay.store import Store
 
         with Store.open(self.settings(), hook=warn()) as store:
@@ -55,22 +55,32 @@ class Session:
     @contextmanager
     def present_store(self) -> Generator[Store | None]:
         """Open the store if there is one, or give None: looking must not leave a store behind."""
-        if not self.settings().home.is_dir():
+        home = self.settings().home
+        if not home.is_dir() or not any(home.iterdir()):
             yield None
             return
         with self.store() as store:
             yield store
 
+    @contextmanager
+    def named(self, texts: Sequence[str]) -> Generator[tuple[Store, list[tuple[str, Key]]]]:
+        """Open the store and find the entries that a user named.
 
-def warn() -> Hook:
-    """Return a hook that tells each warning once, one line each, on standard error."""
-    return OncePerMessage(_warn)
+        Raises:
+            NotFoundError: one of them is not there; then nothing is done with the others.
+            InputError: a text that could mean several entries, or none ever.
+        """
+        from forebay.cli.naming import resolve
 
+        with self.present_store() as store:
+            if store is None:
+                home = self.settings().home
+                raise NotFoundError(f"no entry {texts[0]!r} in {home}", subject=texts[0], hint="there is no store yet")
+            yield store, [resolve(store, text) for text in texts]
 
-def _warn(event: Event) -> None:
-    word = _TOLD.get(event.what)
-    if word and event.message:
-        click.echo(f"forebay: {word}: {event.message}", err=True)
+    def say_nothing_yet(self) -> None:
+        """Tell that there is no store, or that it is empty."""
+        say(f"nothing yet in {self.settings().home}")
 
 
 def say(text: str = "") -> None:
@@ -80,11 +90,15 @@ def say(text: str = "") -> None:
 
 def emit(value: JSON) -> None:
     """Write a JSON document to standard output: indented for people, keys in a stable order."""
+    import json
+
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def emit_rows(rows: Iterable[dict[str, JSON]]) -> None:
     """Write a JSON array to standard output, one row a line, so that long lists can be read as they come."""
+    import json
+
     opened = False
     for row in rows:
         click.echo((",\n" if opened else "[\n") + json.dumps(row, ensure_ascii=False), nl=False)
@@ -94,6 +108,8 @@ def emit_rows(rows: Iterable[dict[str, JSON]]) -> None:
 
 def terminal_width() -> int | None:
     """Return the cells of a line of standard output, or None where it is no terminal."""
+    import shutil
+
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

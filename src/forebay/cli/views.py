@@ -13,8 +13,8 @@ from typing import Protocol
 import click
 
 from forebay.cli import text
+from forebay.cli.notices import warn
 from forebay.cli.progress import RunProgress
-from forebay.cli.session import warn
 from forebay.config import colour_wanted, redraw_wanted
 from forebay.events import Event, Hook, ignore
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,11 +14,12 @@ from forebay.cli.columns import Column
 from forebay.cli.session import Session, emit_rows, say, show_table
 
 if TYPE_CHECKING:
+    from forebay.store import EntryInfo
     from forebay.types import JSON
 
 _SHOWN = 50
 
-_ORDER: dict[str, Any] = {
+_ORDER: dict[str, Callable[[EntryInfo], float | str]] = {
     "used": lambda row: -row.used,
     "created": lambda row: -row.created,
     "size": lambda row: -row.bytes,
@@ -44,13 +46,16 @@ def ls(
     with session.present_store() as store:
         rows = list(store.entries(kind=kind, dataset=dataset)) if store else []
         # The key breaks ties, so that two calls list alike.
-        rows.sort(key=lambda row: (_ORDER[sort](row), row.key, row.kind))
+        rows.sort(key=lambda row: (row.key, row.kind))
+        rows.sort(key=_ORDER[sort])
         if as_json:
             emit_rows(_json(row) for row in rows[: limit or None])
             return
         if not rows:
-            chosen = " of that kind or dataset" if kind or dataset else ""
-            say(f"nothing yet{chosen} in {session.settings().home}")
+            if kind or dataset:
+                say("nothing of that kind or dataset")
+            else:
+                session.say_nothing_yet()
             return
         shown = rows[: _SHOWN if limit is None else limit or None]
         now = time.time()
@@ -72,7 +77,7 @@ def _columns(long: bool) -> list[Column]:
     ]
 
 
-def _cells(row: Any, now: float, long: bool) -> list[str]:
+def _cells(row: EntryInfo, now: float, long: bool) -> list[str]:
     return [
         row.kind,
         row.key if long else text.short(row.key),
@@ -85,7 +90,7 @@ def _cells(row: Any, now: float, long: bool) -> list[str]:
     ]
 
 
-def _json(row: Any) -> dict[str, JSON]:
+def _json(row: EntryInfo) -> dict[str, JSON]:
     return {
         "kind": row.kind,
         "key": row.key,

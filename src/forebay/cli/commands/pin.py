@@ -6,7 +6,6 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
-from forebay.cli.naming import resolve
 from forebay.cli.session import Session, emit, say
 
 
@@ -20,9 +19,7 @@ def pin(session: Session, keys: tuple[str, ...], note: str, as_json: bool) -> No
 
     KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name.
     """
-    with session.store() as store:
-        # All are found before any is pinned: a wrong key changes nothing.
-        found = [resolve(store, key) for key in keys]
+    with session.named(keys) as (store, found):
         for kind, key in found:
             store.pin(kind, key, note)
     if as_json:
@@ -41,8 +38,7 @@ def unpin(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
 
     KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name.
     """
-    with session.store() as store:
-        found = [resolve(store, key) for key in keys]
+    with session.named(keys) as (store, found):
         for kind, key in found:
             store.unpin(kind, key)
     if as_json:

@@ -6,7 +6,6 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
-from forebay.cli.naming import resolve
 from forebay.cli.session import Session, emit, say
 
 
@@ -20,8 +19,7 @@ def rm(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name. Nothing is asked: each entry must be named.
     Whatever is removed can be made again, by the same run; only slower.
     """
-    with session.store() as store:
-        found = [resolve(store, key) for key in keys]
+    with session.named(keys) as (store, found):
         removed = [(kind, key) for kind, key in found if store.remove(kind, key)]
     if as_json:
         emit({"removed": [{"kind": kind, "key": key} for kind, key in removed]})

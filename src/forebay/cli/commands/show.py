@@ -11,7 +11,6 @@ import click
 
 from forebay.cli import text, trees
 from forebay.cli.app import Command
-from forebay.cli.naming import resolve
 from forebay.cli.session import Session, emit, say
 from forebay.cli.trees import Node
 from forebay.errors import NotFoundError, StoreError
@@ -33,8 +32,7 @@ def show(session: Session, key: str, as_json: bool) -> None:
 
     KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name.
     """
-    with session.store() as store:
-        kind, whole = resolve(store, key)
+    with session.named([key]) as (store, [(kind, whole)]):
         entry = store.get(kind, whole)
         if entry is None:
             raise NotFoundError(

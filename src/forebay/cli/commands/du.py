@@ -1,0 +1,58 @@
+"""`forebay du`: the space taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from forebay.cli import text
+from forebay.cli.app import Command
+from forebay.cli.columns import Column
+from forebay.cli.session import Session, emit, say, show_table
+
+if TYPE_CHECKING:
+    from forebay.store import Share, Usage
+
+
+@click.command(cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="All counts as JSON, in bytes.")
+@click.pass_obj
+def du(session: Session, as_json: bool) -> None:
+    """Show the space taken, by kind and by dataset.
+
+    Bytes are those on the disk. An object that two kinds or datasets share counts in both, and once in the total.
+    """
+    with session.present_store() as store:
+        usage = store.usage() if store else None
+    if as_json:
+        emit(usage.to_json() if usage else {"entries": 0, "objects": 0, "bytes": 0, "kinds": {}, "datasets": {}})
+    elif usage is None or not usage.bytes:
+        session.say_nothing_yet()
+    else:
+        _show(session, usage)
+
+
+def _show(session: Session, usage: Usage) -> None:
+    columns = [
+        Column("", flexible=True),
+        Column("entries", right=True),
+        Column("objects", right=True),
+        Column("size", right=True),
+    ]
+    rows = [*_rows("kind", usage.kinds), *_rows("dataset", usage.datasets)]
+    rows.append(["all", text.count(usage.entries), text.count(usage.objects), text.size(usage.bytes)])
+    show_table(columns, rows)
+    if usage.damaged:
+        say(f"in quarantine: {text.counted(usage.damaged, 'file')}, {text.size(usage.damaged_bytes)}")
+    budget = f"of {text.size(usage.max_bytes)} allowed, " if usage.max_bytes is not None else ""
+    say(f"{session.settings().home}: {text.size(usage.bytes)} {budget}{text.size(usage.free_bytes)} free on the disk")
+
+
+def _rows(what: str, shares: Mapping[str, Share]) -> list[list[str]]:
+    biggest_first = sorted(shares.items(), key=lambda item: (-item[1].bytes, item[0]))
+    return [
+        [f"{what} {name or '(none)'}", text.count(share.entries), text.count(share.objects), text.size(share.bytes)]
+        for name, share in biggest_first
+    ]

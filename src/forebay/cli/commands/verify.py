@@ -1,0 +1,67 @@
+"""`forebay verify`: stored bytes against their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from forebay.cli import text
+from forebay.cli.app import Command
+from forebay.cli.session import Session, emit, say
+
+if TYPE_CHECKING:
+    from forebay.store import VerifyReport
+
+
+class Fraction(click.ParamType):
+    """A part of a whole: ``5%`` or ``0.05``; more than none, at most all."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it as a number from 0 to 1."""
+        said = str(value).strip()
+        try:
+            fraction = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
+        except ValueError:
+            fraction = 0.0
+        if not 0 < fraction <= 1:
+            self.fail(f"{value!r} is no part of a whole; write 5% or 0.05", param, ctx)
+        return fraction
+
+
+@click.command(cls=Command)
+@click.option("--sample", type=Fraction(), default=1.0, metavar="PART", help="Check only so many: 5% or 0.05.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Which sample; another number, another one.")
+@click.option("--json", "as_json", is_flag=True, help="What was checked and found, as JSON.")
+@click.pass_context
+def verify(ctx: click.Context, sample: float, seed: int, as_json: bool) -> None:
+    """Check stored bytes against their names.
+
+    What is damaged is moved to the store's quarantine folder and made again when it is next needed. Exit code 1 if
+    anything was damaged.
+    """
+    session = ctx.ensure_object(Session)
+    with session.present_store() as store:
+        if store is None:
+            emit({"objects": 0, "entries": 0, "damaged": [], "ok": True}) if as_json else session.say_nothing_yet()
+            return
+        report = store.verify(sample, seed)
+    if as_json:
+        emit(report.to_json())
+    else:
+        _tell(report, sample)
+    ctx.exit(0 if report.ok else 1)
+
+
+def _tell(report: VerifyReport, sample: float) -> None:
+    for damage in report.damaged:
+        say(f"damaged: {damage.kind or 'object'} {text.short(damage.name)}: {damage.why}")
+    for gap in report.missing:
+        say(f"missing: {gap.kind} {text.short(gap.name)}: {gap.why}; it will be made again")
+    part = "" if sample == 1 else f" (a sample of {sample:.3g})"
+    checked = f"{text.counted(report.objects, 'object')} and {text.counted(report.entries, 'entry')}{part}"
+    found = f"{text.count(len(report.damaged))} damaged, now in quarantine" if report.damaged else "all sound"
+    speed = report.bytes / report.seconds if report.seconds > 0 else 0
+    say(f"checked {checked}, {text.size(report.bytes)} in {text.seconds(report.seconds)} ({text.size(speed)}/s): {found}")
