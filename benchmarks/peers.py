@@ -71,8 +71,11 @@ def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without what would change a tool's behaviour behind our back."""
-    dropped = ("PYTHONPATH", "PYTHONHASHSEED", "FOREBAY_", "HF_", "DJ_", "OMP_NUM_THREADS")
+    """Return the environment without what would change a tool's behaviour behind our back.
+
+    Python may write its bytecode: an installed package has it, and compiling is no part of a start-up.
+    """
+    dropped = ("PYTHON", "FOREBAY_", "HF_", "DJ_", "OMP_NUM_THREADS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return {**kept, **OFFLINE, **(extra or {})}
 
