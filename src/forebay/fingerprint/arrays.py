@@ -1,0 +1,1 @@
+"""Describers of arrays and tables: numpy, Arrow, pandas, polars."""

@@ -1,0 +1,213 @@
+"""What bytecode tells: the names that code refers to, and a normal form for code that has no source.
+
+Names are read from bytecode, not from source, because the compiler has settled there what is local, free or global.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from forebay.fingerprint.syntax import constant_text
+
+_NOISE = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "KW_NAMES", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"})
+_ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
+_GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
+_FREE = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
+_LOCALS = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", *_FREE)
+_STORES = ("STORE_FAST", "STORE_DEREF", "STORE_NAME", "STORE_GLOBAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A value that code hands on right after a name: a constant, or the global of that name."""
+
+    constant: Any = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A name that code reads, with the attributes it takes from it: ``os.environ.get`` is root ``os``, chain of two.
+
+    Attributes:
+        scope: ``global``, ``free`` (of the outermost function) or ``import`` (bound by an import statement inside).
+        root: the name; for an import the module's absolute name, or ``level dots + name`` for a relative one.
+        chain: attributes taken, first to last.
+        line: line number in the source file.
+        arguments: what is loaded right after, or tested for membership right before; at most two.
+        empty: whether it is called without any argument.
+    """
+
+    scope: str
+    root: str
+    chain: tuple[str, ...]
+    line: int
+    arguments: tuple[Argument, ...] = ()
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """All that a code object and the code nested in it refer to."""
+
+    loads: tuple[Load, ...]
+    attributes: frozenset[str]
+    """Every attribute name read, from whatever object."""
+
+
+@dataclass(slots=True)
+class _Scan:
+    free: frozenset[str]
+    loads: dict[Load, None] = field(default_factory=dict)
+    attributes: set[str] = field(default_factory=set)
+
+
+def references(code: CodeType) -> References:
+    """Return what `code` refers to."""
+    scan = _Scan(frozenset(code.co_freevars))
+    _scan(code, scan, {})
+    return References(tuple(scan.loads), frozenset(scan.attributes))
+
+
+def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ...]]]) -> None:
+    steps = [step for step in dis.get_instructions(code) if step.opname not in _NOISE]
+    imported = dict(outer)
+    for at, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":
+            for name, target in _bindings(steps, at):
+                imported[name] = target
+                scan.loads[Load("import", target[0], target[1], _line(step, code))] = None
+        elif step.opname in _ATTRIBUTES:
+            scan.attributes.add(str(step.argval))
+        else:
+            for name in _names(step):
+                load = _load(code, scan, imported, steps, at, name)
+                if load is not None:
+                    scan.loads[load] = None
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _scan(constant, scan, imported)
+
+
+def _names(step: dis.Instruction) -> Iterator[str]:
+    if step.opname.startswith("LOAD_") and step.opname != "LOAD_CONST":
+        if isinstance(step.argval, str):
+            yield step.argval
+        elif isinstance(step.argval, tuple):  # two loads in one, from Python 3.13 on
+            yield from (name for name in step.argval if isinstance(name, str))
+
+
+def _load(
+    code: CodeType,
+    scan: _Scan,
+    imported: dict[str, tuple[str, tuple[str, ...]]],
+    steps: list[dis.Instruction],
+    at: int,
+    name: str,
+) -> Load | None:
+    opname = steps[at].opname
+    if opname.startswith("LOAD_FAST") or opname in _LOCALS:
+        if name in imported:
+            scope, (root, before) = "import", imported[name]
+        elif opname in _FREE and name in scan.free:
+            scope, root, before = "free", name, ()
+        else:
+            return None
+    elif opname in _GLOBALS:
+        scope, root, before = "global", name, ()
+    else:
+        return None
+    chain: list[str] = []
+    following = at + 1
+    while following < len(steps) and steps[following].opname in _ATTRIBUTES:
+        chain.append(str(steps[following].argval))
+        following += 1
+    arguments, empty = _call(steps, at, following)
+    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty)
+
+
+def _call(steps: list[dis.Instruction], at: int, following: int) -> tuple[tuple[Argument, ...], bool]:
+    if following < len(steps):
+        step = steps[following]
+        if step.opname.startswith("CALL"):
+            return (), step.arg == 0
+        if step.opname == "CONTAINS_OP" and at and steps[at - 1].opname == "LOAD_CONST":
+            return (Argument(steps[at - 1].argval),), False
+    arguments: list[Argument] = []
+    for step in steps[following : following + 2]:
+        if step.opname == "LOAD_CONST" and not isinstance(step.argval, CodeType):
+            arguments.append(Argument(step.argval))
+        elif step.opname == "LOAD_GLOBAL":
+            arguments.append(Argument(name=str(step.argval)))
+        else:
+            break
+    closing = steps[following + 1] if following + 1 < len(steps) else None
+    none = bool(arguments) and arguments[0] == Argument(None) and closing is not None and closing.opname.startswith("CALL")
+    return tuple(arguments), none and closing is not None and closing.arg == 1
+
+
+def _bindings(steps: list[dis.Instruction], at: int) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
+    """Yield the local names that an import statement binds, each with module and attributes."""
+    level = steps[at - 2].argval if at >= 2 and isinstance(steps[at - 2].argval, int) else 0
+    wanted = steps[at - 1].argval
+    module = "." * level + str(steps[at].argval)
+    if wanted:
+        for number in range(at + 1, len(steps) - 1, 2):
+            if steps[number].opname != "IMPORT_FROM":
+                break
+            yield str(steps[number + 1].argval), (module, (str(steps[number].argval),))
+        return
+    attribute = at + 1 < len(steps) and steps[at + 1].opname == "IMPORT_FROM"
+    for step in steps[at + 1 :]:
+        if step.opname in _STORES:
+            # `import a.b` binds a, `import a.b as c` binds a.b.
+            yield str(step.argval), (module if attribute else module.partition(".")[0] or module, ())
+            return
+
+
+def _line(step: dis.Instruction, code: CodeType) -> int:
+    positions = step.positions
+    return (positions.lineno if positions is not None else None) or code.co_firstlineno
+
+
+def code_text(code: CodeType) -> str:
+    """Return a normal form of bytecode: no names of files and functions, no line numbers, sets sorted, no docstring."""
+    out = [f"{code.co_argcount},{code.co_posonlyargcount},{code.co_kwonlyargcount},{code.co_flags & 0x2AC}"]
+    out.append(",".join(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]))
+    for step in dis.get_instructions(code):
+        if step.opname in ("CACHE", "RESUME", "NOP"):
+            continue
+        value = step.argval
+        if isinstance(value, CodeType):
+            out.append(f"{step.opname} ({code_text(value)})")
+        elif step.opname.startswith("LOAD_CONST"):
+            out.append(f"{step.opname} {constant_text(value)}")
+        else:
+            out.append(f"{step.opname} {value!r}")
+    out.append(code.co_exceptiontable.hex())
+    return "\n".join(out)
+
+
+def same_code(one: CodeType, other: CodeType) -> bool:
+    """Tell whether two code objects do the same, wherever they stand."""
+    return _shape(one) == _shape(other)
+
+
+def _shape(code: CodeType) -> tuple[object, ...]:
+    return (
+        code.co_code,
+        code.co_exceptiontable,
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_flags,
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_cellvars,
+        tuple(_shape(item) if isinstance(item, CodeType) else constant_text(item) for item in code.co_consts),
+    )

@@ -1,0 +1,103 @@
+"""Describers of classes and modules."""
+
+from __future__ import annotations
+
+from types import FunctionType, ModuleType
+from typing import Any
+
+from forebay.fingerprint.functions import compiled, foreign
+from forebay.fingerprint.graph import Node
+from forebay.fingerprint.origins import origin_of_class, origin_of_module
+from forebay.fingerprint.sources import code_info
+from forebay.fingerprint.walk import Walk, describes
+
+# What Python, abc, typing and dataclasses keep in a class for themselves, or what a key must not see.
+_SKIPPED = frozenset(
+    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __firstlineno__ __static_attributes__ "
+    "__annotate__ __annotate_func__ __annotations_cache__ __conditional_annotations__ __abstractmethods__ _abc_impl "
+    "__parameters__ __orig_bases__ __dataclass_fields__ __match_args__ __classdictcell__ __classcell__ __slotnames__ "
+    "__pydantic_validator__ __pydantic_serializer__ __pydantic_complete__ __signature__".split()
+)
+_ENUM_PRIVATE = frozenset(
+    "_member_map_ _value2member_map_ _member_names_ _new_member_ _generate_next_value_ _value_repr_ _use_args_ "
+    "_unhashable_values_ _hashable_values_ _unhashable_values_map_ _member_type_ __new__ __new_member__ _flag_mask_ "
+    "_singles_mask_ _all_bits_ _boundary_ _inverted_ _sort_order_ __set_name__".split()
+)
+
+
+@describes("builtins.type", whole=True)
+def _class(walk: Walk, node: Node, value: type) -> None:
+    node.detail = value.__qualname__
+    if value.__module__ == "builtins":
+        node.kind, node.content = "type", value.__qualname__.encode()
+        return
+    origin = origin_of_class(value)
+    if not origin.is_user:
+        foreign(walk, node, "class", f"{value.__module__}.{value.__qualname__}", origin)
+        return
+    if not value.__flags__ & (1 << 9) and "__file__" in vars(_module_of(value)):  # compiled: not made on the heap
+        compiled(walk, node, value.__module__, value.__qualname__)
+        return
+    node.kind, node.content = "class", value.__name__.encode()
+    for number, base in enumerate(value.__bases__):
+        if base is not object:
+            walk.child(node, base.__name__, base, f"base {number}".encode())
+    if type(value) is not type:
+        walk.child(node, "metaclass", type(value))
+    members = _enum_members(value) if hasattr(value, "_member_map_") else _members(walk, node, value)
+    for name in sorted(members):
+        if not node.where and isinstance(members[name], FunctionType):
+            node.where = code_info(members[name].__code__).where.rpartition(":")[0]
+        walk.child(node, name, members[name])
+
+
+def _module_of(value: type) -> Any:
+    import sys
+
+    return sys.modules.get(value.__module__, sys)
+
+
+def _members(walk: Walk, node: Node, value: type) -> dict[str, Any]:
+    members = {name: member for name, member in vars(value).items() if name not in _SKIPPED}
+    fields = vars(value).get("__dataclass_fields__")
+    if fields is not None:
+        # The methods that dataclass() writes follow from the fields.
+        members = {name: member for name, member in members.items() if not _is_generated(member)}
+        for name, field in fields.items():
+            kind = getattr(field._field_type, "name", "")
+            flags = (kind, field.init, field.repr, field.compare, field.hash, field.kw_only)
+            facts = (*flags, field.default, field.default_factory)
+            walk.child(node, f"field.{name}", facts)
+        walk.child(node, "fields", list(fields))
+    return members
+
+
+def _is_generated(member: Any) -> bool:
+    inner = getattr(member, "__wrapped__", member)  # repr() is wrapped against recursion
+    return isinstance(inner, FunctionType) and inner.__code__.co_filename == "<string>"
+
+
+def _enum_members(value: Any) -> dict[str, Any]:
+    members = {f"member.{name}": member._value_ for name, member in value._member_map_.items()}
+    for name, member in vars(value).items():
+        if name not in _SKIPPED and name not in _ENUM_PRIVATE and name not in value._member_map_:
+            members[name] = member
+    return members
+
+
+@describes("builtins.module", whole=True)
+def _module(walk: Walk, node: Node, value: ModuleType) -> None:
+    node.detail = value.__name__
+    origin = origin_of_module(value.__name__)
+    if not origin.is_user:
+        foreign(walk, node, "module", value.__name__, origin)
+        return
+    file = getattr(value, "__file__", None) or ""
+    if file.endswith((".so", ".pyd")):
+        compiled(walk, node, value.__name__, "")
+        return
+    # The code hands the whole module on: anything in it may be used.
+    node.kind = "module"
+    for name, member in sorted(vars(value).items()):
+        if not (name.startswith("__") and name.endswith("__")):
+            walk.child(node, name, member)

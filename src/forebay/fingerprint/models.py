@@ -1,0 +1,1 @@
+"""Describers of models and tokenizers."""

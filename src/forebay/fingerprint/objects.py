@@ -1,0 +1,151 @@
+"""Describers of objects: instances of classes, enumerations, partials, and those that speak for themselves."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any, cast
+
+from forebay.fingerprint import scratch
+from forebay.fingerprint.atoms import shorten
+from forebay.fingerprint.containers import attributes
+from forebay.fingerprint.graph import Node
+from forebay.fingerprint.origins import origin_of_class
+from forebay.fingerprint.sources import code_info
+from forebay.fingerprint.walk import Describer, Walk, describes
+
+
+def custom(walk: Walk, node: Node, value: Any) -> None:
+    """Describe an object by what its ``__forebay_key__()`` returns, and the name of its class."""
+    node.kind, node.detail = "custom", type(value).__qualname__
+    node.content = type(value).__qualname__.encode()
+    try:
+        said = type(value).__forebay_key__(value)
+    except Exception as error:  # noqa: BLE001 - it is the user's code; whatever it raises, there is no key
+        walk.fail(node, f"its __forebay_key__() raised {type(error).__name__}: {error}", hint="mend that method")
+    walk.child(node, "__forebay_key__", said)
+
+
+def instance(walk: Walk, node: Node, value: Any) -> None:
+    """Describe an object by its class and its state, as ``__reduce_ex__`` gives it."""
+    cls = cast("type[Any]", type(value))
+    node.kind, node.detail = "object", cls.__qualname__
+    walk.child(node, "class", cls)
+    reduced = _reduced(walk, node, value)
+    if isinstance(reduced, str):
+        node.content = reduced.encode()
+        return
+    make, arguments, *rest = reduced
+    state, items, pairs = (*rest, None, None, None)[:3]
+    if make not in (copyreg.__newobj__, copyreg._reconstructor):  # type: ignore[attr-defined]  # pyright: ignore
+        walk.child(node, "made by", make)
+    if kept := [argument for argument in arguments if argument is not cls]:
+        walk.child(node, "arguments", tuple(kept))
+    _state(walk, node, value, state)
+    if items is not None:
+        walk.child(node, "items", list(items))
+    if pairs is not None:
+        walk.child(node, "pairs", dict(pairs))
+
+
+def _reduced(walk: Walk, node: Node, value: Any) -> Any:
+    reducer = copyreg.dispatch_table.get(type(value))
+    try:
+        return reducer(value) if reducer is not None else value.__reduce_ex__(4)
+    except Exception as error:  # noqa: BLE001 - it is the class's own code; whatever it raises, its state cannot be had
+        walk.fail(node, f"{type(value).__qualname__} does not give its state ({error})")
+
+
+def _state(walk: Walk, node: Node, value: Any, state: Any) -> None:
+    if isinstance(state, tuple) and len(state) == 2 and _names(state[0] or {}) and _names(state[1] or {}):
+        state = {**(state[0] or {}), **(state[1] or {})}  # attributes, then slots
+    if isinstance(state, Mapping) and _names(state):
+        attributes(walk, node, state, skip=_derived(walk, value, state))
+    elif state is not None:
+        walk.child(node, "state", state)
+
+
+def _names(state: Any) -> bool:
+    return isinstance(state, Mapping) and all(type(name) is str for name in state)
+
+
+def _derived(walk: Walk, value: Any, state: Mapping[str, Any]) -> set[str]:
+    """Return the attributes that say nothing: cached properties, and counters that the work only ever bumps."""
+    cls = type(value)
+    skip = {name for name in state if isinstance(_class_attribute(cls, name), functools.cached_property)}
+    entry = walk.entries.get(id(value))
+    if entry is not None:
+        skip |= {name for name in _bumped(cls, entry) if name in state and scratch.is_counter(state[name])}
+    return skip
+
+
+def _bumped(cls: type, entry: str) -> set[str]:
+    """Return the attributes that a method and all methods it calls only ever bump; nothing where that cannot be seen."""
+    todo, seen = [entry], {entry}
+    bumped: set[str] = set()
+    read: set[str] = set()
+    while todo:
+        method = _class_attribute(cls, todo.pop())
+        function = method.fget if isinstance(method, property) else method
+        if not isinstance(function, FunctionType):
+            continue
+        node = code_info(function.__code__).node
+        use = scratch.attribute_use(node) if node is not None else scratch.Use(escapes=True)
+        if use.escapes:
+            return set()
+        bumped |= use.bumped
+        read |= use.read
+        todo.extend(name for name in use.read - seen)
+        seen |= use.read
+    return bumped - read
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
+
+
+def subclass_of(describe: Describer) -> Describer:
+    """Return a describer of instances of subclasses of what `describe` describes."""
+
+    def described(walk: Walk, node: Node, value: Any) -> None:
+        cls = cast("type[Any]", type(value))
+        if not origin_of_class(cls).is_user:
+            instance(walk, node, value)  # compiled subclasses keep state that only their reducer knows
+            return
+        node.kind, node.detail = "object", cls.__qualname__
+        walk.child(node, "class", cls)
+        walk.part(node, "value", describe, value)
+        attributes(walk, node, _attributes_of(value))
+
+    return described
+
+
+def _attributes_of(value: Any) -> dict[str, Any]:
+    state = dict(getattr(value, "__dict__", {}))
+    for base in type(value).__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name.startswith("__") and not name.endswith("__"):
+                name = f"_{base.__name__.lstrip('_')}{name}"  # noqa: PLW2901 - as the compiler mangles it
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                state[name] = getattr(value, name)
+    return state
+
+
+@describes("enum.Enum", whole=True)
+def _enum(walk: Walk, node: Node, value: Any) -> None:
+    cls = cast("type[Any]", type(value))
+    node.kind, node.detail = "enum", f"{cls.__qualname__}.{value._name_ or value._value_}"
+    node.content = str(value._name_).encode()
+    walk.child(node, "class", cls)
+    walk.child(node, "value", value._value_)
+
+
+@describes("functools.partial", whole=True)
+def _partial(walk: Walk, node: Node, value: Any) -> None:
+    node.kind, node.detail = "partial", shorten(getattr(value.func, "__name__", ""))
+    walk.child(node, "func", value.func)
+    walk.child(node, "args", value.args)
+    walk.child(node, "keywords", value.keywords)
