@@ -33,6 +33,11 @@ def delta(operator: str, state: Digest) -> Key:
     return key_of("forebay.delta/1", operator, state)
 
 
+def conform(state: Digest, gap: JSON) -> Key:
+    """Key of bringing one shard to its table's schema."""
+    return key_of("forebay.conform/1", state, gap)
+
+
 def summary(operator: str, state: Digest) -> Key:
     """Key of a global operator's summary of one shard."""
     return key_of("forebay.summary/1", operator, state)

@@ -43,6 +43,7 @@ class Parcel:
 
     def put(self, role: str, data: Buffer, *, keep: bool = True) -> ObjectRef:
         """Take one object."""
+        data = memoryview(data).cast("B")
         ref = reference(role, data)
         if keep:
             self.kept[ref.digest] = (role, data)

@@ -1,0 +1,85 @@
+"""Forebay: the dataset cache for machine learning. Work that has been done under a key is never done again.
+
+::
+
+    import forebay
+
+    report = forebay.run("recipe.yaml")          # a recipe of operators over a dataset; a rerun computes what changed
+    table = forebay.map(rows, clean)             # one function over rows, a table or a datasets.Dataset
+
+    @forebay.cached                              # any function that returns tables, arrays or JSON-like values
+    def statistics(path: str) -> dict[str, int]: ...
+
+Names are loaded when they are first used: importing this costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forebay.config import Settings as Settings
+    from forebay.config import resolve as settings
+    from forebay.errors import ForebayError as ForebayError
+    from forebay.events import Event as Event
+    from forebay.events import Hook as Hook
+    from forebay.pipeline.api import explain as explain
+    from forebay.pipeline.api import filter as filter  # noqa: A004 - the public name of the verb
+    from forebay.pipeline.api import key as key
+    from forebay.pipeline.api import map as map  # noqa: A004
+    from forebay.pipeline.api import open as open  # noqa: A004
+    from forebay.pipeline.api import run as run
+    from forebay.pipeline.cached import cached as cached
+    from forebay.pipeline.options import RunOptions as RunOptions
+    from forebay.pipeline.recipe import Recipe as Recipe
+    from forebay.pipeline.report import RunReport as RunReport
+    from forebay.store import Store as Store
+    from forebay.table import Table as Table
+
+__all__ = [
+    "Event", "ForebayError", "Hook", "Recipe", "RunOptions", "RunReport", "Settings", "Store", "Table", "__version__",
+    "cached", "explain", "filter", "key", "map", "open", "run", "settings",
+]  # fmt: skip
+
+_HOMES = {
+    "Event": "forebay.events:Event",
+    "ForebayError": "forebay.errors:ForebayError",
+    "Hook": "forebay.events:Hook",
+    "Recipe": "forebay.pipeline.recipe:Recipe",
+    "RunOptions": "forebay.pipeline.options:RunOptions",
+    "RunReport": "forebay.pipeline.report:RunReport",
+    "Settings": "forebay.config:Settings",
+    "Store": "forebay.store:Store",
+    "Table": "forebay.table:Table",
+    "cached": "forebay.pipeline.cached:cached",
+    "explain": "forebay.pipeline.api:explain",
+    "filter": "forebay.pipeline.api:filter",
+    "key": "forebay.pipeline.api:key",
+    "map": "forebay.pipeline.api:map",
+    "open": "forebay.pipeline.api:open",
+    "run": "forebay.pipeline.api:run",
+    "settings": "forebay.config:resolve",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # slow, and seldom asked for
+
+        try:
+            found: object = version("forebay")
+        except PackageNotFoundError:
+            found = "0+unknown"
+    elif name in _HOMES:
+        from importlib import import_module
+
+        module, _, attribute = _HOMES[name].partition(":")
+        found = getattr(import_module(module), attribute)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

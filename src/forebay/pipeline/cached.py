@@ -1,0 +1,167 @@
+"""`@cached`: a function's results in the store, keyed by its code and its arguments.
+
+::
+
+    @forebay.cached
+    def lengths(path: str, limit: int = 10) -> dict[str, int]: ...
+
+    lengths("corpus.jsonl")          # computed once, over all processes that ask for it
+    lengths.key("corpus.jsonl")      # its key
+    lengths.forget("corpus.jsonl")   # computed again next time
+
+What can be kept: Arrow tables, numpy arrays (not of objects), pandas frames, bytes, and JSON-like values, nested in dicts,
+lists and tuples. Stored as Arrow IPC, raw array bytes and JSON, never pickled; arrays come back read-only, as views of the
+store's file.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from forebay.errors import InputError, StoreError
+from forebay.types import Cost, Entry, Key
+
+if TYPE_CHECKING:
+    from forebay.fingerprint import KeyTree
+    from forebay.store import Batch, Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KIND = "value"
+
+
+class Cached(Generic[P, R]):
+    """A function whose results are kept. Safe from threads and processes: one computes, the others wait."""
+
+    def __init__(self, function: Callable[P, R], store: Store | None, version: str | None) -> None:
+        if _is_deferred(function):
+            raise InputError(f"{function.__qualname__} gives a generator or coroutine, which cannot be kept",
+                             subject=function.__qualname__, hint="return a list, a table or an array")  # fmt: skip
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._store = store
+        self._version = version
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the function's result, computed or found.
+
+        Raises:
+            UnhashableError: an argument, or what the code depends on, that no key can be made of.
+            InputError: the result is of a kind that cannot be kept.
+        """
+        from forebay.pipeline import values
+
+        tree = self._tree(*args, **kwargs)
+        store = self._store or default_store()
+        made: list[R] = []
+
+        def make(batch: Batch) -> Entry:
+            began = time.perf_counter()
+            made.append(self._function(*args, **kwargs))
+            seconds = time.perf_counter() - began
+            meta, objects = values.encode(made[0], batch.put)
+            cost = Cost(seconds, sum(ref.size for ref in objects))
+            parts = {"call": tree.to_json()}
+            return Entry(KIND, tree.digest, objects, {"value": meta}, parts, cost=cost, dataset=self._name)
+
+        if not tree.cacheable:
+            return self._function(*args, **kwargs)
+        try:
+            entry = store.build(KIND, tree.digest, make)
+            return cast("R", values.decode(entry.meta["value"], entry.objects, store.read))
+        except StoreError:
+            # A cache never breaks the work. What was computed before the store failed is not computed twice.
+            return made[0] if made else self._function(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """A method: bind it, so that the instance's state is part of the key."""
+        if instance is None:
+            return self
+        bound = cast("Any", self._function).__get__(instance, owner)
+        return Cached(bound, self._store, self._version)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """Return the key of a call.
+
+        Raises:
+            UnhashableError: an argument, or what the code depends on, that no key can be made of.
+        """
+        return self._tree(*args, **kwargs).digest
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove a call's result; tell whether there was one."""
+        return (self._store or default_store()).remove(KIND, self.key(*args, **kwargs))
+
+    @property
+    def _name(self) -> str:
+        return f"{self._function.__module__}.{self._function.__qualname__}"
+
+    def _tree(self, *args: Any, **kwargs: Any) -> KeyTree:
+        from forebay.fingerprint import combine, tree
+
+        if self._version is None:
+            code = tree(self._function, label="function")
+        else:
+            code = tree([self._name, self._version], label="version")
+        return combine(self._function.__qualname__, "call", [code, *_arguments(self._function, args, kwargs)])
+
+
+def _arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[KeyTree]:
+    """Keys of the arguments by parameter: ``f(1)``, ``f(x=1)`` and a default of 1 are one call."""
+    import inspect
+
+    from forebay.fingerprint import tree
+
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return [tree(value, label=name) for name, value in bound.arguments.items()]
+
+
+@overload
+def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
+@overload
+def cached(
+    *, version: str | None = None, store: Store | None = None
+) -> Callable[[Callable[P, R]], Cached[P, R]]: ...
+def cached(
+    function: Callable[P, R] | None = None, /, *, version: str | None = None, store: Store | None = None
+) -> Cached[P, R] | Callable[[Callable[P, R]], Cached[P, R]]:
+    """Keep a function's results in the store.
+
+    Args:
+        function: what to keep the results of.
+        version: stands in for the function's code in the key; change it when results change.
+        store: where; None: the default store.
+
+    Raises:
+        InputError: the function gives a generator or coroutine.
+    """
+    if function is not None:
+        return Cached(function, store, version)
+    return lambda given: Cached(given, store, version)
+
+
+@functools.cache
+def _opened(settings: Any) -> Store:
+    from forebay.store import Store
+
+    return Store.open(settings)
+
+
+def default_store() -> Store:
+    """Return the store of this process's settings; opened once."""
+    from forebay import config
+
+    return _opened(config.resolve())
+
+
+def _is_deferred(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    deferred = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+    return code is not None and bool(code.co_flags & deferred)
+
+

@@ -1,0 +1,177 @@
+"""What a worker does: compute tasks one after the other, and publish what each made in a thread behind.
+
+A task is a JSON object whose ``do`` names what to do (`forebay.pipeline.tasks`); the answer is sent when everything that it
+speaks of is durable. At most one parcel waits to be published while the next task is computed, so memory is bounded by
+two shards per worker.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from forebay.errors import ForebayError, ObjectDamagedError, ObjectMissingError
+from forebay.pipeline.chain import Chain, Link
+from forebay.pipeline.executor import Message, Reply
+from forebay.pipeline.space import Parcel, Space
+from forebay.pipeline.stage import Bench
+from forebay.types import JSON
+
+if TYPE_CHECKING:
+    from forebay.io import Lease
+
+
+@dataclass(slots=True)
+class Work:
+    """One task under way: what to answer, what to publish first, the lease to give back last."""
+
+    number: int
+    result: Message
+    parcel: Parcel = field(default_factory=Parcel)
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task of a run shares; made by the parent before it forks."""
+
+    chain: Chain
+    space: Space
+    dataset: str
+    processes: int
+    check: bool = True
+    """Whether to run the determinism check on user functions."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Reading options, as `forebay.pipeline.reading` takes them."""
+
+
+class Worker:
+    """Computes tasks; see `forebay.pipeline.executor.Handler`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._reply: Reply | None = None
+        self._operators: dict[int, Any] = {}
+        self._checked: set[int] = set()
+        self._finished: queue.Queue[Work | None] = queue.Queue(maxsize=1)
+        self._publisher: threading.Thread | None = None
+
+    def start(self, reply: Reply) -> None:
+        """See `Handler`."""
+        self._reply = reply
+        self._operators.clear()
+        self._checked.clear()
+        self._publisher = threading.Thread(target=self._publish, name="forebay-publisher")
+        self._publisher.start()
+        if self.job.processes > 1:
+            _one_thread_each()
+
+    def handle(self, number: int, task: Message) -> None:
+        """See `Handler`."""
+        from forebay.pipeline import tasks
+
+        work = Work(number, {})
+        try:
+            tasks.HANDLERS[str(task["do"])](self, task, work)
+        except (ObjectMissingError, ObjectDamagedError) as error:
+            work.parcel = Parcel()
+            work.result = {"damaged": str(error)}
+        except Exception as error:  # whatever went wrong is told to the parent, which raises it
+            _release(work)
+            self.reply.failed(number, error_to_json(error))
+            return
+        if work.parcel.entries or work.parcel.kept or work.parcel.loose or work.lease:
+            self._finished.put(work)
+        else:
+            self.reply.done(number, work.result)
+
+    def finish(self) -> None:
+        """See `Handler`."""
+        self._finished.put(None)
+        if self._publisher is not None:
+            self._publisher.join()
+
+    @property
+    def reply(self) -> Reply:
+        """How to answer."""
+        assert self._reply is not None, "start() comes first"
+        return self._reply
+
+    def bench(self) -> Bench:
+        """Return what a stage needs."""
+        return Bench(self.job.space, self._operator, self.reply.at, self.job.dataset, self._check)
+
+    def _operator(self, link: Link) -> Any:
+        if link.index not in self._operators:
+            self._operators[link.index] = link.use.load()
+        return self._operators[link.index]
+
+    def _check(self, link: Link, operator: Any, rows: Any, result: Any) -> str:
+        if not self.job.check or link.index in self._checked:
+            return ""
+        self._checked.add(link.index)
+        from forebay.pipeline import determinism, user
+
+        rowwise = user.independent_of_batch(cast("Any", link.use))
+        return determinism.check(link, operator, rows, result, rowwise=rowwise)
+
+    def _publish(self) -> None:
+        """The publisher thread's life."""
+        while (work := self._finished.get()) is not None:
+            broken = self.job.space.broken
+            try:
+                self.job.space.publish(work.parcel)
+            except Exception as error:  # even the scratch folder failed: the run cannot go on
+                _release(work)
+                self.reply.failed(work.number, error_to_json(error))
+                continue
+            if self.job.space.broken and self.job.space.broken != broken:
+                work.result["broken"] = self.job.space.broken
+            _release(work)
+            self.reply.done(work.number, work.result)
+
+
+def _release(work: Work) -> None:
+    if work.lease is not None:
+        try:
+            work.lease.release()
+        except OSError:
+            pass  # it will be found dead by its heartbeat
+        work.lease = None
+
+
+def _one_thread_each() -> None:
+    """Workers are the parallelism: Arrow's own pools would only compete with them."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+
+
+def error_to_json(error: BaseException) -> Message:
+    """Return an exception as JSON, with its traceback as text."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, ForebayError):
+        return {"class": type(error).__name__, "what": error.what, "hint": error.hint, "traceback": text}
+    what = f"{type(error).__name__}: {error}"
+    return {"class": "BuildError", "what": f"a worker failed: {what}", "hint": "", "traceback": text}
+
+
+class WorkerTraceback(Exception):
+    """Carries a worker's traceback as text, as the cause of the error raised in its stead."""
+
+    def __str__(self) -> str:
+        return f"in a worker:\n{self.args[0]}"
+
+
+def error_from_json(data: Mapping[str, JSON]) -> ForebayError:
+    """Return the exception that `error_to_json` wrote; its cause shows the worker's traceback."""
+    from forebay import errors
+
+    found = getattr(errors, str(data["class"]), errors.BuildError)
+    error: ForebayError = found(str(data["what"]), hint=str(data.get("hint", "")))
+    error.__cause__ = WorkerTraceback(str(data.get("traceback", "")))
+    return error
