@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,16 +53,18 @@ class BadRow:
         line: its number within the shard, from 0.
         reason: what is wrong with it.
         text: as it stands in the source.
+        path: its file, where that is not the shard's.
     """
 
     line: int
     reason: str
     text: bytes
+    path: str = ""
 
     def to_json(self, path: str, first_line: int) -> JSON:
         """Return the row as JSON, located; bytes that are not UTF-8 are written as ``\\xff``."""
         text = self.text.decode("utf-8", "backslashreplace")
-        return {"file": path, "line": first_line + self.line, "reason": self.reason, "text": text}
+        return {"file": self.path or path, "line": first_line + self.line, "reason": self.reason, "text": text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,9 @@ def read_lines(data: bytes, options: ReadOptions, path: str = "", first_line: in
         rows, numbers = _parse_each(lines, aside)
     if set(map(type, rows)) - {dict}:
         rows, numbers = _only_objects(rows, numbers, lines, aside)
-    return assemble(rows, numbers, lines.__getitem__, options, aside)
+    if len(numbers) < len(lines):
+        lines = [lines[number] for number in numbers]
+    return assemble(Parsed(rows, numbers, lines), options, aside)
 
 
 def read_text(data: bytes, options: ReadOptions, path: str = "", first_line: int = 1) -> Rows:
@@ -148,31 +152,50 @@ def read_text(data: bytes, options: ReadOptions, path: str = "", first_line: int
     return Rows(table, Schema((Column("text", "string", 0),)), tuple(aside.rows), first_line)
 
 
-def assemble(
-    rows: list[dict[str, Any]],
-    numbers: Sequence[int],
-    raw: Callable[[int], bytes],
-    options: ReadOptions,
-    aside: Aside,
-) -> Rows:
+def read_texts(documents: Sequence[tuple[str, bytes]], options: ReadOptions) -> Rows:
+    """Return text files, as (path, content), as rows of one column, ``text``.
+
+    Raises:
+        SourceError: one is not UTF-8, unless it is set aside.
+    """
+    texts: list[str] = []
+    bad: list[BadRow] = []
+    for path, data in documents:
+        try:
+            texts.append(data.decode())
+        except UnicodeDecodeError as error:
+            aside = Aside(options, path)
+            aside.add(0, _not_utf8(error), data)
+            bad += [replace(row, path=path) for row in aside.rows]
+    return Rows(pa.table({"text": text_of(texts)}), Schema((Column("text", "string", 0),)), tuple(bad))
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Parsed rows, for each its line within the shard, and for each its text."""
+
+    rows: list[dict[str, Any]]
+    numbers: Sequence[int]
+    texts: Sequence[bytes]
+
+
+def assemble(parsed: Parsed, options: ReadOptions, aside: Aside) -> Rows:
     """Turn parsed rows into columns, setting aside those whose types do not fit.
 
     Args:
-        rows: JSON objects.
-        numbers: for each its line within the shard.
-        raw: the text of the line of that number, for errors.
-        options: `expect` and `on_bad_rows` matter here.
+        parsed: JSON objects.
+        options: `expect` matters here.
         aside: takes the bad rows.
 
     Raises:
         SourceError: types do not fit, unless such rows are set aside.
     """
-    columns = _columns(rows, numbers, raw, options)
+    columns = _columns(parsed, options)
     if columns is None:
-        rows, numbers = _sift(rows, numbers, raw, options, aside)
-        columns = build_columns(rows)
-    table = pa.table(columns) if columns else empty_columns(len(rows))
-    seen = {name: numbers[at] for name, array in columns.items() if (at := _first_value(array)) is not None}
+        parsed = _sift(parsed, options, aside)
+        columns = build_columns(parsed.rows)
+    table = pa.table(columns) if columns else empty_columns(len(parsed.rows))
+    seen = {name: parsed.numbers[at] for name, array in columns.items() if (at := _first_value(array)) is not None}
     bad = tuple(sorted(aside.rows, key=lambda row: row.line))
     return Rows(table, describe(table.schema, seen), bad, aside.first_line)
 
@@ -243,22 +266,20 @@ def _only_objects(
             kept.append(row)
             kept_numbers.append(number)
         else:
-            aside.add(number, f"a JSON {type_text_of(row)}, not an object", lines[number])
+            aside.add(number, f"a JSON {json_kind(row)}, not an object", lines[number])
     return kept, kept_numbers
 
 
-def type_text_of(value: object) -> str:
+def json_kind(value: object) -> str:
     """Name the kind of a JSON value."""
     names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
     return names.get(type(value), "null")
 
 
-def _columns(
-    rows: list[dict[str, Any]], numbers: Sequence[int], raw: Callable[[int], bytes], options: ReadOptions
-) -> dict[str, pa.Array] | None:
+def _columns(parsed: Parsed, options: ReadOptions) -> dict[str, pa.Array] | None:
     """Return the columns, or None where some row does not fit and must be searched for."""
     try:
-        columns = build_columns(rows)
+        columns = build_columns(parsed.rows)
     except (MixedTypesError, RecursionError):
         return None
     kinds = {name: type_json(array.type) for name, array in columns.items()}
@@ -268,8 +289,7 @@ def _columns(
         return None
     if any(_huge(leaf) for array in columns.values() for leaf in float_leaves(array)):
         # orjson turns an integer beyond 64 bits into a float without a word.
-        suspects = (raw(number) for number in numbers)
-        if any(_LONG_INTEGER.search(line) and _is_bad(line) for line in suspects):
+        if any(_LONG_INTEGER.search(line) and _is_bad(line) for line in parsed.texts):
             return None
     return columns
 
@@ -297,30 +317,21 @@ def _is_bad(line: bytes) -> bool:
     return False
 
 
-def _sift(
-    rows: list[dict[str, Any]],
-    numbers: Sequence[int],
-    raw: Callable[[int], bytes],
-    options: ReadOptions,
-    aside: Aside,
-) -> tuple[list[dict[str, Any]], list[int]]:
+def _sift(parsed: Parsed, options: ReadOptions, aside: Aside) -> Parsed:
     """Keep the rows that fit those before them, and the expected types; set the others aside."""
     expect = () if options.expect is None else ((column.name, column.type) for column in options.expect.columns)
     merger = Merger(expect)
-    kept: list[dict[str, Any]] = []
-    kept_numbers: list[int] = []
-    for row, number in zip(rows, numbers, strict=True):
-        line = raw(number)
+    kept: list[tuple[dict[str, Any], int, bytes]] = []
+    for row, number, text in zip(parsed.rows, parsed.numbers, parsed.texts, strict=True):
         try:
-            reason = merger.add(parse_leniently(line) if _LONG_INTEGER.search(line) else row)
+            reason = merger.add(parse_leniently(text) if _LONG_INTEGER.search(text) else row)
         except ValueError as error:
             reason = str(error)
         if reason:
-            aside.add(number, reason, line)
-            continue
-        kept.append(row)
-        kept_numbers.append(number)
-    return kept, kept_numbers
+            aside.add(number, reason, text)
+        else:
+            kept.append((row, number, text))
+    return Parsed([row for row, _, _ in kept], [number for _, number, _ in kept], [text for _, _, text in kept])
 
 
 def _first_value(array: pa.Array) -> int | None:
