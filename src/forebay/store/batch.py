@@ -267,7 +267,7 @@ class Batch:
         for place, entry in self._entries.items():
             there = shop.reader.entry(entry.kind, entry.key)
             if there is not None and entries.same_result(there, entry) and self._is_complete(there):
-                shop.fs.flush_dir(shop.layout.entry(entry.kind, entry.key).parent)  # whoever made it may not have yet
+                shop.files.make_durable([shop.layout.entry(entry.kind, entry.key)])
                 self._entries[place] = there
                 continue
             made = replace(
@@ -293,9 +293,7 @@ class Batch:
             if shop.reader.find(digest) is None:
                 what = f"object {digest[:12]} vanished from {shop.layout.home} while it was relied on"
                 raise StoreError(what, subject=digest, hint="try again")
-        folders = {shop.layout.object(digest, kept).parent for digest, kept in self._relied.items()}
-        for folder in folders - {shop.layout.object(digest).parent for digest in self._published}:
-            shop.fs.flush_dir(folder)
+        shop.files.make_durable(shop.layout.object(digest, kept) for digest, kept in self._relied.items())
 
     def _stage_entry(self, data: bytes) -> Staged:
         staged = self._twice(lambda: self._write([data]), len(data))

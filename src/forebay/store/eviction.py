@@ -64,9 +64,10 @@ class Planner:
             old = "SELECT id, kind, key, file_bytes FROM entries WHERE recoverable AND used < ? ORDER BY used"
             for row in self._db.execute(old, (wish.used_before,)).fetchall():
                 self._take_entry(*row)
-        if self._plan.bytes < wish.bytes:
-            for row in self._by_value():
-                self._take_entry(*row)
+        # What a running batch shares objects with goes last: it gives less room, and its work is just being used.
+        for also_shared in (False, True):
+            for row in self._by_value() if self._plan.bytes < wish.bytes else ():
+                self._take_entry(*row, also_shared=also_shared)
                 if self._plan.bytes >= wish.bytes:
                     break
         return self._plan
@@ -108,15 +109,15 @@ class Planner:
                 yield row[:4]
             number, rank = rows[-1][0], rows[-1][4]
 
-    def _take_entry(self, number: int, kind: str, key: Key, file_bytes: int) -> None:
+    def _take_entry(self, number: int, kind: str, key: Key, file_bytes: int, *, also_shared: bool = False) -> None:
         if number in self._gone or (kind, key) in self._held.entries:
             return
-        # An entry whose objects a running batch relies on would give little room, and its work is just being used.
-        staged = "SELECT 1 FROM refs JOIN intents USING (digest) WHERE refs.entry = ?"
         promised = "SELECT 1 FROM intents WHERE kind = ? AND key = ?"
-        if self._db.execute(staged, (number,)).fetchone() or self._db.execute(promised, (kind, key)).fetchone():
+        if self._db.execute(promised, (kind, key)).fetchone():
             return
-        self._note_entry(number, kind, key, file_bytes)
+        staged = "SELECT 1 FROM refs JOIN intents USING (digest) WHERE refs.entry = ?"
+        if also_shared or not self._db.execute(staged, (number,)).fetchone():
+            self._note_entry(number, kind, key, file_bytes)
 
     def _note_entry(self, number: int, kind: str, key: Key, file_bytes: int) -> None:
         self._gone.add(number)

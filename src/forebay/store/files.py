@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Files:
         """Permissions of what may change."""
         self.object_mode = 0o440 if group else 0o444
         """Permissions of what may not."""
+        self._durable: set[Path] = set()
 
     def load(self, path: Path) -> dict[str, Any] | None:
         """Return the object in a JSON file; None where there is none, or it is damaged."""
@@ -54,6 +55,17 @@ class Files:
                 publish(self._fs, [(staged, path)], replace=True, dir_mode=self.dir_mode)
         except OSError as error:
             raise store_error(f"cannot write {path}", error) from error
+
+    def make_durable(self, paths: Iterable[Path]) -> None:
+        """See that published files that somebody else made survive a power cut: he may not have come so far yet.
+
+        As in `publish`, the names of the folders above are flushed as well, once per process.
+        """
+        folders = {path.parent for path in paths}
+        above = {each for folder in folders for each in folder.parents if each.is_relative_to(self._layout.home)}
+        for folder in (*folders, *(above - self._durable)):
+            self._fs.flush_dir(folder)
+        self._durable |= above
 
     def remove(self, path: Path, *, durable: bool = True) -> bool:
         """Remove a file; tell whether it was there.

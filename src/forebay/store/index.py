@@ -1,7 +1,7 @@
 """The index: an SQLite file that knows sizes, recency, and who is about to write what.
 
-It is rebuilt whenever it cannot be trusted. Where file locks work it is in WAL mode; on network and FUSE file systems it
-uses SQLite's ``unix-dotfile`` locking (a folder made exclusively) and a rollback journal. It is opened at the first
+It is rebuilt whenever it cannot be trusted. Where file locks work it is in WAL mode; on network and FUSE file systems
+it uses SQLite's ``unix-dotfile`` locking (a folder made exclusively) and a rollback journal. It is opened at the first
 need: reading an entry or an object needs none.
 
 One connection per process, guarded by a lock; it is closed before a fork, and opened again on both sides when needed.

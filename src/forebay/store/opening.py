@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from forebay.config import Settings
 from forebay.errors import StoreError
 from forebay.events import Event, Hook, What
-from forebay.io import Filesystem, Trouble
+from forebay.io import Filesystem, Trouble, make_home
 from forebay.store import schema
 from forebay.store.files import Files
 from forebay.store.index import Index
@@ -80,25 +80,14 @@ def _make(fs: Filesystem, layout: Layout, files: Files) -> None:
     try:
         fs.stat(layout.marker)
     except (FileNotFoundError, NotADirectoryError):
+        make_home(fs, layout.home, mode=files.dir_mode)
         for folder in layout.folders():
             fs.make_dirs(folder, mode=files.dir_mode)
         files.replace(layout.marker, {"format": FORMAT})
-        # Folders made just now must not vanish under what is published into them.
-        for folder in {folder.parent for folder in layout.folders()} | {layout.home.parent}:
-            _flush(fs, folder)
         return
     if not _exists(fs, layout):  # somebody removed a folder to free space
         for folder in layout.folders():
             fs.make_dirs(folder, mode=files.dir_mode)
-
-
-def _flush(fs: Filesystem, folder: object) -> None:
-    from pathlib import Path
-
-    try:
-        fs.flush_dir(Path(str(folder)))
-    except PermissionError:
-        pass  # the home's parent need not be ours
 
 
 def trusted(db: sqlite3.Connection) -> bool:

@@ -28,15 +28,15 @@ class Scanner:
         fs: the file system.
         layout: where things lie.
         aside: takes damaged entries.
-        alive: called now and then during long work.
     """
 
-    def __init__(self, fs: Filesystem, layout: Layout, aside: Quarantine, alive: Callable[[], None]) -> None:
+    def __init__(self, fs: Filesystem, layout: Layout, aside: Quarantine) -> None:
         self._fs = fs
         self._layout = layout
         self._aside = aside
-        self._alive = alive
         self._seen = 0
+        self.alive: Callable[[], None] = lambda: None
+        """Called now and then during long work."""
 
     def objects(self) -> Iterator[tuple[Digest, CodecName]]:
         """Yield the files of objects."""
@@ -162,7 +162,7 @@ class Scanner:
     def _size(self, path: Path) -> int | None:
         self._seen += 1
         if self._seen % _BEAT_EVERY == 0:
-            self._alive()
+            self.alive()
         try:
             return self._fs.stat(path).size
         except OSError:  # gone meanwhile

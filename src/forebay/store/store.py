@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -65,7 +65,11 @@ class Store:
         self._files = files = Files(
             fs, layout, group=settings.group, temporary=lambda: f"{session.token}-{session.number()}"
         )
-        self.writable = prepare(settings, fs, layout, files, session, hook)
+        try:
+            self.writable = prepare(settings, fs, layout, files, session, hook)
+        except BaseException:
+            session.end()
+            raise
         """Whether this process may write to the store."""
         self._aside = aside = Quarantine(fs, layout, writable=self.writable, hook=hook)
         self._reader = Reader(fs, layout, policy=settings.verify, aside=aside, hook=hook)
@@ -73,8 +77,9 @@ class Store:
         self._leases = LeaseFolder(fs, layout.leases, lease_seconds=settings.lease_seconds, dir_mode=files.dir_mode)
         on_disk = layout.home.is_dir()  # else it is a store in memory
         place = IndexPlace(layout.index if on_disk else None, self.writable, settings.group)
-        index = Index(place, fill=lambda db: scanner.fill(db), trusted=trusted)
-        scanner = Scanner(fs, layout, aside, index.keep_lock)
+        scanner = Scanner(fs, layout, aside)
+        index = Index(place, fill=scanner.fill, trusted=trusted)
+        scanner.alive = index.keep_lock
         self._ledger = Ledger(
             index, fs=fs, layout=layout, settings=settings, mine=session, holds=self._holds, aside=aside, hook=hook
         )
@@ -90,7 +95,10 @@ class Store:
             self, finish, self._recency, self.file_memo, self._ledger, session, index, self.writable
         )
         if self.writable:
-            scanner.remove_temporaries()
+            try:
+                scanner.remove_temporaries()
+            except OSError:
+                pass  # another time
 
     @staticmethod
     def open(settings: Settings | None = None, *, fs: Filesystem | None = None, hook: Hook = ignore) -> Store:
@@ -270,7 +278,7 @@ class Store:
         return self._holds.pins()
 
     @contextmanager
-    def reading(self, entries: Iterable[tuple[str, Key]]) -> Iterator[None]:
+    def reading(self, entries: Iterable[tuple[str, Key]]) -> Generator[None]:
         """Hold entries and their objects against eviction, as long as the block runs and this process lives.
 
         Where the store may not be written nothing is held: eviction by others may then cause misses.

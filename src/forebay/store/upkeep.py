@@ -96,6 +96,7 @@ class Upkeep:
                 objects += 1
             except ObjectMissingError:
                 continue  # evicted while we looked
+            self.hook(Event(What.PROGRESS, key=digest, facts={"phase": "verify", "objects": objects, "bytes": hashed}))
         entries = 0
         missing: list[Damage] = []
         for kind, key in self.scanner.entries():

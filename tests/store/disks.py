@@ -1,0 +1,158 @@
+"""What the store's crash tests share: a store on a disk in memory, whose index lies in a real folder."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from forebay.config import Settings
+from forebay.io import Filesystem
+from forebay.store import Store
+from forebay.testing import FaultyFilesystem, MemoryFilesystem, Operation, WorldStopped
+from forebay.types import Cost, Entry, Key
+
+COUNTED = ("objects-v1", "entries-v1", "quarantine", "tmp")
+
+
+def key(text: str) -> Key:
+    return Key(blake3(text.encode()).hexdigest())
+
+
+def payload(text: str, size: int = 1000) -> bytes:
+    """Bytes that no codec shrinks away, told by their name."""
+    return blake3(text.encode()).digest(size)
+
+
+def put(store: Store, name: str, *payloads: bytes, kind: str = "delta", seconds: float = 1.0, **more: object) -> Entry:
+    """Commit an entry under `name` whose objects are o0, o1 …"""
+    entry = Entry(kind, key(name), meta={"name": name}, cost=Cost(seconds), **more)  # type: ignore[arg-type]
+    return store.commit(entry, {f"o{n}": data for n, data in enumerate(payloads)})
+
+
+def check(store: Store, name: str, payloads: tuple[bytes, ...], kind: str = "delta") -> bool:
+    """Tell whether the entry is there; if it is whole, its bytes must be right."""
+    entry = store.get(kind, key(name))
+    if entry is None or not store.complete(entry):
+        return False
+    assert entry.meta["name"] == name
+    assert [bytes(store.read(entry.object(f"o{n}").digest)) for n in range(len(payloads))] == list(payloads)
+    return True
+
+
+def counted_bytes(disk: MemoryFilesystem, home: Path) -> int:
+    """What the budget is about, as it lies on the disk."""
+    return sum(
+        len(content) for path, content in disk.tree().items() if Path(path).relative_to(home).parts[0] in COUNTED
+    )
+
+
+def under(disk: MemoryFilesystem, home: Path, *folders: str) -> set[str]:
+    """Paths of all files in these folders of the store."""
+    files = (Path(path).relative_to(home) for path in disk.tree())
+    return {str(path) for path in files if path.parts[0] in folders}
+
+
+@dataclass
+class World:
+    """A store on a disk in memory; the index is in the real folder `home`, and can be put back.
+
+    Each `run` begins from the same disk and the same index.
+    """
+
+    home: Path
+    settings: Settings
+    disk: MemoryFilesystem = field(default_factory=MemoryFilesystem)
+    _left: dict[int, dict[str, bytes]] = field(default_factory=dict)
+
+    @classmethod
+    def made(cls, home: Path, prepare: Callable[[Store], object], **settings: object) -> World:
+        home.mkdir()
+        world = cls(home, Settings(home=home, min_free_bytes=0, **settings))  # type: ignore[arg-type]
+        with world.open(world.disk) as store:
+            prepare(store)
+        world.disk = world.disk.power_cut("keep")  # all that was done before is durable
+        shutil.copytree(home, world._kept)
+        return world
+
+    @property
+    def _kept(self) -> Path:
+        return self.home.with_name("kept-index")
+
+    def open(self, fs: Filesystem) -> Store:
+        return Store.open(self.settings, fs=fs)
+
+    def restore_index(self) -> None:
+        shutil.rmtree(self.home)
+        shutil.copytree(self._kept, self.home)
+
+    def index_left_by(self, fs: FaultyFilesystem) -> None:
+        """Put the index back as the process with this file system left it."""
+        self.lose_index()
+        for name, content in self._left[id(fs)].items():
+            (self.home / name).write_bytes(content)
+
+    def lose_index(self) -> None:
+        for path in self.home.iterdir():
+            path.unlink()
+
+    def age_index(self) -> None:
+        """Let the sessions in the index be of an earlier boot, as they are after a power cut."""
+        with sqlite3.connect(self.home / "index.sqlite") as db:
+            for (token,) in db.execute("SELECT token FROM sessions").fetchall():
+                host, _, rest = token.split("-", 2)
+                for table in ("sessions", "intents"):
+                    db.execute(f"UPDATE {table} SET token = ? WHERE token = ?", (f"{host}-00000000-{rest}", token))
+        db.close()
+
+    def work(self, do: Callable[[Store], object]) -> Callable[[FaultyFilesystem], None]:
+        """Return work for `each_crash`: from the start, `do` it, watching the budget at every operation."""
+
+        def run(fs: FaultyFilesystem) -> None:
+            self.restore_index()
+            fs._hook = self.watch(fs)  # type: ignore[attr-defined]
+            store = None
+            try:
+                store = self.open(fs)
+                do(store)
+            except WorldStopped:
+                if store is not None:
+                    store.abandon()
+                raise
+            else:
+                store.abandon()
+            finally:
+                self._left[id(fs)] = {path.name: path.read_bytes() for path in self.home.iterdir()}
+
+        return run
+
+    def watch(self, fs: FaultyFilesystem) -> Callable[[Operation], None]:
+        assert isinstance(fs.inner, MemoryFilesystem)
+        disk, limit = fs.inner, self.settings.max_bytes
+
+        def look(operation: Operation) -> None:
+            if limit is not None and operation.changes:
+                size = counted_bytes(disk, self.home)
+                assert size <= limit, f"{size} bytes of {limit} before {operation}\n{fs.told()}"
+
+        return look
+
+
+def agree(store: Store, disk: MemoryFilesystem, home: Path) -> None:
+    """The index says what the files say: every counted byte, every entry."""
+    usage = store.usage()
+    files: Mapping[str, bytes] = disk.tree()
+    sizes = {folder: 0 for folder in COUNTED}
+    for path, content in files.items():
+        folder = Path(path).relative_to(home).parts[0]
+        if folder in sizes:
+            sizes[folder] += len(content)
+    assert usage.object_bytes == sizes["objects-v1"]
+    assert usage.entry_bytes == sizes["entries-v1"]
+    assert usage.damaged_bytes == sizes["quarantine"]
+    assert usage.reserved_bytes == 0
+    assert sizes["tmp"] == 0
