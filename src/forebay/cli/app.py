@@ -209,13 +209,9 @@ def _drop_output() -> None:
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
-    from importlib import metadata
+    from forebay import __version__  # looked up where it is asked for
 
-    try:
-        version = metadata.version("forebay")
-    except metadata.PackageNotFoundError:  # run from a checkout that was not installed
-        version = "of this checkout"
-    click.echo(f"forebay {version}")
+    click.echo(f"forebay {__version__}")
     ctx.exit()
 
 

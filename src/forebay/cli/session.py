@@ -21,6 +21,7 @@ from forebay.errors import NotFoundError
 if TYPE_CHECKING:
     from forebay.cli.columns import Column
     from forebay.config import Settings
+    from forebay.events import Hook
     from forebay.store import Store
     from forebay.types import JSON, Key
 
@@ -44,22 +45,23 @@ class Session:
         return config.resolve(home=self.home)
 
     @contextmanager
-    def store(self) -> Generator[Store]:
-        """Open the store, making it where there is none; it is closed in the end."""
+    def store(self, hook: Hook | None = None) -> Generator[Store]:
+        """Open the store, making it where there is none; it is closed in the end. Warnings are told; `hook` hears all."""
         from forebay.cli.notices import warn
+        from forebay.events import Tee
         from forebay.store import Store
 
-        with Store.open(self.settings(), hook=warn()) as store:
+        with Store.open(self.settings(), hook=Tee(warn(), hook) if hook else warn()) as store:
             yield store
 
     @contextmanager
-    def present_store(self) -> Generator[Store | None]:
+    def present_store(self, hook: Hook | None = None) -> Generator[Store | None]:
         """Open the store if there is one, or give None: looking must not leave a store behind."""
         home = self.settings().home
         if not home.is_dir() or not any(home.iterdir()):
             yield None
             return
-        with self.store() as store:
+        with self.store(hook) as store:
             yield store
 
     @contextmanager
@@ -88,7 +90,7 @@ def say(text: str = "") -> None:
     click.echo(text)
 
 
-def emit(value: JSON) -> None:
+def emit(value: object) -> None:
     """Write a JSON document to standard output: indented for people, keys in a stable order."""
     import json
 

@@ -5,7 +5,9 @@ All write to standard error; results alone go to standard output.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol
@@ -13,6 +15,7 @@ from typing import Protocol
 import click
 
 from forebay.cli import text
+from forebay.cli.columns import cut
 from forebay.cli.notices import warn
 from forebay.cli.progress import RunProgress
 from forebay.config import colour_wanted, redraw_wanted
@@ -63,25 +66,60 @@ def _shown_by(view: View, told: Hook) -> Hook:
     return hook
 
 
-class LogView:
-    """Lines at growing intervals: after 5 s, 10 s more, 20 s more … at most a minute apart; none for a short run."""
+class Ticker:
+    """One line that says how far something is: rewritten in place on a terminal, at growing intervals in a log."""
 
-    first_seconds = 5.0
-    longest_seconds = 60.0
+    _between_seconds = 0.1
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._pace = Pace()
+        self._drawn = 0.0
+        self._in_place = smart_terminal()
+
+    def tell(self, line: str) -> None:
+        """Show the line, if it is time to."""
+        elapsed = time.monotonic() - self._began
+        if self._in_place and elapsed - self._drawn >= self._between_seconds:
+            self._drawn = elapsed
+            click.echo(f"\r\x1b[K{cut(line, shutil.get_terminal_size().columns - 1)}", err=True, nl=False)
+        elif not self._in_place and self._pace.due(elapsed):
+            _to_stderr(f"forebay: {line}")
+
+    def close(self) -> None:
+        """Wipe the line off the terminal."""
+        if self._drawn:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+class Pace:
+    """When a line in a log is due: after 5 s, 10 s more, 20 s more … at most a minute apart."""
+
+    def __init__(self, first_seconds: float = 5.0, longest_seconds: float = 60.0) -> None:
+        self._interval = first_seconds
+        self._longest = longest_seconds
+        self._next = first_seconds
+
+    def due(self, elapsed: float) -> bool:
+        """Tell whether a line is due `elapsed` seconds after the beginning; then the next is due later."""
+        if elapsed < self._next:
+            return False
+        self._interval = min(self._interval * 2, self._longest)
+        self._next = elapsed + self._interval
+        return True
+
+
+class LogView:
+    """Lines at a `Pace`; none for a short run."""
 
     def __init__(self, write: Callable[[str], None] | None = None) -> None:
         self._write = write or _to_stderr
-        self._interval = self.first_seconds
-        self._next = self._interval
+        self._pace = Pace()
 
     def show(self, progress: RunProgress) -> None:
         """Write a line if the time has come."""
-        elapsed = progress.elapsed
-        if elapsed < self._next:
-            return
-        self._interval = min(self._interval * 2, self.longest_seconds)
-        self._next = elapsed + self._interval
-        self._write(f"forebay: {summary(progress)}")
+        if self._pace.due(progress.elapsed):
+            self._write(f"forebay: {summary(progress)}")
 
 
 def _to_stderr(line: str) -> None:

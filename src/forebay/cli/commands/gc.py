@@ -37,7 +37,7 @@ def gc(session: Session, max_bytes: str | None, older_than: str | None, dry_run:
         report = store.gc(limit, oldest, dry_run)
         spared = _spared(store, report)
     if as_json:
-        emit({**report.to_json(), "spared_because": {why: count for why, count in spared.items()}})
+        emit({**report.to_json(), "spared_because": spared})
         return
     _tell(report, spared)
 

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.session import Session, emit, say
+from forebay.cli.views import Ticker
 
 if TYPE_CHECKING:
+    from forebay.events import Event
     from forebay.store import VerifyReport
 
 
-class Fraction(click.ParamType):
-    """A part of a whole: ``5%`` or ``0.05``; more than none, at most all."""
-
-    name = "part"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it as a number from 0 to 1."""
-        said = str(value).strip()
-        try:
-            fraction = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
-        except ValueError:
-            fraction = 0.0
-        if not 0 < fraction <= 1:
-            self.fail(f"{value!r} is no part of a whole; write 5% or 0.05", param, ctx)
-        return fraction
+def _part(_: click.Context, parameter: click.Parameter, said: str) -> float:
+    """Return a part of a whole (``5%`` or ``0.05``; more than none, at most all) as a number."""
+    try:
+        fraction = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction <= 1:
+        raise click.BadParameter(f"{said!r} is no part of a whole, write 5% or 0.05", param=parameter)
+    return fraction
 
 
 @click.command(cls=Command)
-@click.option("--sample", type=Fraction(), default=1.0, metavar="PART", help="Check only so many: 5% or 0.05.")
+@click.option("--sample", default="100%", callback=_part, metavar="PART", help="Check only so many: 5% or 0.05.")
 @click.option("--seed", type=int, default=0, metavar="N", help="Which sample; another number, another one.")
 @click.option("--json", "as_json", is_flag=True, help="What was checked and found, as JSON.")
 @click.pass_context
@@ -43,7 +40,13 @@ def verify(ctx: click.Context, sample: float, seed: int, as_json: bool) -> None:
     anything was damaged.
     """
     session = ctx.ensure_object(Session)
-    with session.present_store() as store:
+    ticker = Ticker()
+
+    def tick(event: Event) -> None:
+        if event.facts.get("phase") == "verify":
+            ticker.tell(f"{event.facts['objects']:,} objects, {text.size(cast('int', event.facts['bytes']))} checked")
+
+    with session.present_store(tick) as store, closing(ticker):
         if store is None:
             emit({"objects": 0, "entries": 0, "damaged": [], "ok": True}) if as_json else session.say_nothing_yet()
             return
@@ -63,5 +66,6 @@ def _tell(report: VerifyReport, sample: float) -> None:
     part = "" if sample == 1 else f" (a sample of {sample:.3g})"
     checked = f"{text.counted(report.objects, 'object')} and {text.counted(report.entries, 'entry')}{part}"
     found = f"{text.count(len(report.damaged))} damaged, now in quarantine" if report.damaged else "all sound"
-    speed = report.bytes / report.seconds if report.seconds > 0 else 0
-    say(f"checked {checked}, {text.size(report.bytes)} in {text.seconds(report.seconds)} ({text.size(speed)}/s): {found}")
+    speed = text.size(report.bytes / report.seconds) if report.seconds > 0 else "-"
+    say(f"checked {checked}: {found}")
+    say(f"{text.size(report.bytes)} in {text.seconds(report.seconds)}, {speed}/s")
