@@ -20,6 +20,7 @@ from forebay.types import Buffer, Digest
 
 _CHUNK_BYTES = 4 << 20
 _THREADS_FROM_BYTES = 16 << 20  # below this, starting threads costs more than they save
+_HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 _FINE_NS = 50_000_000  # kernels stamp files from a clock that ticks every 1-10 ms
 _COARSE_NS = 2_000_000_000  # FAT ticks every 2 s, ext3 and some network file systems every 1 s
 _ATTEMPTS = 3
@@ -103,7 +104,7 @@ def _state(stat: os.stat_result) -> tuple[int, ...]:
 
 def _read_digest(readinto: Callable[[bytearray | memoryview], int | None], size: int) -> Digest:
     # Reads, not mmap: a file that shrinks under a mapping kills the process (SIGBUS), under a read it is only short.
-    hasher = blake3(max_threads=blake3.AUTO) if size >= _THREADS_FROM_BYTES else blake3()
+    hasher = blake3(max_threads=_HASH_THREADS) if size >= _THREADS_FROM_BYTES else blake3()
     view = memoryview(bytearray(max(1, min(size + 1, _CHUNK_BYTES))))
     while count := readinto(view):
         hasher.update(view[:count])

@@ -25,6 +25,7 @@ from forebay.types import Buffer, Digest, Entry, ObjectRef
 _MOST_OPEN = 48
 _SLAB_BYTES = 8 * 2**20
 _THREADS_FROM = 16 * 2**20
+_HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Batch:
             raise
 
     def _put_buffer(self, role: str, data: memoryview) -> ObjectRef:
-        threads = blake3.AUTO if len(data) >= _THREADS_FROM else 1
+        threads = _HASH_THREADS if len(data) >= _THREADS_FROM else 1
         ref = ObjectRef(role, Digest(blake3(data, max_threads=threads).hexdigest()), len(data))
         if ref.digest not in self._refs and not self._rely(ref.digest, ref.size):
             kept, pieces = codec.encode(self._shop.codec, data)

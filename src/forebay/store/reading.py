@@ -18,6 +18,7 @@ from forebay.types import Digest, Entry, Key
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
 _MANY_THREADS_FROM = 16 * 2**20
+_HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 _MOST_REMEMBERED = 1_000_000
 
 
@@ -156,7 +157,7 @@ class Reader:
 
     def _hashed(self, digest: Digest, kept: CodecName, view: memoryview) -> memoryview:
         decoded = codec.decode(kept, view, self._sizes.get(digest))
-        threads = blake3.AUTO if len(decoded) >= _MANY_THREADS_FROM else 1
+        threads = _HASH_THREADS if len(decoded) >= _MANY_THREADS_FROM else 1
         if blake3(decoded, max_threads=threads).hexdigest() != digest:
             raise ObjectDamagedError("its bytes do not match its name")
         return decoded
