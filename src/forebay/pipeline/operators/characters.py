@@ -25,6 +25,9 @@ PYTHON_BLANKS = (
 )  # fmt: skip
 """What `str.strip` takes off."""
 
+ASCII_BLANKS = bytes(code < 0x80 and code in PYTHON_BLANKS for code in range(256))
+"""1 for each byte that is such a blank by itself."""
+
 LINE_BREAKS = (*range(0x0A, 0x0E), 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)
 """Where `str.splitlines` cuts; CR LF is one cut."""
 

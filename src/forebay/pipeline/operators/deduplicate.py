@@ -12,7 +12,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from forebay.pipeline.operators.casing import lowered
-from forebay.pipeline.operators.characters import PYTHON_BLANKS, expression
+from forebay.pipeline.operators.characters import ASCII_BLANKS, expression
 from forebay.pipeline.operators.splice import edge_blanks, replace_rows
 from forebay.pipeline.operators.texts import Texts
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from forebay.pipeline.operators.texts import Flags
 
 _PUNCTUATION = b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_ASCII_BLANKS = bytes(code in PYTHON_BLANKS for code in range(256))
 _NOT_LETTERS = b"\t\n\v\f\r 0123456789" + _PUNCTUATION
 DIGEST_BYTES = 16
 
@@ -73,7 +72,7 @@ class DocumentDeduplicator:
     def _digests(self, texts: Texts) -> bytes:
         texts = lowered(texts) if self.lowercase else texts
         texts = _letters(texts) if self.ignore_non_character else texts
-        blank = np.frombuffer(texts.data.tobytes().translate(_ASCII_BLANKS), bool)
+        blank = np.frombuffer(texts.data.tobytes().translate(ASCII_BLANKS), bool)
         starts, ends = edge_blanks(texts, blank)
         view = memoryview(np.ascontiguousarray(texts.data))
         trimmed = [view[first:last] for first, last in zip(starts.tolist(), ends.tolist(), strict=True)]

@@ -61,6 +61,8 @@ def ngrams(hashes: Hashes, length: int) -> Hashes:
     """
     if len(hashes) < length:
         return np.zeros(0, np.uint64)
+    if length == 1:
+        return _join(hashes, hashes, 0)
     power, result, done = hashes, None, 0
     size = 1
     while True:

@@ -47,7 +47,7 @@ class WhitespaceNormalizationMapper:
     def _block(self, texts: Texts) -> Texts:
         if texts.ascii:
             flat = texts.data.tobytes()
-            blank = np.frombuffer(flat.translate(_ASCII_BLANKS), bool)
+            blank = np.frombuffer(flat.translate(characters.ASCII_BLANKS), bool)
             trimmed = Texts(
                 np.frombuffer(flat.translate(_TAB_TO_SPACE), np.uint8), texts.offsets, texts.valid, texts.large
             )
@@ -134,4 +134,3 @@ def _punctuation_kinds() -> Bytes:
 
 
 _TAB_TO_SPACE = bytes.maketrans(b"\t", b" ")
-_ASCII_BLANKS = bytes(code in characters.PYTHON_BLANKS for code in range(256))
