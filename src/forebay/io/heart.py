@@ -16,6 +16,10 @@ _LINGER_SECONDS = 0.05
 """How long the thread waits for new work before it ends: short leases in a row then share one thread."""
 
 
+_LOOK_SECONDS = 1.0
+"""How often the thread looks whether all was collected that it beats for."""
+
+
 class Beating(Protocol):
     """Something that must show that its process is alive."""
 
@@ -80,7 +84,7 @@ class Heart:
                     self._due.update((beating, now + beating.beat_seconds) for beating in ready)
                     return ready
                 if self._due:
-                    self._changed.wait(max(0.0, min(self._due.values()) - now))
+                    self._changed.wait(min(_LOOK_SECONDS, max(0.0, min(self._due.values()) - now)))
 
 
 HEART = Heart()

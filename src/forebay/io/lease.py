@@ -227,7 +227,10 @@ class Lease:
             for file_name, _ in self._terms.fs.scan(self.path.parent):
                 generation = generation_of(file_name, self.name)
                 if generation is not None and generation <= self.generation and file_name != self.path.name:
-                    self._terms.fs.unlink(self.path.parent / file_name)
+                    try:
+                        self._terms.fs.unlink(self.path.parent / file_name)
+                    except FileNotFoundError:
+                        pass  # its late owner's progress, say, that was just renamed
         self._terms.fs.unlink(self.path)
 
 

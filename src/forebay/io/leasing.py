@@ -49,7 +49,7 @@ class LeaseFolder:
         self._terms = LeaseTerms(fs, heart, lease_seconds, clock)
         self._me = me
         self._dir_mode = dir_mode
-        self._watched: dict[str, tuple[int, int, float]] = {}  # name -> generation, heartbeat ns, since when we see it
+        self._watched: dict[tuple[str, int], tuple[int, float]] = {}  # name, generation -> heartbeat ns, seen since
 
     def acquire(self, name: str) -> Lease | None:
         """Get the lease on `name`, taking it over from a dead owner; None: somebody alive has it. Never waits.
@@ -74,7 +74,7 @@ class LeaseFolder:
         if any(each > highest + 1 or self._is_alive(name, each) for each in others):
             self._fs.unlink(path)
             return None
-        self._watched.pop(name, None)
+        self._watched.pop((name, highest), None)
         return Lease(self._terms, name, path, token)
 
     def progress(self, name: str) -> Progress | None:
@@ -153,13 +153,13 @@ class LeaseFolder:
     def _seen_still(self, name: str, generation: int, beat_ns: int) -> bool:
         """Tell whether we ourselves saw no beat for lease_seconds: and find the dead if the disk's clock went back."""
         now = self._terms.clock()
-        seen = self._watched.get(name)
-        if seen is None or seen[:2] != (generation, beat_ns):
+        seen_ns, since = self._watched.get((name, generation), (None, now))
+        if seen_ns != beat_ns:
             if len(self._watched) >= _MOST_WATCHED:
                 self._watched.clear()
-            self._watched[name] = (generation, beat_ns, now)
+            self._watched[name, generation] = (beat_ns, now)
             return False
-        return now - seen[2] > self._terms.lease_seconds
+        return now - since > self._terms.lease_seconds
 
     def _disk_now_ns(self, name: str) -> int:
         folder = self._folder(name)

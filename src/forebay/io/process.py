@@ -64,7 +64,7 @@ class ProcessName:
             return False  # it is there, but another user's
         started, state = _started_and_state(self.pid)
         # A zombie ended; its parent has not looked yet. Without /proc/<pid> (hidepid) we know only that the pid lives.
-        return state in ("Z", "X") or 0 < started != self.started
+        return state in ("Z", "X") or (started > 0 and self.started > 0 and started != self.started)
 
 
 @cache

@@ -55,9 +55,7 @@ class Room:
         with self._guard:
             wanting = size - self._free()
             if wanting > 0:
-                what = (
-                    f"no room for {size} bytes beside the {self._min_free_bytes} kept free; {wanting} more are needed"
-                )
+                what = f"no room for {size} bytes beside {self._min_free_bytes} kept free: {wanting} more are needed"
                 raise OSError(errno.ENOSPC, what, str(self._path))
             self._promised += size
 

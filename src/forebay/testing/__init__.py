@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from forebay.testing.faulty import FaultyFilesystem
     from forebay.testing.filesystem_tests import FilesystemTests
     from forebay.testing.memory import Clock, MemoryFilesystem
+    from forebay.testing.turns import Turns, Worker
 
 __all__ = [
     "Clock",
@@ -24,6 +25,8 @@ __all__ = [
     "FilesystemTests",
     "MemoryFilesystem",
     "Operation",
+    "Turns",
+    "Worker",
     "WorldStopped",
     "each_crash",
 ]
@@ -37,6 +40,8 @@ _MODULES = {
     "FilesystemTests": "filesystem_tests",
     "MemoryFilesystem": "memory",
     "Operation": "faults",
+    "Turns": "turns",
+    "Worker": "turns",
     "WorldStopped": "faults",
     "each_crash": "crashes",
 }
