@@ -205,9 +205,10 @@ class TestDu:
 
     def test_text(self, home: Path, call: Call) -> None:
         shown = call("du").stdout
-        assert "shard" in shown
-        assert "other" in shown
-        assert max(map(len, shown.splitlines())) <= 80
+        assert shown.splitlines()[0].split() == ["kind", "entries", "objects", "size"]
+        assert "\ndataset  entries  objects     size\ndemo           3        3   122 kB\n" in shown
+        assert "\n4 entries, 4 objects, 153 kB; " in shown
+        assert shown.endswith(f"\n{home}\n")
 
 
 class TestGc:
@@ -228,6 +229,21 @@ class TestGc:
         time.sleep(0.05)
         call("gc", "--older-than", "0.01s")
         assert call_json("ls") == []
+
+    def test_says_what_was_spared(self, home: Path, call: Call) -> None:
+        call("pin", SHARD)
+        assert call("gc", "--max-bytes", "60kB", "--dry-run").stdout.splitlines() == [
+            "would free 52.1 kB: 3 entries, 3 objects",
+            "100 kB would be left; spared 1 entry: 1 pinned",
+            "that is more than 60.0 kB: the rest may not be evicted",
+        ]
+        lines = call("gc", "--max-bytes", "60kB").stdout.splitlines()
+        assert lines[0] == "freed 52.1 kB: 3 entries, 3 objects"
+        assert call("gc").stdout.startswith("nothing to free\n")
+
+    def test_json_says_why(self, home: Path, call: Call, call_json: CallJson) -> None:
+        call("pin", SHARD)
+        assert call_json("gc")["spared_because"] == {"pinned": 1}
 
     @pytest.mark.parametrize(("option", "value"), [("--max-bytes", "lots"), ("--older-than", "a while")])
     def test_wrong_quantities(self, home: Path, call: Call, option: str, value: str) -> None:

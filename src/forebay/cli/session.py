@@ -46,7 +46,7 @@ class Session:
 
     @contextmanager
     def store(self, hook: Hook | None = None) -> Generator[Store]:
-        """Open the store, making it where there is none; it is closed in the end. Warnings are told; `hook` hears all."""
+        """Open the store, making it where there is none, and close it. Warnings are told; `hook` hears all."""
         from forebay.cli.notices import warn
         from forebay.events import Tee
         from forebay.store import Store

@@ -62,6 +62,12 @@ def age(then: float, now: float) -> str:
     return f"{int(gone)} s"
 
 
+def ago(then: float, now: float) -> str:
+    """Return `age` as part of a sentence: ``just now``, ``12 min ago``."""
+    since = age(then, now)
+    return "just now" if since == "now" else f"{since} ago"
+
+
 def moment(then: float) -> str:
     """Return a time of the local clock: ``2027-03-14 15:09:26``; ``unknown`` for 0."""
     import time

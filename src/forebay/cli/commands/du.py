@@ -35,24 +35,26 @@ def du(session: Session, as_json: bool) -> None:
 
 
 def _show(session: Session, usage: Usage) -> None:
-    columns = [
-        Column("", flexible=True),
-        Column("entries", right=True),
-        Column("objects", right=True),
-        Column("size", right=True),
-    ]
-    rows = [*_rows("kind", usage.kinds), *_rows("dataset", usage.datasets)]
-    rows.append(["all", text.count(usage.entries), text.count(usage.objects), text.size(usage.bytes)])
-    show_table(columns, rows)
+    for what, shares in (("kind", usage.kinds), ("dataset", usage.datasets)):
+        columns = [
+            Column(what, flexible=True),
+            Column("entries", right=True),
+            Column("objects", right=True),
+            Column("size", right=True),
+        ]
+        show_table(columns, _rows(shares))
+        say()
     if usage.damaged:
         say(f"in quarantine: {text.counted(usage.damaged, 'file')}, {text.size(usage.damaged_bytes)}")
-    budget = f"of {text.size(usage.max_bytes)} allowed, " if usage.max_bytes is not None else ""
-    say(f"{session.settings().home}: {text.size(usage.bytes)} {budget}{text.size(usage.free_bytes)} free on the disk")
+    held = f"{text.counted(usage.entries, 'entry')}, {text.counted(usage.objects, 'object')}, {text.size(usage.bytes)}"
+    budget = f" of {text.size(usage.max_bytes)} allowed" if usage.max_bytes is not None else ""
+    say(f"{held}{budget}; {text.size(usage.free_bytes)} free on the disk")
+    say(str(session.settings().home))
 
 
-def _rows(what: str, shares: Mapping[str, Share]) -> list[list[str]]:
+def _rows(shares: Mapping[str, Share]) -> list[list[str]]:
     biggest_first = sorted(shares.items(), key=lambda item: (-item[1].bytes, item[0]))
     return [
-        [f"{what} {name or '(none)'}", text.count(share.entries), text.count(share.objects), text.size(share.bytes)]
+        [name or "(none)", text.count(share.entries), text.count(share.objects), text.size(share.bytes)]
         for name, share in biggest_first
     ]

@@ -39,7 +39,7 @@ def gc(session: Session, max_bytes: str | None, older_than: str | None, dry_run:
     if as_json:
         emit({**report.to_json(), "spared_because": spared})
         return
-    _tell(report, spared)
+    _tell(report, spared, limit)
 
 
 def _spared(store: Store, report: GcReport) -> dict[str, int]:
@@ -52,7 +52,7 @@ def _spared(store: Store, report: GcReport) -> dict[str, int]:
     return {why: count for why, count in counts.items() if count > 0}
 
 
-def _tell(report: GcReport, spared: dict[str, int]) -> None:
+def _tell(report: GcReport, spared: dict[str, int], limit: int | None) -> None:
     verb = "would free" if report.dry_run else "freed"
     gone = [text.counted(report.entries, "entry"), text.counted(report.objects, "object")]
     gone += [text.counted(report.temporaries, "temporary file")] if report.temporaries else []
@@ -62,3 +62,5 @@ def _tell(report: GcReport, spared: dict[str, int]) -> None:
     why = ", ".join(f"{text.count(count)} {reason}" for reason, count in spared.items())
     kept = f"; spared {text.counted(report.spared, 'entry')}: {why}" if report.spared else ""
     say(f"{text.size(report.left_bytes)} {'would be' if report.dry_run else 'are'} left{kept}")
+    if limit is not None and report.left_bytes > limit:
+        say(f"that is more than {text.size(limit)}: the rest may not be evicted")

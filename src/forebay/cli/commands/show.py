@@ -84,8 +84,8 @@ def _facts(store: Store, entry: Entry) -> Iterator[str]:
     if entry.dataset:
         yield f"dataset  {entry.dataset}"
     versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items())
-    age = text.age(entry.created, time.time())
-    yield f"made     {text.moment(entry.created)} ({age} ago) by {versions or 'unknown'}"
+    ago = text.ago(entry.created, time.time())
+    yield f"made     {text.moment(entry.created)} ({ago}) by {versions or 'unknown'}"
     yield f"took     {text.seconds(entry.cost.seconds)}, gave {text.size(entry.cost.bytes)}"
     if not entry.recoverable:
         yield "origin   none: it cannot be made again, so eviction spares it"
