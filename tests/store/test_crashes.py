@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from disks import World, agree, check, counted_bytes, key, payload, put, under
+from disks import World, agree, check, counted_bytes, digest_of, key, payload, put, under
 
 from forebay.store import Batch, Store
 from forebay.testing import FaultyFilesystem, each_crash
@@ -52,20 +52,6 @@ def remove(store: Store) -> None:
 
 def reindex(store: Store) -> None:
     store.reindex()
-
-
-def replace(store: Store) -> None:
-    """The same key with other objects: the old entry or the new one, never a mixture."""
-    put(store, "old", payload("other"))
-
-
-def heal_unused(store: Store) -> None:
-    """A damaged object is set aside, and made again."""
-    digest = store.get("delta", key("old")).object("o0").digest  # type: ignore[union-attr]
-    assert store._fs.inner.corrupt(store._layout.object(digest)) is None  # type: ignore[attr-defined]
-    with pytest.raises(OSError, match="damaged"):
-        store.read(digest)
-    put(store, "old", *OLD["old"])
 
 
 def name_and_pin(store: Store) -> None:
@@ -158,3 +144,35 @@ def test_what_another_published_is_made_durable_before_it_is_relied_on(tmp_path:
         world.lose_index()
         with world.open(fs.power_cut("lose")) as store:
             assert check(store, "mine", NEW["new"]), crash.point
+
+
+def test_replacing_an_entry_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    world = World.made(tmp_path / "s", prepare)
+    other = payload("other")
+    for crash in each_crash(world.work(lambda store: put(store, "old", other)), world.disk):
+        for cut in CUTS:
+            world.lose_index()
+            with world.open(crash.fs.power_cut(cut)) as store:
+                entry = store.get("delta", key("old"))
+                assert entry is not None, crash.point
+                assert store.complete(entry)
+                assert [bytes(store.read(ref.digest)) for ref in entry.objects] in ([*OLD["old"]], [other])
+
+
+def test_healing_what_was_damaged(tmp_path: Path) -> None:
+    world = World.made(tmp_path / "s", prepare, max_bytes=9_500)
+
+    def heal(store: Store) -> None:
+        assert not check(store, "old", OLD["old"])
+        put(store, "old", *OLD["old"])
+        assert check(store, "old", OLD["old"])
+
+    path = next(Path(path) for path in world.disk.tree() if path.endswith(digest_of(OLD["old"][0])[2:]))
+    world.disk.corrupt(path)
+    for crash in each_crash(world.work(heal), world.disk):
+        world.index_left_by(crash.fs)
+        disk = crash.fs.restart().inner
+        recovered(world, disk, {"old"}, f"killed {crash.point}")
+        for cut in CUTS:
+            world.lose_index()
+            recovered(world, crash.fs.power_cut(cut), {"old"}, f"power cut ({cut}) {crash.point}")

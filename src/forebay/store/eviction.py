@@ -35,7 +35,7 @@ class Wish:
     Attributes:
         bytes: at least this much at rest.
         used_before: and all entries last used before this time (seconds since the epoch); None: none for their age.
-        tidy: and all loose objects.
+        tidy: and all loose objects, and entries whose objects are gone.
         damaged_before: and what was set aside before this time; None: none for its age.
     """
 
@@ -60,6 +60,8 @@ class Planner:
         self._take_damaged(wish)
         if wish.tidy or self._plan.bytes < wish.bytes:
             self._take_loose(wish)
+        if wish.tidy:
+            self._take_broken()
         if wish.used_before is not None:
             old = "SELECT id, kind, key, file_bytes FROM entries WHERE recoverable AND used < ? ORDER BY used"
             for row in self._db.execute(old, (wish.used_before,)).fetchall():
@@ -84,6 +86,15 @@ class Planner:
             if old or self._plan.bytes < wish.bytes:
                 self._plan.damaged.append((name, size))
                 self._plan.bytes += size
+
+    def _take_broken(self) -> None:
+        """Take entries that name an object which is gone: they are misses."""
+        query = (
+            "SELECT id, kind, key, file_bytes FROM entries WHERE EXISTS (SELECT 1 FROM refs WHERE refs.entry = entries.id"
+            " AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.digest = refs.digest))"
+        )
+        for row in self._db.execute(query).fetchall():
+            self._take_entry(*row)
 
     def _take_loose(self, wish: Wish) -> None:
         for (digest,) in self._db.execute("SELECT digest FROM loose").fetchall():

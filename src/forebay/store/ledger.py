@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_SLACK = 128
+"""When something must go, this part of the budget goes beside it, so that the next few writes need not evict."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -110,7 +113,12 @@ class Ledger:
 
     def make_room(self, size: int) -> int:
         """Evict until `size` bytes at rest are gone, or nothing more may go; return how many went."""
-        plan = self.transact(lambda db: self.evict(db, Wish(bytes=size)))
+
+        def work(db: sqlite3.Connection) -> Plan:
+            self.reclaim(db)
+            return self.evict(db, Wish(bytes=size))
+
+        plan = self.transact(work)
         self.tell(plan)
         return plan.bytes
 
@@ -162,27 +170,29 @@ class Ledger:
 
         self.transact(work)
 
-    def evict(self, db: sqlite3.Connection, wish: Wish, *, only_if_enough: bool = False) -> Plan:
-        """Remove what must go to fulfil the wish; with `only_if_enough`, nothing if that is not enough."""
-        self._reclaim(db)
+    def evict(self, db: sqlite3.Connection, wish: Wish, *, at_least: int = 0) -> Plan:
+        """Remove what must go to fulfil the wish; nothing at all if that would free less than `at_least` bytes."""
         plan = Planner(db, self._holds.held()).plan(wish)
-        if only_if_enough and plan.bytes < wish.bytes:
+        if plan.bytes < at_least:
             return Plan()
         self.carry_out(db, plan)
         return plan
 
     def carry_out(self, db: sqlite3.Connection, plan: Plan) -> None:
-        """Unlink files, entries first, and take them off the books."""
-        for number, kind, key in plan.entries:
-            self._unlink_entry(kind, key)
+        """Unlink files, entries first, and take them off the books.
+
+        Folders are flushed before the bytes count as free: else a power cut could bring the files back beside those
+        that were written in their place. A journal commits once for all of them.
+        """
+        self._unlink(self._layout.entry(kind, key) for _, kind, key in plan.entries)
+        self._unlink(self._layout.object(digest, kept) for digest, kept, _ in plan.objects)
+        self._unlink(self._layout.quarantine / name for name, _ in plan.damaged)
+        for number, _, _ in plan.entries:
             self._drop_entry(db, number)
         for digest, kept, _ in plan.objects:
-            quietly(self._fs.unlink, self._layout.object(digest, kept))
             db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
             db.execute("DELETE FROM loose WHERE digest = ?", (digest,))
-        for name, _ in plan.damaged:
-            quietly(self._fs.unlink, self._layout.quarantine / name)
-            db.execute("DELETE FROM damaged WHERE name = ?", (name,))
+        db.executemany("DELETE FROM damaged WHERE name = ?", ((name,) for name, _ in plan.damaged))
 
     def held(self) -> Held:
         """Return what may not go."""
@@ -260,7 +270,7 @@ class Ledger:
             self._registered = token
 
     def _begin(self, db: sqlite3.Connection, token: str) -> None:
-        self._reclaim(db)
+        self.reclaim(db)
         db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
 
     def _reserve(self, db: sqlite3.Connection, intents: Sequence[Intent], need: int) -> tuple[int, Plan]:
@@ -269,8 +279,12 @@ class Ledger:
         plan = Plan()
         short = self._wanting(db, need)
         if short > 0:
-            plan = self.evict(db, Wish(bytes=short), only_if_enough=True)
-            short = self._wanting(db, need) if plan.bytes >= short else short
+            self.reclaim(db)
+            short = self._wanting(db, need)
+        if short > 0:
+            slack = (self._settings.max_bytes or 0) // _SLACK
+            plan = self.evict(db, Wish(bytes=short + slack), at_least=short)
+            short = self._wanting(db, need)
         if short <= 0:
             self._note(db, intents)
         return max(short, 0), plan
@@ -343,10 +357,15 @@ class Ledger:
             plan.objects.append((digest, cast("CodecName", kept), size))
             plan.bytes += size
 
-    def _unlink_entry(self, kind: str, key: Key) -> None:
-        quietly(self._fs.unlink, self._layout.entry(kind, key))
+    def _unlink(self, paths: Iterable[Path]) -> None:
+        folders: dict[Path, None] = {}
+        for path in paths:
+            quietly(self._fs.unlink, path)
+            folders[path.parent] = None
+        for folder in folders:
+            quietly(self._fs.flush_dir, folder)
 
-    def _reclaim(self, db: sqlite3.Connection) -> None:
+    def reclaim(self, db: sqlite3.Connection) -> None:
         """Take over what dead sessions left: their files into the books, their reservations off them."""
         self._note_damaged(db)
         now = self._fs.now()
@@ -367,9 +386,9 @@ class Ledger:
                 quietly(self._fs.unlink, self._layout.tmp / name)
 
 
-def quietly(unlink: Callable[[Path], None], path: Path) -> None:
-    """Unlink a file that may be gone already."""
+def quietly(do: Callable[[Path], None], path: Path) -> None:
+    """Unlink, or flush, what may be gone already."""
     try:
-        unlink(path)
+        do(path)
     except (FileNotFoundError, NotADirectoryError):
         pass  # gone already: that is what we want

@@ -191,6 +191,7 @@ class Upkeep:
         entries = set(self.scanner.entries())
 
         def work(db: sqlite3.Connection) -> None:
+            self.ledger.reclaim(db)
             known = set(db.execute("SELECT digest, codec FROM objects"))
             for digest in {digest for digest, _ in objects ^ known}:
                 self.ledger.enter_object(db, digest)
