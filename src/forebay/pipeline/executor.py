@@ -4,8 +4,8 @@ The seam is `Executor`: tasks and results are JSON objects, told apart by their 
 starts a thread or Arrow, so that user functions reach them by memory; a worker that replaces a dead one is forked later, from a
 parent that by design has not touched Arrow either.
 
-What a worker sends, one frame each: ``{"at": text}`` (what it is doing now, for the message should it die), ``{"done": n,
-"result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte big-endian length and UTF-8 JSON.
+What a worker sends, one frame each: ``{"began": n}``, ``{"at": text}`` (what it is doing now, for the message should it
+die), ``{"done": n, "result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte big-endian length and UTF-8 JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 from forebay.errors import BuildError
 from forebay.events import Event, Hook, What
@@ -193,6 +193,8 @@ class _Worker:
     pid: int
     channel: _Channel
     tasks: dict[int, Message] = field(default_factory=dict)
+    began: int = -1
+    """The task that it computes, or computed last; the one before may still be being published."""
     at: str = ""
 
 
@@ -327,19 +329,22 @@ class Forked:
         if not worker.tasks:
             self._fork()
             return
-        suspects = list(worker.tasks)
-        doing = worker.at or self._describe(worker.tasks[suspects[0]])
-        for number in suspects:
-            if number in self._killed_by:
+        suspect = worker.began
+        doing = worker.at or self._describe(worker.tasks.get(suspect) or next(iter(worker.tasks.values())))
+        if suspect in worker.tasks:
+            if suspect in self._killed_by:
                 raise BuildError(f"two workers were lost on the same task: {doing} ({how})", subject=doing,
                                  hint="if memory ran out, use fewer processes (np) or smaller shards (shard_bytes)")  # fmt: skip
-            self._killed_by[number] = doing
+            self._killed_by[suspect] = doing
         self._hook(Event(What.WARNING, f"a worker was lost ({how}) at {doing}; trying once more"))
         self._fork()
         self._waiting.extendleft(reversed(list(worker.tasks.items())))
 
 
 def _outcome(worker: _Worker, message: Message) -> Outcome | None:
+    if "began" in message:
+        worker.began, worker.at = cast("int", message["began"]), ""
+        return None
     if "at" in message:
         worker.at = str(message["at"])
         return None
@@ -370,6 +375,7 @@ def _serve(handler: Handler, channel: _Channel) -> None:
         number, task = message["number"], message["task"]
         assert isinstance(number, int)
         assert isinstance(task, dict)
+        channel.send({"began": number})
         handler.handle(number, task)
     handler.finish()
 

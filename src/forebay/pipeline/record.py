@@ -116,7 +116,7 @@ def entry_of(key: Key, report: RunReport, detail: Entry | None = None) -> Entry:
     return Entry("run", key, (), meta, cost=Cost(report.seconds, 0), dataset=report.project)
 
 
-def report_of(entry: Entry, seconds: float, export: ExportReport | None) -> RunReport:
+def report_of(entry: Entry, project: str, seconds: float, export: ExportReport | None) -> RunReport:
     """Return the report of a rerun that found everything: all shards of all operators were reused."""
     meta = cast("Mapping[str, Any]", entry.meta)
     shards = int(meta["shards"])
@@ -125,7 +125,7 @@ def report_of(entry: Entry, seconds: float, export: ExportReport | None) -> RunR
     )
     table = meta["table"]
     return RunReport(
-        project=str(meta["project"]), operators=operators, shards=shards, rows_in=meta["rows_in"], rows_out=meta["rows_out"],
+        project=project, operators=operators, shards=shards, rows_in=meta["rows_in"], rows_out=meta["rows_out"],
         seconds=seconds, read=OperatorReport("read", "source", 0, shards, meta["rows_in"], meta["rows_in"]), export=export,
         bad_rows=meta["bad_rows"], run_key=entry.key, table_key=Key(table) if table else None, no_op=True,
     )  # fmt: skip
@@ -154,22 +154,18 @@ def detail_of(store: Store, entry: Entry) -> Detail | None:
         return None
 
 
-def nearest_run(store: Store, project: str, operators: Sequence[str]) -> tuple[Entry, Detail] | None:
+def nearest_run(store: Store, project: str, operators: Sequence[str]) -> Detail | None:
     """Return the earlier run to compare with: the project's last, else the one that shares most operators by name."""
     own = last_run(store, project)
     detail = detail_of(store, own) if own else None
-    if own is not None and detail is not None:
-        return own, detail
-    best: tuple[int, Entry, Detail] | None = None
+    if detail is not None:
+        return detail
+    best: tuple[int, Detail | None] = (0, None)
     for name in store.names.list("runs/"):
         named = store.names.get(name)
         entry = store.get(*named) if named else None
         detail = detail_of(store, entry) if entry else None
-        if entry is None or detail is None:
-            continue
-        shared = len({it.name for it in detail.operators}.intersection(operators))
-        if shared and (best is None or shared > best[0]):
-            best = (shared, entry, detail)
-    return best[1:] if best else None
-
-
+        if detail is not None:
+            shared = len({it.name for it in detail.operators}.intersection(operators))
+            best = max(best, (shared, detail), key=lambda one: one[0])
+    return best[1]

@@ -3,8 +3,9 @@
 ========== ================================================== ====================================================
 ``do``     takes                                              answers
 ========== ================================================== ====================================================
-``scan``   file                                               shards: byte ranges
-``read``   file, shard (byte range), key                      base, rows, schema, bad
+``scan``   file, key                                          shards: byte ranges
+``ingest`` file, key, expect                                  shards: base, rows, schema, bad_rows, first_line
+``read``   file, shard (byte range), key, expect              base, rows, schema, bad_rows
 ``stage``  stage, shard, place, first, order, gap, keep,      shard, steps, summary | busy
            lease
 ``choose`` operator, summaries, rows, key, keep               layers: one or null per shard
@@ -18,58 +19,108 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from forebay.pipeline import reading
+from forebay.pipeline import keys
 from forebay.pipeline.executor import Message
 from forebay.pipeline.lineage import Place
+from forebay.pipeline.origins import file_from_json
 from forebay.pipeline.stage import StageRun
-from forebay.table.shard import Layer, Shard
-from forebay.types import JSON, Buffer, Cost, Digest, Entry, Key
+from forebay.pipeline.worker import Work, Worker
+from forebay.table.schema import Schema
+from forebay.table.shard import Layer, Shard, ref_from_json
+from forebay.types import JSON, Cost, Digest, Entry, Key
 
 if TYPE_CHECKING:
-    from forebay.pipeline.worker import Work, Worker
+    from forebay.table.options import ReadOptions
+    from forebay.table.reading import Rows
 
-Handler = Callable[["Worker", Message, "Work"], None]
+Handler = Callable[[Worker, Message, Work], None]
 
 
 def scan(worker: Worker, task: Message, work: Work) -> None:
-    """Cut a file into shards."""
+    """Cut a file of lines into shards."""
+    from forebay.table import sources
+
     began = time.perf_counter()
-    file = reading.file_from_json(task["file"])
-    shards: list[JSON] = [reading.range_to_json(one) for one in reading.scan(file, worker.job.options)]
-    work.result = {"shards": shards}
-    key = task.get("key")
-    if key is not None:
-        data = json.dumps(shards, separators=(",", ":")).encode()
-        ref = work.parcel.put("shards", data)
-        cost = Cost(time.perf_counter() - began, len(data))
-        work.parcel.entries.append(
-            Entry("source", Key(str(key)), (ref,), {"shards": len(shards)}, cost=cost, dataset=worker.job.dataset)
-        )
+    found = sources.scan(file_from_json(task["file"]), _options(worker, task))
+    _answer_shards(worker, task, work, [shard.to_json() for shard in found.shards], time.perf_counter() - began)
+
+
+def ingest(worker: Worker, task: Message, work: Work) -> None:
+    """Read any other source in one pass, publishing shard by shard."""
+    from forebay.table import sources
+
+    began = last = time.perf_counter()
+    file = file_from_json(task["file"])
+    worker.reply.at(f"reading {Path(file.path).name}")
+    shards: list[JSON] = []
+    for rows in sources.ingest(file, _options(worker, task)):
+        part = Work(-1, {})
+        meta, entry = _base(worker, rows, part, keep=task.get("key") is not None)
+        shards.append({**meta, "first_line": rows.first_line})
+        if entry is not None:
+            key = keys.key_of("forebay.rows/1", str(cast("list[JSON]", meta["base"])[1]))
+            now = time.perf_counter()
+            part.parcel.entries.append(replace(entry, key=key, cost=Cost(now - last, entry.cost.bytes)))
+            last = now
+        worker.publish(part)
+    _answer_shards(worker, task, work, shards, time.perf_counter() - began)
 
 
 def read(worker: Worker, task: Message, work: Work) -> None:
-    """Read one shard of a file into Arrow."""
-    from forebay.table import ipc
+    """Read one shard of a file of lines into Arrow."""
+    from forebay.table import sources
 
     began = time.perf_counter()
-    worker.reply.at(f"reading {Path(str(cast('Mapping[str, JSON]', task['file'])['path'])).name}")
-    file = reading.file_from_json(task["file"])
-    got = reading.read(file, reading.range_from_json(task["shard"]), worker.job.options)
-    keep = task.get("key") is not None
-    ref = work.parcel.put("base", cast("Buffer", ipc.encode(got.rows)), keep=keep)
+    file = file_from_json(task["file"])
+    worker.reply.at(f"reading {Path(file.path).name}")
+    rows = sources.read_shard(file, sources.ByteShard.from_json(task["shard"]), _options(worker, task))
+    meta, entry = _base(worker, rows, work, keep=task.get("key") is not None)
+    seconds = time.perf_counter() - began
+    work.result = {**meta, "seconds": seconds}
+    if entry is not None:
+        work.parcel.entries.append(replace(entry, key=Key(str(task["key"])), cost=Cost(seconds, entry.cost.bytes)))
+
+
+def _options(worker: Worker, task: Message) -> ReadOptions:
+    expect = task.get("expect")
+    return worker.job.options if expect is None else replace(worker.job.options, expect=Schema.from_json(expect))
+
+
+def _base(worker: Worker, rows: Rows, work: Work, *, keep: bool) -> tuple[dict[str, JSON], Entry | None]:
+    """Store a shard's rows, and those set aside; return what is known of them, and their entry without a key."""
+    from forebay.table import ipc
+
+    ref = work.parcel.put("base", memoryview(ipc.encode(rows.table)), keep=keep)
     objects = [ref]
-    if got.bad:
-        objects.append(work.parcel.put("bad", got.bad_bytes(), keep=keep))
-    meta: dict[str, JSON] = {"rows": got.rows.num_rows, "schema": got.schema.to_json(), "bad_rows": len(got.bad)}
-    work.result = {"base": [ref.role, ref.digest, ref.size], **meta}
-    if keep:
-        cost = Cost(time.perf_counter() - began, sum(one.size for one in objects))
-        work.parcel.entries.append(
-            Entry("shard", Key(str(task["key"])), tuple(objects), meta, cost=cost, dataset=worker.job.dataset)
-        )
+    if rows.bad:
+        lines = [json.dumps(bad.to_json("", 0), ensure_ascii=False) + "\n" for bad in rows.bad]
+        objects.append(work.parcel.put("bad", "".join(lines).encode("utf-8", "surrogatepass"), keep=keep))
+    meta: dict[str, JSON] = {
+        "base": [ref.role, ref.digest, ref.size], "rows": rows.table.num_rows, "schema": rows.schema.to_json(),
+        "bad_rows": len(rows.bad),
+    }  # fmt: skip
+    cost = Cost(0.0, sum(one.size for one in objects))
+    entry = Entry("shard", Key(""), tuple(objects), meta, cost=cost, dataset=worker.job.dataset)
+    return meta, entry if keep else None
+
+
+def _answer_shards(worker: Worker, task: Message, work: Work, shards: list[JSON], seconds: float) -> None:
+    work.result = {"shards": shards}
+    key = task.get("key")
+    if key is None:
+        return
+    data = json.dumps(shards, separators=(",", ":")).encode()
+    ref = work.parcel.put("shards", data)
+    bases = [ref_from_json(shard["base"]) for shard in shards if isinstance(shard, dict)]
+    objects = (ref, *dict.fromkeys(bases))
+    meta: dict[str, JSON] = {"shards": len(shards)}
+    work.parcel.entries.append(
+        Entry("source", Key(str(key)), objects, meta, cost=Cost(seconds, len(data)), dataset=worker.job.dataset)
+    )
 
 
 def stage(worker: Worker, task: Message, work: Work) -> None:
@@ -140,4 +191,13 @@ def _leased(worker: Worker, task: Message, work: Work) -> bool:
     return True
 
 
-HANDLERS: Mapping[str, Handler] = {"scan": scan, "read": read, "stage": stage, "choose": choose}
+HANDLERS: Mapping[str, Handler] = {"scan": scan, "ingest": ingest, "read": read, "stage": stage, "choose": choose}
+
+
+def describe(task: Message) -> str:
+    """Say what a task is, for the message about a worker that died before it could tell."""
+    if task["do"] == "stage":
+        return f"stage {cast('int', task['stage']) + 1} of {Place.from_json(task['place']).shard_text}"
+    if "file" in task:
+        return f"reading {cast('list[str]', task['file'])[0]}"
+    return str(task["do"])

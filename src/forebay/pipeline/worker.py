@@ -19,6 +19,7 @@ from forebay.pipeline.chain import Chain, Link
 from forebay.pipeline.executor import Message, Reply
 from forebay.pipeline.space import Parcel, Space
 from forebay.pipeline.stage import Bench
+from forebay.table.options import ReadOptions
 from forebay.types import JSON
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Job:
     processes: int
     check: bool = True
     """Whether to run the determinism check on user functions."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Reading options, as `forebay.pipeline.reading` takes them."""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    """How sources are read."""
 
 
 class Worker:
@@ -59,6 +60,8 @@ class Worker:
         self._checked: set[int] = set()
         self._finished: queue.Queue[Work | None] = queue.Queue(maxsize=1)
         self._publisher: threading.Thread | None = None
+        self._broke = ""
+        self._failed: Message | None = None
 
     def start(self, reply: Reply) -> None:
         """See `Handler`."""
@@ -84,10 +87,14 @@ class Worker:
             _release(work)
             self.reply.failed(number, error_to_json(error))
             return
+        self.publish(work)
+
+    def publish(self, work: Work) -> None:
+        """Hand over to the publisher; one without a number is a part, and is not answered."""
         if work.parcel.entries or work.parcel.kept or work.parcel.loose or work.lease:
             self._finished.put(work)
-        else:
-            self.reply.done(number, work.result)
+        elif work.number >= 0:
+            self.reply.done(work.number, work.result)
 
     def finish(self) -> None:
         """See `Handler`."""
@@ -127,12 +134,17 @@ class Worker:
                 self.job.space.publish(work.parcel)
             except Exception as error:  # even the scratch folder failed: the run cannot go on
                 _release(work)
-                self.reply.failed(work.number, error_to_json(error))
+                self._failed = self._failed or error_to_json(error)
+            if self._failed and work.number >= 0:
+                self.reply.failed(work.number, self._failed)
                 continue
-            if self.job.space.broken and self.job.space.broken != broken:
-                work.result["broken"] = self.job.space.broken
+            if self.job.space.broken != broken:
+                self._broke = self.job.space.broken
             _release(work)
-            self.reply.done(work.number, work.result)
+            if work.number >= 0:
+                if self._broke:
+                    work.result["broken"], self._broke = self._broke, ""
+                self.reply.done(work.number, work.result)
 
 
 def _release(work: Work) -> None:

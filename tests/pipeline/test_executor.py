@@ -1,0 +1,156 @@
+"""Executors: the same answers in this process and from workers, whatever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from forebay.errors import BuildError
+from forebay.events import Event, What, ignore
+from forebay.pipeline.executor import Executor, Forked, InProcess, Message, Reply
+
+
+class Doubler:
+    """Answers with twice the number; obeys what a task says to do besides."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reply: Reply
+
+    def start(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def handle(self, number: int, task: Message) -> None:
+        self.reply.at(f"doubling {task['value']}")
+        value = task["value"]
+        assert isinstance(value, int)
+        deaths = task.get("deaths", 0)
+        assert isinstance(deaths, int)
+        died = len(list(self.folder.glob(f"died-{number}-*")))
+        if died < deaths:
+            (self.folder / f"died-{number}-{died}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task.get("fail"):
+            self.reply.failed(number, {"what": "no"})
+        elif task.get("later"):
+            threading.Timer(0.05, lambda: self.reply.done(number, {"value": 2 * value})).start()
+        else:
+            self.reply.done(number, {"value": 2 * value, "pid": os.getpid(), "text": "x" * int(str(task.get("size", 0)))})
+
+    def finish(self) -> None:
+        """Nothing is under way."""
+
+
+@contextmanager
+def forked(folder: Path, workers: int = 2, told: list[Event] | None = None) -> Iterator[Forked]:
+    hook = ignore if told is None else told.append
+    executor = Forked(Doubler(folder), workers, hook, lambda task: f"task {task['value']}")
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def answers(executor: Executor) -> dict[int, object]:
+    return {one.number: (one.result or {}).get("value", one.error) for one in executor.results()}
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+def test_every_task_is_answered_once(tmp_path: Path, workers: int) -> None:
+    executor: Executor = Forked(Doubler(tmp_path), workers, ignore, str) if workers else InProcess(Doubler(tmp_path))
+    try:
+        for number in range(40):
+            executor.submit(number, {"value": number})
+        assert answers(executor) == {number: 2 * number for number in range(40)}
+        executor.submit(40, {"value": 7})
+        assert answers(executor) == {40: 14}
+    finally:
+        executor.close()
+
+
+def test_answers_may_come_later_from_another_thread(tmp_path: Path) -> None:
+    executor = InProcess(Doubler(tmp_path))
+    for number in range(5):
+        executor.submit(number, {"value": number, "later": True})
+    assert answers(executor) == {number: 2 * number for number in range(5)}
+    executor.close()
+
+
+def test_large_messages_both_ways_do_not_block(tmp_path: Path) -> None:
+    with forked(tmp_path, 1) as executor:
+        for number in range(6):
+            executor.submit(number, {"value": number, "size": 3_000_000, "padding": "y" * 3_000_000})
+        assert answers(executor) == {number: 2 * number for number in range(6)}
+
+
+def test_a_task_submitted_while_answers_come_is_answered_too(tmp_path: Path) -> None:
+    with forked(tmp_path) as executor:
+        executor.submit(0, {"value": 0})
+        seen: list[int] = []
+        for outcome in executor.results():
+            seen.append(outcome.number)
+            if outcome.number < 10:
+                executor.submit(outcome.number + 1, {"value": 1})
+        assert seen == list(range(11))
+
+
+def test_a_failure_is_an_answer(tmp_path: Path) -> None:
+    with forked(tmp_path) as executor:
+        executor.submit(1, {"value": 1, "fail": True})
+        assert answers(executor) == {1: {"what": "no"}}
+
+
+def test_a_killed_worker_is_told_of_replaced_and_its_tasks_done(tmp_path: Path) -> None:
+    told: list[Event] = []
+    with forked(tmp_path, 2, told) as executor:
+        for number in range(20):
+            executor.submit(number, {"value": number, "deaths": 1 if number == 5 else 0})
+        assert answers(executor) == {number: 2 * number for number in range(20)}
+    (warning,) = [event.message for event in told if event.what is What.WARNING]
+    assert warning.startswith("a worker was lost (killed by signal 9; out of memory?) at doubling 5")
+
+
+def test_a_task_that_kills_twice_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with forked(tmp_path, 2) as executor:
+        for number in range(6):
+            executor.submit(number, {"value": number, "deaths": 2 if number == 3 else 0})
+        with pytest.raises(BuildError, match=r"two workers were lost on the same task: doubling 3 .*fewer processes"):
+            answers(executor)
+
+
+def test_a_neighbour_in_the_queue_of_a_killer_is_not_blamed(tmp_path: Path) -> None:
+    with forked(tmp_path, 1) as executor:
+        for number in range(4):
+            executor.submit(number, {"value": number, "deaths": 1})
+        assert answers(executor) == {number: 2 * number for number in range(4)}
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    pids: set[int] = set()
+    parent = os.fork()
+    if parent == 0:
+        executor = Forked(Doubler(tmp_path), 2, ignore, str)
+        for worker in executor._workers:  # noqa: SLF001 - to know whom to look for
+            (tmp_path / f"pid-{worker.pid}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(parent, 0)
+    pids = {int(path.name[4:]) for path in tmp_path.glob("pid-*")}
+    assert len(pids) == 2
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(_alive(pid) for pid in pids)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
