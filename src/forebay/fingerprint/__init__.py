@@ -11,8 +11,8 @@ from forebay.fingerprint.digests import FileMemo, digest_bytes, file_digest
 from forebay.fingerprint.keytree import Concern, KeyTree, combine, concerns
 
 if TYPE_CHECKING:
-    from forebay.fingerprint.containers import FileContent
     from forebay.fingerprint.compare import Difference, differences
+    from forebay.fingerprint.containers import FileContent
 
 __all__ = [
     "Concern",

@@ -1,8 +1,8 @@
 """Canonical, type-tagged bytes of plain values.
 
-An atom is a value without parts: None, a number, a string. `atom` gives its kind (the type tag), its canonical content and a
-short text for people. `plain` encodes a large container of atoms in one piece, which is some thirty times cheaper than a
-tree node per element.
+An atom is a value without parts: None, a number, a string. `atom` gives its kind (the type tag), its canonical
+content and a short text for people. `plain` encodes a large container of atoms in one piece, which is some thirty
+times cheaper than a tree node per element.
 """
 
 from __future__ import annotations

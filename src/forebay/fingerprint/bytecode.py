@@ -13,7 +13,9 @@ from typing import Any
 
 from forebay.fingerprint.syntax import constant_text
 
-_NOISE = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "KW_NAMES", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"})
+_NOISE = frozenset(
+    {"PUSH_NULL", "PRECALL", "CACHE", "KW_NAMES", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"}
+)
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
 _FREE = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
@@ -146,7 +148,9 @@ def _call(steps: list[dis.Instruction], at: int, following: int) -> tuple[tuple[
         else:
             break
     closing = steps[following + 1] if following + 1 < len(steps) else None
-    none = bool(arguments) and arguments[0] == Argument(None) and closing is not None and closing.opname.startswith("CALL")
+    none = (
+        bool(arguments) and arguments[0] == Argument(None) and closing is not None and closing.opname.startswith("CALL")
+    )
     return tuple(arguments), none and closing is not None and closing.arg == 1
 
 

@@ -13,15 +13,15 @@ from forebay.fingerprint.walk import Walk, describes
 
 # What Python, abc, typing and dataclasses keep in a class for themselves, or what a key must not see.
 _SKIPPED = frozenset(
-    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __firstlineno__ __static_attributes__ "
-    "__annotate__ __annotate_func__ __annotations_cache__ __conditional_annotations__ __abstractmethods__ _abc_impl "
-    "__parameters__ __orig_bases__ __dataclass_fields__ __match_args__ __classdictcell__ __classcell__ __slotnames__ "
-    "__pydantic_validator__ __pydantic_serializer__ __pydantic_complete__ __signature__".split()
+    """__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __firstlineno__ __static_attributes__
+    __annotate__ __annotate_func__ __annotations_cache__ __conditional_annotations__ __abstractmethods__ _abc_impl
+    __parameters__ __orig_bases__ __dataclass_fields__ __match_args__ __classdictcell__ __classcell__ __slotnames__
+    __pydantic_validator__ __pydantic_serializer__ __pydantic_complete__ __signature__""".split()  # noqa: SIM905
 )
 _ENUM_PRIVATE = frozenset(
-    "_member_map_ _value2member_map_ _member_names_ _new_member_ _generate_next_value_ _value_repr_ _use_args_ "
-    "_unhashable_values_ _hashable_values_ _unhashable_values_map_ _member_type_ __new__ __new_member__ _flag_mask_ "
-    "_singles_mask_ _all_bits_ _boundary_ _inverted_ _sort_order_ __set_name__".split()
+    """_member_map_ _value2member_map_ _member_names_ _new_member_ _generate_next_value_ _value_repr_ _use_args_
+    _unhashable_values_ _hashable_values_ _unhashable_values_map_ _member_type_ __new__ __new_member__ _flag_mask_
+    _singles_mask_ _all_bits_ _boundary_ _inverted_ _sort_order_ __set_name__""".split()  # noqa: SIM905
 )
 
 

@@ -1,7 +1,8 @@
 """What differs between two keys, in words.
 
-Two trees are walked together from the root. Where digests agree there is nothing to say; where a part's own content differs,
-that is said; where something below differs, it is said there. So a change is told once, at the smallest part that changed::
+Two trees are walked together from the root. Where digests agree there is nothing to say; where a part's own content
+differs, that is said; where something below differs, it is said there. So a change is told once, at the smallest part
+that changed::
 
     operator 3 clean_mapper: helper clean() changed (recipes/ops.py:14)
     operator 5 text_length_filter: min_len: 10 -> 20
@@ -17,10 +18,10 @@ from forebay.fingerprint.keytree import KeyTree
 _FUNCTIONS = frozenset({"function", "code", "builtin", "generator", "finished generator", "method"})
 _CODE = _FUNCTIONS | {"class", "module"}
 _VALUES = frozenset(
-    "list tuple set frozenset dict item OrderedDict defaultdict deque object enum partial custom pattern property cell "
-    "staticmethod classmethod cached_property singledispatchmethod StringIO BytesIO datetime time table array tensor model "
-    "tokenizer dataframe series".split()
-) | {"random state", "open file", "context variable", "weak reference"}
+    """list tuple set frozenset dict item OrderedDict defaultdict deque object enum partial custom pattern property cell
+    staticmethod classmethod cached_property singledispatchmethod StringIO BytesIO datetime time table array tensor
+    model tokenizer dataframe series index column""".split()  # noqa: SIM905
+) | {"random state", "open file", "context variable", "weak reference", "masked array"}
 """Kinds of values that have parts. A part of any other kind with children is a group, made by `combine`."""
 _SPOKEN = {"environment": "environment variable ", "file": "file ", "default": "default ", "closure": "closure "}
 
@@ -45,7 +46,7 @@ class Difference:
 
 
 def differences(old: KeyTree, new: KeyTree) -> list[Difference]:
-    """Return the smallest parts in which two keys differ, in the order of the new one; empty when the keys are equal."""
+    """Return the smallest parts in which two keys differ, in the order of the new one; empty when they are equal."""
     found = list(_Comparison(old, new).compare(old, new, ()))
     if not found and old.digest != new.digest:  # only the way in which the parts of a cycle hang together
         found = [_say((new,), _changed(old, new), _told(old), _told(new))]
@@ -129,7 +130,11 @@ def _subject(place: tuple[KeyTree, ...]) -> str:
     head, _, rest = name.partition(".")
     name = _SPOKEN[head] + rest if head in _SPOKEN and rest else name
     owner = place[begin - 1] if begin > 1 and place[begin - 1].kind in _CODE else None
-    return f"{_code_subject(place[:begin], owner.label)}: {name}" if owner is not None and _has_outer(place[:begin]) else name
+    return (
+        f"{_code_subject(place[:begin], owner.label)}: {name}"
+        if owner is not None and _has_outer(place[:begin])
+        else name
+    )
 
 
 def _code_subject(place: tuple[KeyTree, ...], name: str) -> str:

@@ -34,7 +34,7 @@ class FileContent:
 
 @describes("forebay.fingerprint.containers.FileContent")
 def _file_content(walk: Walk, node: Node, value: FileContent) -> None:
-    node.kind, node.detail = "file", shorten(os.path.basename(value.path))  # noqa: PTH119 - a str is at hand
+    node.kind, node.detail = "file", shorten(os.path.basename(value.path))
     try:
         node.content = file_digest(value.path, walk.memo).encode()
     except InputError as error:
@@ -220,9 +220,9 @@ def _open_file(walk: Walk, node: Node, value: Any) -> None:
         # What is only written to is no input of the work.
         node.content = (standard or ("closed" if value.closed else "written to")).encode()
         return
-    if type(name) is not str or not os.path.isfile(name):  # noqa: PTH113 - no Path for a test
+    if type(name) is not str or not os.path.isfile(name):
         walk.fail(node, f"open file {name!r} is a pipe, a socket or gone", hint="open the file inside the function")
-    node.detail = shorten(os.path.basename(name))  # noqa: PTH119
+    node.detail = shorten(os.path.basename(name))
     walk.child(node, "content", FileContent(name))
     walk.child(node, "encoding", getattr(value, "encoding", None))
     walk.child(node, "position", _position(value))
@@ -236,9 +236,9 @@ def _position(value: Any) -> int | None:
 
 
 @describes(
-    "_thread.lock", "_thread.RLock", "_thread._local", "_threading_local.local", "threading.Condition", "threading.Event",
-    "threading.Semaphore", "threading.Barrier", "threading._RLock", "multiprocessing.synchronize.SemLock", "logging.Logger",
-    "logging.LoggerAdapter", "logging.Handler",
+    "_thread.lock", "_thread.RLock", "_thread._local", "_threading_local.local", "threading.Condition",
+    "threading.Event", "threading.Semaphore", "threading.Barrier", "threading._RLock", "logging.Logger",
+    "multiprocessing.synchronize.SemLock", "logging.LoggerAdapter", "logging.Handler",
     whole=True,
 )  # fmt: skip
 def _stateless(walk: Walk, node: Node, value: Any) -> None:
@@ -270,7 +270,8 @@ def _weak_reference(walk: Walk, node: Node, value: Any) -> None:
 
 @describes(
     "threading.Thread", "multiprocessing.process.BaseProcess", "concurrent.futures._base.Executor", "_socket.socket",
-    "concurrent.futures._base.Future", "asyncio.events.AbstractEventLoop", "subprocess.Popen", "queue.Queue", "_queue.SimpleQueue",
+    "concurrent.futures._base.Future", "asyncio.events.AbstractEventLoop", "subprocess.Popen",
+    "queue.Queue", "_queue.SimpleQueue",
     whole=True,
 )  # fmt: skip
 def _living(walk: Walk, node: Node, value: Any) -> None:

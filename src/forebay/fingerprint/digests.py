@@ -1,8 +1,8 @@
 """Digests of bytes and of files.
 
 A file is known by its content. Reading it again is spared by a `FileMemo`, which remembers the digest beside the file's
-(device, inode, size, mtime_ns, ctime_ns). As in git's index, a file that was touched so recently that a later write could
-leave the very same times behind is digested, but not remembered.
+(device, inode, size, mtime_ns, ctime_ns). As in git's index, a file that was touched so recently that a later write
+could leave the very same times behind is digested, but not remembered.
 """
 
 from __future__ import annotations

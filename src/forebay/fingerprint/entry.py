@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from forebay.fingerprint.digests import FileMemo
 from forebay.fingerprint.keytree import KeyTree
-from forebay.fingerprint.walk import Walk
+from forebay.fingerprint.walk import Walk, qualified
 
 
 def walk(value: object, label: str, memo: FileMemo | None) -> KeyTree:
@@ -24,5 +24,6 @@ def _enter(new: Walk, value: Any) -> None:
         value = value.func
     if isinstance(value, MethodType):
         new.entries[id(value.__self__)] = value.__func__.__name__
-    elif callable(value) and not isinstance(value, type) and "__call__" in vars(type(value)):
-        new.entries[id(value)] = "__call__"
+    elif callable(value) and not isinstance(value, type | FunctionType):
+        names = {qualified(base) for base in type(value).__mro__}
+        new.entries[id(value)] = "forward" if "torch.nn.modules.module.Module" in names else "__call__"

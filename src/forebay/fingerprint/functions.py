@@ -23,7 +23,9 @@ from forebay.fingerprint.walk import Walk, describes
 
 _MISSING: Any = object()
 # These tell where code stands, which is never in a key.
-_PLACES = frozenset({"__file__", "__name__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"})
+_PLACES = frozenset(
+    {"__file__", "__name__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"}
+)
 
 
 @describes("builtins.function")
@@ -291,9 +293,9 @@ class _Names:
             return True
         if not isinstance(path, str | PurePath):
             return False
-        label = f"file.{os.path.basename(path)}"  # noqa: PTH119
+        label = f"file.{os.path.basename(path)}"
         if self._first("file", str(path)):
-            if os.path.isfile(path):  # noqa: PTH113
+            if os.path.isfile(path):
                 self.walk.child(self.node, label, FileContent(path))
             else:
                 self.walk.link(self.node, label, self.walk.leaf(self.node, label, "absent", b"file"))

@@ -1,11 +1,11 @@
 """The graph of everything a value depends on, and the digest of each of its nodes.
 
-Functions call each other and objects point back at their owners, so what a value depends on is a graph, with cycles. A node
-outside any cycle gets its digest from its children's, as in a Merkle tree. The nodes of a cycle (a strongly connected
-component, found by Tarjan's algorithm, SIAM J. Comput. 1(2), 1972) get theirs by colour refinement: each starts with its own
-content, then takes its children's colours in, until no further two nodes can be told apart; then each takes in the set of
-all transitions. So a digest says the same wherever the walk began, and two graphs that no program can tell apart (by
-unfolding them) have the same digests.
+Functions call each other and objects point back at their owners, so what a value depends on is a graph, with cycles.
+A node outside any cycle gets its digest from its children's, as in a Merkle tree. The nodes of a cycle (a strongly
+connected component, found by Tarjan's algorithm, SIAM J. Comput. 1(2), 1972) get theirs by colour refinement: each
+starts with its own content, then takes its children's colours in, until no further two nodes can be told apart; then
+each takes in the set of all transitions. So a digest says the same wherever the walk began, and two graphs that no
+program can tell apart (by unfolding them) have the same digests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,21 @@ class Edge(NamedTuple):
 class Node:
     """One value, function, class … while its key is being made."""
 
-    __slots__ = ("content", "detail", "digest", "edges", "kind", "label", "low", "notes", "order", "ordered", "own", "parent", "where")
+    __slots__ = (
+        "content",
+        "detail",
+        "digest",
+        "edges",
+        "kind",
+        "label",
+        "low",
+        "notes",
+        "order",
+        "ordered",
+        "own",
+        "parent",
+        "where",
+    )
 
     def __init__(self, parent: Node | None, label: str) -> None:
         self.parent = parent

@@ -1,8 +1,9 @@
 """Names through which code reaches what no key can see: chance, the clock, files, the network.
 
-Most are told to the user once. Drawing from an unseeded generator forbids caching, for the result would be kept although
-doing the work again would give another. Drawing from a module's global generator is fine where the code that is keyed seeds
-it; a seed set elsewhere does not count, for the numbers then depend on what else was drawn and on the number of processes.
+Most are told to the user once. Drawing from an unseeded generator forbids caching, for the result would be kept
+although doing the work again would give another. Drawing from a module's global generator is fine where the code that
+is keyed seeds it; a seed set elsewhere does not count, for the numbers then depend on what else was drawn and on the
+number of processes.
 """
 
 from __future__ import annotations
@@ -50,31 +51,41 @@ _DYNAMIC = Hazard("dynamic", "runs or finds code that is not in the key")
 _HASH = Hazard("process", "differs from process to process for strings and objects; use a digest")
 
 
+_DRAWS = """random uniform triangular randint choice randrange sample shuffle choices normalvariate lognormvariate
+    expovariate vonmisesvariate gammavariate gauss betavariate binomialvariate paretovariate weibullvariate getrandbits
+    randbytes"""
+_NUMPY_DRAWS = """rand randn randint random random_sample ranf sample choice shuffle permutation bytes random_integers
+    beta binomial chisquare dirichlet exponential f gamma geometric gumbel hypergeometric laplace logistic lognormal
+    logseries multinomial multivariate_normal negative_binomial noncentral_chisquare noncentral_f normal pareto poisson
+    power rayleigh standard_cauchy standard_exponential standard_gamma standard_normal standard_t triangular uniform
+    vonmises wald weibull zipf"""
+_TORCH_DRAWS = """rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson
+    dropout"""
+
+
 def _table() -> dict[str, Hazard]:
     def names(prefix: str, text: str, hazard: Hazard) -> None:
         table.update((f"{prefix}{name}", hazard) for name in text.split())
 
     table: dict[str, Hazard] = {}
-    draws = "random uniform triangular randint choice randrange sample shuffle choices normalvariate lognormvariate expovariate "
-    draws += "vonmisesvariate gammavariate gauss betavariate binomialvariate paretovariate weibullvariate getrandbits randbytes"
-    names("random.", draws, Hazard("random", _GLOBAL.format("random.Random"), False, "random"))
-    draws = "rand randn randint random random_sample ranf sample choice shuffle permutation bytes random_integers beta binomial "
-    draws += "chisquare dirichlet exponential f gamma geometric gumbel hypergeometric laplace logistic lognormal logseries "
-    draws += "multinomial multivariate_normal negative_binomial noncentral_chisquare noncentral_f normal pareto poisson power "
-    draws += "rayleigh standard_cauchy standard_exponential standard_gamma standard_normal standard_t triangular uniform "
-    draws += "vonmises wald weibull zipf"
-    names("numpy.random.", draws, Hazard("random", _GLOBAL.format("numpy.random.Generator"), False, "numpy"))
-    draws = "rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal poisson dropout"
-    names("torch.", draws, Hazard("random", _GLOBAL.format("torch.Generator"), False, "torch"))
+    names("random.", _DRAWS, Hazard("random", _GLOBAL.format("random.Random"), False, "random"))
+    names("numpy.random.", _NUMPY_DRAWS, Hazard("random", _GLOBAL.format("numpy.random.Generator"), False, "numpy"))
+    names("torch.", _TORCH_DRAWS, Hazard("random", _GLOBAL.format("torch.Generator"), False, "torch"))
     names("random.", "Random", _UNSEEDED)
     names("numpy.random.", "default_rng RandomState SeedSequence PCG64 PCG64DXSM MT19937 Philox SFC64", _UNSEEDED)
     names("", "random.SystemRandom os.urandom os.getrandom uuid.uuid1 uuid.uuid4", _CHANCE)
     names("secrets.", "token_bytes token_hex token_urlsafe choice randbelow randbits SystemRandom", _CHANCE)
-    names("time.", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time clock_gettime", _CLOCK)
+    names(
+        "time.", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time clock_gettime", _CLOCK
+    )
     names("time.", "localtime gmtime ctime asctime", _CLOCK_EMPTY)
     names("datetime.", "datetime.now datetime.utcnow datetime.today date.today", _CLOCK)
     names("os.", "listdir scandir walk stat path.exists path.isfile path.isdir path.getsize path.getmtime open", _FILE)
-    names("", "builtins.open io.open codecs.open glob.glob glob.iglob numpy.load numpy.loadtxt numpy.fromfile gzip.open", _FILE)
+    names(
+        "",
+        "builtins.open io.open codecs.open glob.glob glob.iglob numpy.load numpy.loadtxt numpy.fromfile gzip.open",
+        _FILE,
+    )
     names("pandas.", "read_csv read_json read_parquet read_excel read_table read_pickle read_feather", _FILE)
     names("polars.", "read_csv read_json read_ndjson read_parquet scan_csv scan_parquet scan_ndjson", _FILE)
     names("", "torch.load pyarrow.parquet.read_table PIL.Image.open datasets.load_dataset bz2.open lzma.open", _FILE)
@@ -100,7 +111,9 @@ _SEEDS = {
     "numpy.random.set_state": "numpy",
     "torch.set_rng_state": "torch",
 }
-ENVIRONMENT = frozenset({"os.environ", "os.getenv", "os.environ.get", "os.environ.__getitem__", "os.environ.setdefault", "os.environ.pop"})
+ENVIRONMENT = frozenset(
+    {"os.environ", "os.getenv", "os.environ.get", "os.environ.__getitem__", "os.environ.setdefault", "os.environ.pop"}
+)
 UNREAD_ENVIRONMENT = Hazard("environment", "reads a variable whose name is not written there, so it is not in the key")
 
 
@@ -140,7 +153,9 @@ def known_name(value: Any) -> str:
 
 
 def _public(module: str | None) -> str:
-    return {"posix": "os", "nt": "os", "_io": "io", "posixpath": "os.path", "genericpath": "os.path"}.get(module or "", module or "")
+    return {"posix": "os", "nt": "os", "_io": "io", "posixpath": "os.path", "genericpath": "os.path"}.get(
+        module or "", module or ""
+    )
 
 
 def _global_generator(owner: object) -> str:

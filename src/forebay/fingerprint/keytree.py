@@ -2,7 +2,8 @@
 
 A small worked example, the key of ``def keep(row, min_len=10): return len(clean(row)) > min_len``::
 
-    KeyTree(label="keep", kind="function", digest="5d2c…", own="77aa…", detail="keep()", where="recipes/ops.py:20", children=(
+    KeyTree(label="keep", kind="function", digest="5d2c…", own="77aa…", detail="keep()",
+    where="recipes/ops.py:20", children=(
         KeyTree(label="default min_len", kind="int", digest="0c1d…", detail="10"),
         KeyTree(label="clean", kind="function", digest="9f3a…", detail="clean()", where="recipes/ops.py:14"),
     ))
@@ -22,7 +23,7 @@ from blake3 import blake3
 from forebay.types import JSON, Key
 
 FORMAT = b"forebay-key-1"
-"""Begins every digest: a change of the rules in design/0003 is a new name, so that old keys are never mistaken for new."""
+"""Begins every digest: a change of the rules is a new name, so that old keys are never mistaken for new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,9 @@ def combine(label: str, kind: str, children: Iterable[KeyTree], detail: str = ""
     """
     parts = tuple(children)
     own = own_digest(kind, b"")
-    digest = tree_digest(own, [(part.label.encode("utf-8", "surrogatepass"), bytes.fromhex(part.digest)) for part in parts])
+    digest = tree_digest(
+        own, [(part.label.encode("utf-8", "surrogatepass"), bytes.fromhex(part.digest)) for part in parts]
+    )
     return KeyTree(label, kind, Key(digest.hex()), own=own.hex()[:16], detail=detail, children=parts)
 
 

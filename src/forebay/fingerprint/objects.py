@@ -62,7 +62,7 @@ def _state(walk: Walk, node: Node, value: Any, state: Any) -> None:
     if isinstance(state, tuple) and len(state) == 2 and _names(state[0] or {}) and _names(state[1] or {}):
         state = {**(state[0] or {}), **(state[1] or {})}  # attributes, then slots
     if isinstance(state, Mapping) and _names(state):
-        attributes(walk, node, state, skip=_derived(walk, value, state))
+        attributes(walk, node, state, skip=derived(walk, value, state))
     elif state is not None:
         walk.child(node, "state", state)
 
@@ -71,7 +71,7 @@ def _names(state: Any) -> bool:
     return isinstance(state, Mapping) and all(type(name) is str for name in state)
 
 
-def _derived(walk: Walk, value: Any, state: Mapping[str, Any]) -> set[str]:
+def derived(walk: Walk, value: Any, state: Mapping[str, Any]) -> set[str]:
     """Return the attributes that say nothing: cached properties, and counters that the work only ever bumps."""
     cls = type(value)
     skip = {name for name in state if isinstance(_class_attribute(cls, name), functools.cached_property)}
@@ -82,7 +82,7 @@ def _derived(walk: Walk, value: Any, state: Mapping[str, Any]) -> set[str]:
 
 
 def _bumped(cls: type, entry: str) -> set[str]:
-    """Return the attributes that a method and all methods it calls only ever bump; nothing where that cannot be seen."""
+    """Return the attributes that a method and the methods it calls only ever bump; none where that cannot be seen."""
     todo, seen = [entry], {entry}
     bumped: set[str] = set()
     read: set[str] = set()
@@ -128,7 +128,7 @@ def _attributes_of(value: Any) -> dict[str, Any]:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if name.startswith("__") and not name.endswith("__"):
-                name = f"_{base.__name__.lstrip('_')}{name}"  # noqa: PLW2901 - as the compiler mangles it
+                name = f"_{base.__name__.lstrip('_')}{name}"
             if name not in ("__dict__", "__weakref__") and hasattr(value, name):
                 state[name] = getattr(value, name)
     return state

@@ -1,9 +1,9 @@
 """Where code comes from: the user, an installed distribution, or Python itself.
 
-The user's own code is keyed by content. Code of an installed distribution is keyed by the distribution: its name, version and
-a stamp of its files, so that another build under the same version number, or a file edited in place, is another key. The
-stamp comes from the distribution's RECORD (PEP 376, PEP 427), which lists every file with its sha256; only files that do not
-look as RECORD says are read. Python's own code is keyed by Python's minor version.
+The user's own code is keyed by content. Code of an installed distribution is keyed by the distribution: its name,
+version and a stamp of its files, so that another build under the same version number, or a file edited in place, is
+another key. The stamp comes from the distribution's RECORD (PEP 376, PEP 427), which lists every file with its
+sha256; only files that do not look as RECORD says are read. Python's own code is keyed by Python's minor version.
 
 What is found about a distribution holds for the life of the process, as does the code that was imported from it.
 """
@@ -26,7 +26,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _SITES = ("site-packages", "dist-packages")
 _CODE = (".py", ".so", ".pyd", ".dylib", ".dll")
-_STDLIB = os.path.dirname(os.path.realpath(os.__file__)) + os.sep  # noqa: PTH120 - before any Path is needed
+_STDLIB = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _file_of(module: ModuleType) -> str:
     if isinstance(file, str):
         return file
     folders = getattr(module, "__path__", None)  # a namespace package has no file
-    return next((os.path.join(folder, "") for folder in folders if isinstance(folder, str)), "") if folders else ""  # noqa: PTH118
+    return next((os.path.join(folder, "") for folder in folders if isinstance(folder, str)), "") if folders else ""
 
 
 def _file_by_name(name: str) -> str:
@@ -103,13 +103,13 @@ def _file_by_name(name: str) -> str:
     if spec is None:
         return ""
     folders = list(spec.submodule_search_locations or ())
-    return spec.origin if spec.origin and spec.has_location else (os.path.join(folders[0], "") if folders else "")  # noqa: PTH118
+    return spec.origin if spec.origin and spec.has_location else (os.path.join(folders[0], "") if folders else "")
 
 
 def _classify(path: str) -> Origin:
     if path.startswith("<frozen "):
         return STDLIB
-    parts = os.path.abspath(path).split(os.sep)  # noqa: PTH100
+    parts = os.path.abspath(path).split(os.sep)
     site_at = max((number for number, part in enumerate(parts) if part in _SITES), default=-1)
     if 0 <= site_at < len(parts) - 1:
         return _package(os.sep.join(parts[: site_at + 1]), parts[site_at + 1 :])
@@ -155,7 +155,7 @@ def _normal(name: str) -> str:
 
 def _installed(site: str) -> Iterator[_Distribution]:
     try:
-        names = sorted(os.listdir(site))  # noqa: PTH208
+        names = sorted(os.listdir(site))
     except OSError:
         return
     for name in names:
@@ -196,7 +196,8 @@ class _Distribution:
         for line in self.record.splitlines():
             path, sha256, size = (*line.rsplit(",", 2), "", "")[:3]
             path = path.strip('"')
-            # Scripts carry the machine's path, dist-info the installer's name, bytecode is made here: none of them is the package.
+            # Scripts carry the machine's path, dist-info the installer's name, bytecode is made here:
+            # none of them is the package.
             if path.startswith(("..", "/")) or ".dist-info/" in path or path.endswith(".pyc"):
                 continue
             lines.append(f"{path} {sha256}")
@@ -205,9 +206,9 @@ class _Distribution:
         return digest_bytes("\n".join(sorted(lines)).encode())
 
     def _edited(self, path: str, sha256: str, size: str, written: int) -> Iterator[str]:
-        file = os.path.join(self.site, path)  # noqa: PTH118 - thousands of files
+        file = os.path.join(self.site, path)
         try:
-            stat = os.stat(file)  # noqa: PTH116
+            stat = os.stat(file)
             if str(stat.st_size) == size and max(stat.st_mtime_ns, 0) <= written:
                 return
             content = Path(file).read_bytes()

@@ -12,7 +12,7 @@ __all__ = ["arrays", "choose", "classes", "containers", "functions", "models", "
 
 
 def choose(cls: type, by_name: Mapping[str, Describer], whole: Set[str]) -> Describer:
-    """Return what describes instances of `cls`: nearest base first, those for whole families before those for one type."""
+    """Return what describes instances of `cls`: nearest base first, whole families before single types."""
     if any("__forebay_key__" in vars(base) for base in cls.__mro__):
         return objects.custom
     exact = by_name.get(qualified(cls))

@@ -1,9 +1,9 @@
 """Counters that never speak: state which code only ever bumps, so that it cannot change a result.
 
 ``self.calls += 1`` changes an object with every call; were the count part of the key, an object that has been used once
-would have another key. A name or attribute counts as bumped when the code does nothing with it but add to it, store into it
-or grow it as a statement of its own, and never lets its value flow anywhere else. If it is read in any other way, it is
-state, and in the key.
+would have another key. A name or attribute counts as bumped when the code does nothing with it but add to it, store
+into it or grow it as a statement of its own, and never lets its value flow anywhere else. If it is read in any other
+way, it is state, and in the key.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import cast
 
 from forebay.fingerprint.syntax import FunctionNode
 
-BUMPABLE = frozenset({"int", "float", "bool", "NoneType", "str", "list", "dict", "set", "deque", "Counter", "defaultdict"})
+BUMPABLE = frozenset(
+    {"int", "float", "bool", "NoneType", "str", "list", "dict", "set", "deque", "Counter", "defaultdict"}
+)
 """Names of the types whose values count as counters; adding to any other object may do anything."""
 
 _GROWING = frozenset({"append", "extend", "add", "update", "appendleft", "insert", "setdefault", "clear", "discard"})
@@ -93,9 +95,8 @@ def _visit(node: object, seen: _Names | _Attributes, own: str | None) -> None:
     if isinstance(node, list):
         for item in cast("list[object]", node):
             _visit(item, seen, own)
-    elif isinstance(node, ast.AST):
-        if not _bump(node, seen):
-            _look(node, seen, own)
+    elif isinstance(node, ast.AST) and not _bump(node, seen):
+        _look(node, seen, own)
 
 
 def _bump(node: ast.AST, seen: _Names | _Attributes) -> bool:

@@ -1,11 +1,12 @@
 """From a code object to its source, and what is remembered about it.
 
-The file on disk may have changed since the code was imported from it; keying the new text would file the old code's results
-under the new code's key. So a file is parsed and compiled, and a function's source counts only if it compiles to the code
-that is really in use. That also tells several lambdas on one line apart. Where nothing fits (code made by `exec`, typed at a
-prompt, instrumented, or edited since), the bytecode itself is keyed.
+The file on disk may have changed since the code was imported from it; keying the new text would file the old code's
+results under the new code's key. So a file is parsed and compiled, and a function's source counts only if it compiles
+to the code that is really in use. That also tells several lambdas on one line apart. Where nothing fits (code made by
+`exec`, typed at a prompt, instrumented, or edited since), the bytecode itself is keyed.
 
-What is remembered (per code object, by identity) never changes while the code object lives: a reloaded module has new ones.
+What is remembered (per code object, by identity) never changes while the code object lives: a reloaded module has new
+ones.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _make_info(code: CodeType) -> CodeInfo:
 
 def readable_path(path: str) -> str:
     """Return a path as people know it: from the current folder, or else its last two parts."""
-    here = os.getcwd() + os.sep  # noqa: PTH109
+    here = os.getcwd() + os.sep
     if path.startswith(here):
         return path[len(here) :]
     return "/".join(path.replace("\\", "/").rsplit("/", 2)[-2:])
@@ -152,7 +153,7 @@ def _file(path: str) -> _File | None:
 
 def _stat(path: str) -> tuple[int, ...]:
     try:
-        found = os.stat(path)  # noqa: PTH116
+        found = os.stat(path)
     except OSError:
         return ()
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -1,9 +1,9 @@
 """Source code as it matters: the syntax tree without what cannot change a result.
 
-Comments and formatting never reach a syntax tree. Docstrings, annotations, type comments, ``pass`` and other statements that
-are constants are left out here, as are the name and the decorators of the outermost function (a decorator's effect is seen
-in the object it returned). A lambda reads as a function that returns its body. In a nested class body annotations stay:
-dataclasses and their kin make fields of them.
+Comments and formatting never reach a syntax tree. Docstrings, annotations, type comments, ``pass`` and other
+statements that are constants are left out here, as are the name and the decorators of the outermost function (a
+decorator's effect is seen in the object it returned). A lambda reads as a function that returns its body. In a nested
+class body annotations stay: dataclasses and their kin make fields of them.
 
 The text is the same for every Python version that parses the code: fields that are empty or None are not written.
 """
@@ -70,7 +70,9 @@ def _statements(body: list[ast.stmt], out: list[str], *, in_class: bool = False)
 
 
 def _kept(statement: ast.stmt, *, in_class: bool) -> Iterator[ast.stmt]:
-    if isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
+    if isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    ):
         return
     if isinstance(statement, ast.AnnAssign) and not in_class:
         if statement.value is not None:

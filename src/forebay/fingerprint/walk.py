@@ -2,8 +2,8 @@
 
 Each kind of value has a describer: a function that gives its node a kind and canonical content, and names the values it
 depends on (`Walk.child`). Describers are found by the type's qualified name along its MRO, so that no framework is
-imported to recognise its values. The walk is a work list, not recursion: depth is no limit, and what is reached twice is
-described once.
+imported to recognise its values. The walk is a work list, not recursion: depth is no limit, and what is reached twice
+is described once.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ _by_type: dict[type, Describer] = {}
 def describes(*names: str, whole: bool = False) -> Callable[[Describer], Describer]:
     """Register a describer for types by qualified name, ``collections.deque``.
 
-    A `whole` one also describes instances of subclasses; for any other, a subclass's instance is its class, its attributes,
-    and its value as the describer sees it.
+    A `whole` one also describes instances of subclasses; for any other, a subclass's instance is its class, its
+    attributes, and its value as the describer sees it.
     """
 
     def register(describer: Describer) -> Describer:
