@@ -1,8 +1,8 @@
 """Python values (what JSON gives) as Arrow columns, with types that depend on the values alone.
 
 Column by column and with C-speed loops only: a struct becomes its fields' columns, a list its concatenated items, and
-each is built in turn. Keys come in first-seen order; a missing key is null. An integer and a float make floats; whatever
-else is mixed raises `MixedTypesError`, and `type_of` and `Merger` then find which row it was.
+each is built in turn. Keys come in first-seen order; a missing key is null. An integer and a float make floats;
+whatever else is mixed raises `MixedTypesError`, and `type_of` and `Merger` then find which row it was.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from forebay.table.buffers import numbers_of, pack, take, valid_bits, values_of
 
 _INT32_MAX = 2**31 - 1
 
+
 def canonical_table(table: pa.Table) -> pa.Table:
     """Return the table with every column one canonical chunk, and no metadata.
 
@@ -92,13 +93,13 @@ def _plain(array: pa.Array) -> pa.Array:
     if kinds.is_dictionary(kind):
         return _plain(cast("pa.DictionaryArray", array).dictionary_decode())
     if kinds.is_run_end_encoded(kind):
-        return _plain(pc.run_end_decode(array))
+        return _plain(pc.call_function("run_end_decode", [array]))
     if kinds.is_string_view(kind):
         return array.cast(pa.large_string())
     if kinds.is_binary_view(kind):
         return array.cast(pa.large_binary())
     if kinds.is_list_view(kind) or kinds.is_large_list_view(kind):
-        lengths = numbers_of(pc.list_value_length(array)) * valid_bits(array)
+        lengths = numbers_of(pc.call_function("list_value_length", [array])) * valid_bits(array)
         offsets = pa.py_buffer(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         children = [cast("pa.ListViewArray", array).flatten()]
         buffers = [_validity(array), offsets]
@@ -209,6 +210,4 @@ def _struct(array: pa.Array) -> pa.Array:
     # flatten() carries the parent's nulls and offset down to the children.
     children = [canonical(child) for child in cast("pa.StructArray", array).flatten()]
     kind = pa.struct([pa.field(name, child.type) for name, child in zip(names, children, strict=True)])
-    return pa.Array.from_buffers(
-        kind, len(array), [_validity(array)], array.null_count, 0, cast("Any", children)
-    )
+    return pa.Array.from_buffers(kind, len(array), [_validity(array)], array.null_count, 0, cast("Any", children))

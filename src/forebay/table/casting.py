@@ -173,6 +173,4 @@ def _cast_struct(array: pa.Array, kind: pa.DataType) -> pa.Array:
         else:
             children.append(pa.nulls(len(array), field.type))
     made = pa.struct([pa.field(kind.field(at).name, child.type) for at, child in enumerate(children)])
-    return pa.Array.from_buffers(
-        made, len(array), [array.buffers()[0]], array.null_count, 0, cast("Any", children)
-    )
+    return pa.Array.from_buffers(made, len(array), [array.buffers()[0]], array.null_count, 0, cast("Any", children))

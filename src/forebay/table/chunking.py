@@ -1,8 +1,8 @@
 """Where shards end: content-defined boundaries over rows, by local maxima.
 
-Each row has a hash and a length in bytes. The end of a row is a *boundary* if its hash is greater than that of every row
-that ends within `horizon` bytes before it, and not less than that of any within `horizon` bytes after it; the file's own
-start and end count as greater. So a boundary depends on its neighbourhood alone, and an edit, insertion or deletion
+Each row has a hash and a length in bytes. The end of a row is a *boundary* if its hash is greater than that of every
+row that ends within `horizon` bytes before it, and not less than that of any within `horizon` bytes after it; the file's
+own start and end count as greater. So a boundary depends on its neighbourhood alone, and an edit, insertion or deletion
 moves only boundaries within one horizon of it. Two boundaries are always more than `horizon` apart, 2 x `horizon` on
 average.
 
@@ -46,7 +46,7 @@ class Chunker:
             raise ValueError(f"a shard of {target_bytes} bytes")
         self._horizon = target_bytes // 2
         self._max = 4 * target_bytes
-        # Rows not handed out yet, and `cut` ones that are; ends[i] is the end of row i in bytes from the stream's start.
+        # Rows not handed out yet, and `cut` ones that are; ends[i] is row i's end in bytes from the stream's start.
         self._hashes: list[int] = []
         self._ends: list[int] = []
         self._cut = 0

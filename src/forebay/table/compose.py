@@ -1,8 +1,8 @@
 """Layers applied: from a base and its layers to the rows that one sees.
 
 Nothing is gathered before the end. Per column we keep the arrays that its values may come from and an index into their
-concatenation; a selection composes indexes, a patch appends its rows and points at them. At the end each column is taken
-once, or, where nothing touched it, handed out as it lies in the store.
+concatenation; a selection composes indexes, a patch appends its rows and points at them. At the end each column is
+taken once, or, where nothing touched it, handed out as it lies in the store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Objects(Protocol):
 
 class _Column(NamedTuple):
     sources: tuple[pa.Array, ...]
-    index: Index | None  # None: the first source as it is
+    places: Index | None  # of the values in all sources, one after another; None: the first source as it is
 
 
 class _Rows:
@@ -58,7 +58,7 @@ class _Rows:
                 made[id(index)] = index[keep]
             return made[id(index)]
 
-        self.columns = {name: _Column(it.sources, narrowed(it.index)) for name, it in self.columns.items()}
+        self.columns = {name: _Column(it.sources, narrowed(it.places)) for name, it in self.columns.items()}
         self.rows = len(keep)
 
     def patch(self, at: npt.NDArray[np.uint32], changed: Mapping[str, pa.Array]) -> None:
@@ -225,11 +225,11 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _gather(column: _Column, made: dict[int, pa.Array]) -> pa.Array:
-    if column.index is None:
+    if column.places is None:
         return column.sources[0]
-    if id(column.index) not in made:
-        made[id(column.index)] = array_of(column.index)
-    index = made[id(column.index)]
+    if id(column.places) not in made:
+        made[id(column.places)] = array_of(column.places)
+    index = made[id(column.places)]
     if len(column.sources) == 1:
         return column.sources[0].take(index)
     return pa.concat_arrays(column.sources).take(index)

@@ -59,12 +59,12 @@ def _values(left: pa.Array, right: pa.Array) -> Bits:
         children = differing(cast("Any", left).values, cast("Any", right).values)
         return children.reshape(len(left), kind.list_size).any(axis=1)
     if kinds.is_boolean(kind):
-        return numbers_of(left) != numbers_of(right)
+        return cast("Bits", numbers_of(left) != numbers_of(right))
     if _has_text(kind):
-        return numbers_of(pc.not_equal(left, right))
+        return numbers_of(pc.call_function("not_equal", [left, right]))
     width = kind.bit_width // 8
     if width in (1, 2, 4, 8):
-        return values_of(left, f"u{width}") != values_of(right, f"u{width}")
+        return cast("Bits", values_of(left, f"u{width}") != values_of(right, f"u{width}"))
     if not width:
         return np.zeros(len(left), np.bool_)
     cells = values_of(left, np.uint8) != values_of(right, np.uint8)

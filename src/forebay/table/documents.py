@@ -1,7 +1,7 @@
 """JSON documents as rows: an array of objects, or objects one after another, streamed whatever the layout.
 
-The parser is the standard library's, element by element over a buffer that grows only while an element is incomplete, so
-that memory is bounded by the largest element. A file that is JSON Lines under another name never comes here.
+The parser is the standard library's, element by element over a buffer that grows only while an element is incomplete,
+so that memory is bounded by the largest element. A file that is JSON Lines under another name never comes here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Results as files: rendered shard by shard, anywhere; joined in order, by one.
 
-A part holds one shard. JSON Lines parts are the file's bytes themselves (a gzip member or a zstd frame each), so joining
-is concatenation; Parquet and Arrow parts are Arrow IPC, which the joiner writes as one row group or batch each. All bytes
-are deterministic.
+A part holds one shard. JSON Lines parts are the file's bytes themselves (a gzip member or a zstd frame each), so
+joining is concatenation; Parquet and Arrow parts are Arrow IPC, which the joiner writes as one row group or batch each.
+All bytes are deterministic.
 
 JSON: every column is a key of every row, null where it is null or where its source had no such key; NaN and infinities,
 which JSON does not have, become null; times are ISO 8601; decimals and durations are text.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,7 +250,7 @@ def _is_folder(disk: Filesystem, path: Path) -> bool:
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _telling(path: Path) -> Generator[None]:
     """Turn the operating system's errors into ours."""
     try:
         yield

@@ -132,8 +132,8 @@ def rows(new: pa.Table, parents: npt.ArrayLike, before: pa.Table | None = None) 
     content = canonical_table(new)
     if before is not None and content.num_rows == before.num_rows and _unchanged(before, content, numbers):
         return []
-    stored = content.add_column(0, PARENT, array_of(numbers)) if content.num_columns else pa.table({PARENT: array_of(numbers)})
-    payload = memoryview(ipc.encode(stored))
+    columns = {PARENT: array_of(numbers), **{name: content.column(name) for name in content.column_names}}
+    payload = memoryview(ipc.encode(pa.table(columns)))
     return [Draft(Layer("rows", tuple(content.column_names), content.num_rows), payload)]
 
 

@@ -21,8 +21,8 @@ class ReadOptions:
     """How sources are read.
 
     Attributes:
-        on_bad_rows: what to do with a malformed row, or one whose types do not fit: ``error``, or ``skip``: count it and
-            keep it aside.
+        on_bad_rows: what to do with a malformed row, or one whose types do not fit: ``error``, or ``skip``: count it
+            and keep it aside.
         shard_bytes: mean size of a shard, in decoded bytes; see `forebay.table.chunking`.
         format: what explicitly named files are, whatever their suffix; None: by suffix.
         text_rows: a text file is one row (``document``), or each of its lines is (``line``). Column ``text``.
@@ -50,7 +50,7 @@ class ReadOptions:
 
     def row_key(self) -> JSON:
         """What the rows of a shard depend on, besides its bytes."""
-        expect = None if self.expect is None else [[column.name, column.type] for column in self.expect.columns]
+        expect: JSON = None if self.expect is None else [[column.name, column.type] for column in self.expect.columns]
         return {**self._common(), "expect": expect}
 
     def _common(self) -> dict[str, JSON]:

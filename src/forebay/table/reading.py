@@ -3,10 +3,10 @@
 What counts as a row, for JSON Lines:
 
 - blank lines are none; a byte order mark and a carriage return before the line's end are passed over;
-- a line must be one JSON object. The last of equal keys counts. ``NaN``, ``Infinity`` and ``-Infinity``, which Python and
-  others write, are floats (and become null on export, where JSON has no word for them);
-- an integer must fit 64 bits, signed; text must be UTF-8 without lone surrogates. Strings stay strings: none is guessed to
-  be a time.
+- a line must be one JSON object. The last of equal keys counts. ``NaN``, ``Infinity`` and ``-Infinity``, which Python
+  and others write, are floats (and become null on export, where JSON has no word for them);
+- an integer must fit 64 bits, signed; text must be UTF-8 without lone surrogates. Strings stay strings: none is guessed
+  to be a time.
 
 Whatever else is found is an error that names file and line, or, with ``on_bad_rows: skip``, kept aside as a `BadRow`.
 """
@@ -24,17 +24,16 @@ import orjson
 import pyarrow as pa
 
 from forebay.errors import SourceError
+from forebay.table.buffers import text_of, valid_bits, values_of
 from forebay.table.building import (
     INT64,
     MAX_DEPTH,
     Merger,
     MixedTypesError,
     big_integer,
-    build,
     build_columns,
     float_leaves,
 )
-from forebay.table.buffers import text_of, valid_bits, values_of
 from forebay.table.casting import describe, type_json
 from forebay.table.compose import empty_columns
 from forebay.table.options import ReadOptions
@@ -272,7 +271,14 @@ def _only_objects(
 
 def json_kind(value: object) -> str:
     """Name the kind of a JSON value."""
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+    names: dict[type, str] = {
+        dict: "object",
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+    }
     return names.get(type(value), "null")
 
 
@@ -287,10 +293,10 @@ def _columns(parsed: Parsed, options: ReadOptions) -> dict[str, pa.Array] | None
         return None
     if options.expect is not None and not _as_expected(kinds, options.expect):
         return None
-    if any(_huge(leaf) for array in columns.values() for leaf in float_leaves(array)):
-        # orjson turns an integer beyond 64 bits into a float without a word.
-        if any(_LONG_INTEGER.search(line) and _is_bad(line) for line in parsed.texts):
-            return None
+    # orjson turns an integer beyond 64 bits into a float without a word.
+    suspect = any(_huge(leaf) for array in columns.values() for leaf in float_leaves(array))
+    if suspect and any(_LONG_INTEGER.search(line) and _is_bad(line) for line in parsed.texts):
+        return None
     return columns
 
 

@@ -18,11 +18,13 @@ _DATA: dict[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
 }  # fmt: skip
-_TEXT = frozenset(
-    """.txt .text .md .markdown .rst .tex .html .xml .css .c .h .cc .hh .cpp .hpp .c++ .h++ .cs .go .rs .java .js .ts .tsx
-    .jl .lua .php .pl .pm .pod .perl .py .rb .scala .sh .bash .zsh .command .sql .f .f03 .f08 .f77 .f90 .f95 .for .fpp .hs
-    .asm .bat .cmd .cmake .dockerfile .ps1 .psd1 .psm1 .vb .m .smali""".split()
-)
+_TEXT = frozenset([
+    ".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".html", ".xml", ".css", ".c", ".h", ".cc", ".hh", ".cpp", ".hpp",
+    ".c++", ".h++", ".cs", ".go", ".rs", ".java", ".js", ".ts", ".tsx", ".jl", ".lua", ".php", ".pl", ".pm", ".pod",
+    ".perl", ".py", ".rb", ".scala", ".sh", ".bash", ".zsh", ".command", ".sql", ".f", ".f03", ".f08", ".f77", ".f90",
+    ".f95", ".for", ".fpp", ".hs", ".asm", ".bat", ".cmd", ".cmake", ".dockerfile", ".ps1", ".psd1", ".psm1", ".vb", ".m",
+    ".smali",
+])  # fmt: skip
 _ABOUT_DATA = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 """Files that dataset libraries write beside the data; passed over in folders and globs."""
 
@@ -61,9 +63,9 @@ def resolve(
 ) -> list[SourceFile]:
     """Return the files that a dataset is made of, in the order of its rows.
 
-    A folder stands for the files in it and below with a known suffix, in the order of their names; hidden ones are passed
-    over. Where it holds data files (JSON, CSV, Parquet, Arrow), its text files are taken for notes about them. A glob
-    stands for the files it matches, in the order of their names; ``**`` matches folders.
+    A folder stands for the files in it and below with a known suffix, in the order of their names; hidden ones are
+    passed over. Where it holds data files (JSON, CSV, Parquet, Arrow), its text files are taken for notes about them.
+    A glob stands for the files it matches, in the order of their names; ``**`` matches folders.
 
     Args:
         dataset_path: one or several paths; ``~`` is the user's home.
@@ -89,19 +91,19 @@ def _expand(item: str, base: Path, options: ReadOptions) -> list[SourceFile]:
     if "://" in item:
         raise SourceError(f"{item} is not a local path", subject=item, hint="download it first")
     path = str(base / Path(item).expanduser())
-    if os.path.isfile(path):  # noqa: PTH113 - the string is what we keep
+    if os.path.isfile(path):
         return [_named(path, options)]
-    if os.path.isdir(path):  # noqa: PTH112
+    if os.path.isdir(path):
         return _known(_walk(path), options) or _nothing(item, "holds no file with a known suffix")
     if glob.has_magic(item):
-        found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - honours the pattern as written
+        found = sorted(glob.glob(path, recursive=True))
         return _known(filter(os.path.isfile, found), options) or _nothing(item, "matches no file with a known suffix")
     raise NotFoundError(f"no such file or folder: {path}", subject=item)
 
 
 def _nothing(item: str, why: str) -> list[SourceFile]:
-    known = " ".join(_DATA)
-    raise NotFoundError(f"{item} {why}", subject=item, hint=f"known are {known} and text files, also with .gz .zst .bz2 .xz")
+    hint = f"known are {' '.join(_DATA)} and text files, also with .gz .zst .bz2 .xz"
+    raise NotFoundError(f"{item} {why}", subject=item, hint=hint)
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -131,17 +133,16 @@ def _named(path: str, options: ReadOptions) -> SourceFile:
     suffix, compression = _suffixes(path)
     kind = options.format or _DATA.get(suffix) or ("text" if suffix in _TEXT else None)
     if kind is None:
-        raise SourceError(
-            f"{path}: unknown format {suffix or 'without a suffix'!r}", subject=path, hint="rename it, or set its format"
-        )
+        what = f"has no known suffix ({suffix})" if suffix else "has no suffix"
+        raise SourceError(f"{path} {what}", subject=path, hint="rename it, or set its format")
     return _sniffed(SourceFile(path, kind, compression))
 
 
 def _suffixes(path: str) -> tuple[str, Compression]:
-    name, suffix = os.path.splitext(path)  # noqa: PTH122 - on strings: folders may hold many thousands
+    name, suffix = os.path.splitext(path)
     compression = _COMPRESSIONS.get(suffix.lower(), "")
     if compression:
-        suffix = os.path.splitext(name)[1]  # noqa: PTH122
+        suffix = os.path.splitext(name)[1]
     return suffix.lower(), compression
 
 
@@ -182,6 +183,6 @@ def _documents(files: Iterable[SourceFile]) -> Iterator[SourceFile]:
 
 
 def _joined(run: list[SourceFile]) -> SourceFile:
-    folder = os.path.commonpath([os.path.dirname(file.path) for file in run])  # noqa: PTH120
+    folder = os.path.commonpath([os.path.dirname(file.path) for file in run])
     path = run[0].path if len(run) == 1 else folder
     return SourceFile(path, "text", "", tuple((file.path, file.compression) for file in run))

@@ -1,8 +1,8 @@
 """A hash and a size for every row of a table: what shards of formats without lines are cut by.
 
 The hash depends on the row's values alone, not on how Arrow holds them, nor on other rows. It decides where shards end
-and nothing else, so it need not be cryptographic. Fixed-width values, structs and lists are hashed by numpy all at once;
-texts one by one by xxh3.
+and nothing else, so it need not be cryptographic. Fixed-width values, structs and lists are hashed by numpy all at
+once; texts one by one by xxh3.
 """
 
 from __future__ import annotations

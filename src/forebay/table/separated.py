@@ -1,14 +1,14 @@
 """Files of separated values, CSV and TSV.
 
-They say no types, so a first pass over the file finds them: a column is int64, float or bool if every value that is not
-empty reads as one, else it is text. What a number would lose stays text: leading zeros, digits beyond 64 bits. Dates stay
-text. An empty field is null; a quoted empty field is empty text. Rows may hold quoted line ends, so numbers in errors are
-row numbers, the header being row 1.
+They say no types, so a first pass over the file finds them: a column is int64, float or bool if every value that is
+not empty reads as one, else it is text. What a number would lose stays text: leading zeros, digits beyond 64 bits.
+Dates stay text. An empty field is null; a quoted empty field is empty text. Rows may hold quoted line ends, so numbers
+in errors are row numbers, the header being row 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -70,7 +70,7 @@ class _Layout:
     block_bytes: int
 
     @contextmanager
-    def texts(self, bad: list[BadRow] | None) -> Iterator[Iterator[pa.Table]]:
+    def texts(self, bad: list[BadRow] | None) -> Generator[Iterator[pa.Table]]:
         """Open the file as batches of text columns; bad rows go to `bad`, if that is given."""
         names = self._names()
         if not names:
@@ -139,7 +139,9 @@ def _find_types(layout: _Layout) -> dict[str, pa.DataType]:
 def _narrow(kinds: set[str], column: pa.Array) -> None:
     """Keep the kinds as which every text of `column` reads."""
     for kind in tuple(kinds):
-        fits = numbers_of(pc.match_substring_regex(column, _PATTERNS[kind]))
+        fits = numbers_of(
+            pc.call_function("match_substring_regex", [column], pc.MatchSubstringOptions(_PATTERNS[kind]))
+        )
         if not bool(fits[valid_bits(column)].all()):
             kinds.discard(kind)
     if "int64" in kinds:

@@ -109,7 +109,8 @@ class Shard:
         """Digest the content that someone who reads `columns` (None: all) sees.
 
         Statistics never count. Nor does a patch whose every column that is read was replaced as a whole later on, nor
-        anything below new rows. Two shards of one state have the same rows in these columns; the converse need not hold.
+        anything below new rows. Two shards of one state have the same rows in these columns; not always the other
+        way round.
         """
         wanted = None if columns is None else frozenset(columns)
         hidden: set[str] = set()
@@ -126,10 +127,11 @@ class Shard:
                     continue
                 if layer.kind != "patch":
                     hidden |= touched
-            counted.append([layer.kind, sorted(layer.columns) if layer.object is None else layer.object.digest])
+            content: JSON = list[JSON](sorted(layer.columns)) if layer.object is None else layer.object.digest
+            counted.append([layer.kind, content])
         replaced = bool(live) and live[0].kind == "rows"
-        content: JSON = ["forebay.shard.state/1", None if replaced else self.base.digest, counted[::-1]]
-        return Digest(blake3(json.dumps(content, separators=(",", ":")).encode()).hexdigest())
+        everything: JSON = ["forebay.shard.state/1", None if replaced else self.base.digest, counted[::-1]]
+        return Digest(blake3(json.dumps(everything, separators=(",", ":")).encode()).hexdigest())
 
     def objects(self) -> tuple[ObjectRef, ...]:
         """Return every object that it takes to read this shard, statistics included."""

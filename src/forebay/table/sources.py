@@ -7,10 +7,10 @@ There are two ways, by what a source is::
             for shard in sources.scan(file).shards:        # light: bytes and hashes only, no pyarrow
                 rows = sources.read_shard(file, shard)     # in any order, by any process
         else:                                              # compressed, documents, typed or separated columns
-            for rows in sources.ingest(file): ...          # one pass, shard by shard; a shard's name is its rows' digest
+            for rows in sources.ingest(file): ...          # one pass; a shard's name is its rows' digest
 
-Both give `Rows`: a table, its schema with the places where types were seen, and the rows that were set aside. Which rows
-a shard holds depends on content alone, and is the same both ways.
+Both give `Rows`: a table, its schema with the places where types were seen, and the rows that were set aside. Which
+rows a shard holds depends on content alone, and is the same both ways.
 """
 
 from __future__ import annotations

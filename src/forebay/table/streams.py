@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol, cast
 
@@ -25,7 +25,7 @@ class Stream(Protocol):
 
 
 @contextmanager
-def open_stream(path: str, compression: Compression) -> Iterator[Stream]:
+def open_stream(path: str, compression: Compression) -> Generator[Stream]:
     """Open a file for reading its decoded bytes.
 
     Raises:
@@ -47,7 +47,7 @@ def open_stream(path: str, compression: Compression) -> Iterator[Stream]:
 
 
 @contextmanager
-def open_seekable(path: str, compression: Compression) -> Iterator[IO[bytes]]:
+def open_seekable(path: str, compression: Compression) -> Generator[IO[bytes]]:
     """Open a file for random access; a compressed one is decoded into a temporary file first."""
     with open_stream(path, compression) as stream:
         if not compression:
