@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from forebay.events import Event, Hook, What
@@ -44,13 +44,23 @@ class Scheduler:
         Raises:
             ForebayError: what a task raised, as soon as it does; others that are under way are published on `close`.
         """
+        for _ in self.stream(tasks):
+            pass
+
+    def stream(self, tasks: Iterable[Task]) -> Iterator[None]:
+        """The same, step by step: yields after every answer.
+
+        Raises:
+            ForebayError: see `run`.
+        """
         under_way: dict[int, Task] = {}
         for task in tasks:
             self._submit(task, under_way)
         pause, longest = _BUSY_WAIT_SECONDS
         waited = False
         while under_way:
-            busy = self._drain(under_way)
+            busy: list[Task] = []
+            yield from self._drain(under_way, busy)
             if not busy:
                 break
             if not waited:
@@ -74,10 +84,9 @@ class Scheduler:
         under_way[number] = task
         self._executor.submit(number, task.message)
 
-    def _drain(self, under_way: dict[int, Task]) -> list[Task]:
-        """Take answers until nothing is under way; return the tasks that someone else is busy with."""
+    def _drain(self, under_way: dict[int, Task], busy: list[Task]) -> Iterator[None]:
+        """Take answers until nothing is under way; what someone else is at goes into `busy`."""
         assert self._executor is not None
-        busy: list[Task] = []
         for outcome in self._executor.results():
             task = under_way.pop(outcome.number)
             if outcome.error is not None:
@@ -91,7 +100,7 @@ class Scheduler:
                 self.damaged.append(str(result["damaged"]))
             else:
                 task.done(result)
-        return busy
+            yield
 
     def _tell_broken(self, why: str) -> None:
         if not self.broken:

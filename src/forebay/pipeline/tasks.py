@@ -9,8 +9,7 @@
 ``stage``  stage, shard, place, first, order, gap, keep,      shard, steps, summary | busy
            lease
 ``choose`` operator, summaries, rows, key, keep               layers: one or null per shard
-``render`` shard, schema, format, part                        bytes
-``join``   parts, target, format                              bytes, digest
+``render`` shard, schema, format, compression, stats, part    part, stats (their schema)
 ========== ================================================== ====================================================
 """
 
@@ -179,6 +178,25 @@ def choose(worker: Worker, task: Message, work: Work) -> None:
         )  # fmt: skip
 
 
+def render(worker: Worker, task: Message, work: Work) -> None:
+    """One shard of the result as a part of the export, in a file of the scratch folder."""
+    from forebay.table import export, layers as tables
+    from forebay.table.casting import describe
+
+    space = worker.job.space
+    shard = Shard.from_json(task["shard"])
+    rows = tables.load(space, shard, schema=Schema.from_json(task["schema"]))
+    stats: JSON = None
+    if task["stats"]:
+        measured = tables.load_stats(space, shard)
+        stats = describe(measured.schema).to_json() if measured.num_columns else None
+        rows = export.with_stats(rows, measured)
+    part = export.render(rows, cast("Any", task["format"]), cast("Any", task["compression"]))
+    path = Path(str(task["part"]))
+    path.write_bytes(part)
+    work.result = {"part": str(path), "stats": stats}
+
+
 def _leased(worker: Worker, task: Message, work: Work) -> bool:
     """Take the task's lease; False, and the answer is "busy", where another process has it."""
     if not task.get("lease"):
@@ -191,7 +209,8 @@ def _leased(worker: Worker, task: Message, work: Work) -> bool:
     return True
 
 
-HANDLERS: Mapping[str, Handler] = {"scan": scan, "ingest": ingest, "read": read, "stage": stage, "choose": choose}
+HANDLERS: Mapping[str, Handler] = {"scan": scan, "ingest": ingest, "read": read, "stage": stage, "choose": choose,
+                                  "render": render}  # fmt: skip
 
 
 def describe(task: Message) -> str:
