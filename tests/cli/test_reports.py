@@ -41,7 +41,7 @@ def test_the_closing_lines_say_where_everything_is() -> None:
     assert list(reports.closing(REPORT, Path("/home/store"))) == [
         "1,790 rows in, 1,712 out, 31 shards, 1.23 s",
         "wrote /data/clean.jsonl (24.1 MB)",
-        "the store holds 41.2 MB in /home/store",
+        "the store in /home/store holds 41.2 MB",
     ]
 
 
@@ -65,6 +65,11 @@ def test_a_plan_says_what_and_why() -> None:
         "whitespace_normalization_mapper        30       1",
         "text_length_filter                     31       0",
     ]
-    assert list(reports.reasons(plan)) == ["whitespace_normalization_mapper: never computed before"]
+    assert list(reports.reasons_of(plan)) == ["operators 1-2: never computed before"]
     assert list(reports.closing(plan, None)) == ["61 results to compute, 1 to reuse, over 31 shards"]
     assert list(reports.closing(replace(plan, no_op=True), None)) == ["nothing to do: this very run is in the store"]
+
+
+def test_neighbours_with_one_reason_share_a_line() -> None:
+    told = reports.reasons([("a", "new"), ("b", "new"), ("c", ""), ("d", "new"), ("e", "x: 1 -> 2")])
+    assert list(told) == ["operators 1-2: new", "operator 4 d: new", "operator 5 e: x: 1 -> 2"]

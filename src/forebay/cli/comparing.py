@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from forebay.cli import text
+from forebay.cli.keyparts import operator_tree
 from forebay.errors import InputError
 
 if TYPE_CHECKING:
-    from forebay.fingerprint import KeyTree
     from forebay.pipeline.record import Detail
     from forebay.store import Store
     from forebay.types import JSON, Entry
@@ -85,8 +85,7 @@ def _parts(store: Store, old: Mapping[str, JSON], new: Mapping[str, JSON]) -> It
         if before == after:
             continue
         if name == "operator":
-            trees = operator_trees(store)
-            known = trees.get(cast("str", before)), trees.get(cast("str", after))
+            known = operator_tree(store, str(before)), operator_tree(store, str(after))
             if known[0] and known[1]:
                 yield f"operator: {'; '.join(differences(known[0], known[1])) or 'its key differs'}"
                 continue
@@ -94,19 +93,6 @@ def _parts(store: Store, old: Mapping[str, JSON], new: Mapping[str, JSON]) -> It
             yield f"input: the rows it saw differ ({_told(before)} -> {_told(after)})"
         else:
             yield f"{name}: {_told(before)} -> {_told(after)}"
-
-
-def operator_trees(store: Store) -> dict[str, KeyTree]:
-    """Return the key trees of all operators that the store's runs remember, by digest."""
-    from forebay.pipeline.record import detail_of
-
-    trees: dict[str, KeyTree] = {}
-    for row in store.entries(kind="run"):
-        entry = store.get("run", row.key)
-        detail = detail_of(store, entry) if entry else None
-        for operator in detail.operators if detail else ():
-            trees.setdefault(operator.key, operator.tree)
-    return trees
 
 
 def _told(value: JSON) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +32,20 @@ def _done(operator: OperatorReport) -> list[str]:
     return [*_planned(operator), rows, f"{operator.seconds:.2f}"]
 
 
-def reasons(report: RunReport) -> Iterator[str]:
-    """Yield why operators are computed, in their order; equal reasons in a row once."""
-    told = ""
-    for operator in (report.read, *report.operators):
-        if operator.reason and operator.reason != told:
-            told = operator.reason
-            yield f"{operator.name}: {told}"
+def reasons(operators: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield why operators are computed: (name, reason) of each in order; neighbours with one reason in one line.
+
+    ::
+
+        operators 1-3: no earlier run of demo or with these operators
+        operator 4 words_num_filter: min_num: 2 -> 3
+    """
+    numbered = [(number, name, reason) for number, (name, reason) in enumerate(operators, start=1)]
+    for reason, neighbours in groupby(numbered, key=lambda one: one[2]):
+        found = list(neighbours)
+        (first, name, _), last = found[0], found[-1][0]
+        if reason:
+            yield f"{f'operator {first} {name}' if first == last else f'operators {first}-{last}'}: {reason}"
 
 
 def closing(report: RunReport, store: Path | None) -> Iterator[str]:
@@ -58,7 +66,7 @@ def closing(report: RunReport, store: Path | None) -> Iterator[str]:
         done = "wrote" if report.export.written else "up to date:"
         yield f"{done} {near(report.export.path)} ({text.size(report.export.bytes)})"
     if store is not None and report.store_bytes is not None:
-        yield f"the store holds {text.size(report.store_bytes)} in {near(store)}"
+        yield f"the store in {store} holds {text.size(report.store_bytes)}"
 
 
 def _plan(report: RunReport) -> str:
@@ -66,6 +74,13 @@ def _plan(report: RunReport) -> str:
         return "nothing to do: this very run is in the store"
     found = f"{text.counted(report.computed, 'result')} to compute, {report.reused:,} to reuse"
     return f"{found}, over {text.counted(report.shards, 'shard')}"
+
+
+def reasons_of(report: RunReport) -> Iterator[str]:
+    """Yield why a run computed, or would compute, what it did."""
+    if report.read.reason:
+        yield f"read: {report.read.reason}"
+    yield from reasons([(operator.name, operator.reason) for operator in report.operators])
 
 
 def near(path: str | Path) -> str:

@@ -67,31 +67,25 @@ def _recipe(session: Session, path: str, overrides: tuple[str, ...], as_json: bo
     if as_json:
         emit(report.to_json())
         return
-    for line in reports.reasons(report):
+    for line in reports.reasons_of(report):
         say(line)
     for line in reports.closing(report, None):
         say(line)
 
 
 def _run(store: Store, entry: Entry, as_json: bool) -> None:
-    from forebay.pipeline.record import detail_of
-
     if entry.kind != "run":
         hint = f"`forebay show {entry.kind}:{text.short(entry.key)}` shows its key; give two keys to compare them"
         raise InputError(f"{text.short(entry.key)} is a {entry.kind}, not a run", subject=entry.key, hint=hint)
-    detail = detail_of(store, entry)
-    reasons = detail.reasons if detail else ()
-    operators = [dict(one) for one in cast("list[Mapping[str, Any]]", entry.meta["operators"])]
-    for operator, reason in zip(operators, reasons, strict=False):
-        operator["reason"] = reason
+    operators = cast("list[Mapping[str, Any]]", entry.meta["operators"])
     if as_json:
         emit({"kind": "run", "key": entry.key, "project": entry.meta["project"], "operators": operators})
         return
-    say(f"{entry.meta['project']}, {text.moment(entry.created)}")
-    for number, operator in enumerate(operators, start=1):
-        computed, shards = operator["shards_computed"], operator["shards_computed"] + operator["shards_reused"]
-        why = f": {operator['reason']}" if operator.get("reason") else ""
-        say(f"operator {number} {operator['name']}: {computed} of {text.counted(shards, 'shard')} computed{why}")
+    computed = sum(operator["shards_computed"] for operator in operators)
+    reused = sum(operator["shards_reused"] for operator in operators)
+    for line in reports.reasons([(operator["name"], operator["reason"]) for operator in operators]):
+        say(line)
+    say(f"{text.counted(computed, 'result')} computed, {reused:,} reused on {text.moment(entry.created)}")
 
 
 def _pair(store: Store, old: Entry, new: Entry, as_json: bool) -> None:

@@ -84,7 +84,7 @@ def show_report(report: RunReport, home: Path | None) -> None:
     """Write a report as text to standard output."""
     show_table(*reports.table(report))
     if report.dry:
-        for line in reports.reasons(report):
+        for line in reports.reasons_of(report):
             say(line)
     for line in reports.closing(report, home):
         say(line)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from forebay.cli import text, trees
 from forebay.cli.app import Command
+from forebay.cli.keyparts import parts_of
 from forebay.cli.session import Session, emit, say
 from forebay.cli.trees import Node
-from forebay.errors import NotFoundError, StoreError
+from forebay.errors import NotFoundError
 from forebay.types import is_hex64
 
 if TYPE_CHECKING:
     from forebay.store import Store
-    from forebay.types import JSON, Digest, Entry
+    from forebay.types import JSON, Entry, ObjectRef
 
 _LONGEST = 100
+_MOST = 12
+"""Objects, or values of a list, that are shown; JSON has them all."""
 
 
 @click.command(cls=Command)
@@ -38,7 +41,7 @@ def show(session: Session, key: str, as_json: bool) -> None:
             raise NotFoundError(
                 f"{kind} {whole} cannot be read", subject=whole, hint="it is set aside; run again to heal"
             )
-        parts = {name: _followed(store, part) for name, part in entry.parts.items()}
+        parts = parts_of(store, entry)
         if as_json:
             emit(_json(store, entry, parts))
             return
@@ -71,13 +74,28 @@ def _lines(store: Store, entry: Entry, parts: Mapping[str, JSON]) -> Iterator[st
     yield from _facts(store, entry)
     if entry.objects:
         yield "objects"
-        yield from trees.lines(tuple(Node(_object(store, ref)) for ref in entry.objects))
+        more = [Node(f"… {len(entry.objects) - _MOST:,} more")] if len(entry.objects) > _MOST else []
+        yield from trees.lines((*(Node(_object(store, ref)) for ref in entry.objects[:_MOST]), *more))
     if entry.meta:
         yield "facts"
-        yield from trees.lines(tuple(_node(name, value) for name, value in entry.meta.items()))
+        yield from trees.lines(tuple(_node(name, value) for name, value in _facts_of(entry).items()))
     if parts:
         yield "key made of"
         yield from trees.lines(tuple(_node(name, value) for name, value in parts.items()))
+
+
+def _facts_of(entry: Entry) -> Mapping[str, JSON]:
+    """Return an entry's facts; the counts of a run's operators in one line each."""
+    if entry.kind != "run":
+        return entry.meta
+    facts = dict(entry.meta)
+    operators = cast("list[Mapping[str, Any]]", facts.pop("operators", []))
+    lines: dict[str, JSON] = {
+        str(number): f"{one['name']}: {one['shards_computed']} computed, {one['shards_reused']} reused, "
+        f"{one['rows_in']:,} → {one['rows_out']:,} rows"
+        for number, one in enumerate(operators, start=1)
+    }
+    return {**facts, "operators": lines}
 
 
 def _facts(store: Store, entry: Entry) -> Iterator[str]:
@@ -99,20 +117,9 @@ def _pinned(store: Store, entry: Entry) -> bool:
     return any((pin.kind, pin.key) == (entry.kind, entry.key) for pin in store.pins())
 
 
-def _object(store: Store, ref: object) -> str:
-    role, digest, size = ref.role, ref.digest, ref.size  # type: ignore[attr-defined]
-    gone = "" if store.has(digest) else "  missing"
-    return f"{role}  {text.short(digest)}  {text.size(size)}{gone}"
-
-
-def _followed(store: Store, part: JSON) -> JSON:
-    """Return a part, read from the object that it points at where it is kept as one."""
-    if not isinstance(part, dict) or set(part) != {"ref"}:
-        return part
-    try:
-        return json.loads(bytes(store.read(cast("Digest", part["ref"]))))
-    except (StoreError, ValueError):  # evicted, damaged, or no JSON: then the reference is all there is to show
-        return part
+def _object(store: Store, ref: ObjectRef) -> str:
+    gone = "" if store.has(ref.digest) else "  missing"
+    return f"{ref.role}  {text.short(ref.digest)}  {text.size(ref.size)}{gone}"
 
 
 def _node(name: str, value: JSON) -> Node:
@@ -121,7 +128,7 @@ def _node(name: str, value: JSON) -> Node:
         if "digest" in value and "kind" in value:
             return _key_node(name, value)
         return Node(name, tuple(_node(key, inner) for key, inner in value.items()))
-    if isinstance(value, list):
+    if isinstance(value, list) and any(isinstance(one, (dict, list)) for one in value):
         return Node(name, tuple(_node(str(number), inner) for number, inner in enumerate(value)))
     return Node(f"{name}  {_leaf(value)}")
 
@@ -135,6 +142,9 @@ def _key_node(name: str, value: dict[str, JSON]) -> Node:
 
 
 def _leaf(value: JSON) -> str:
+    if isinstance(value, list):
+        more = f" … {len(value) - _MOST:,} more" if len(value) > _MOST else ""
+        return (", ".join(_leaf(one) for one in value[:_MOST]) or "none") + more
     if isinstance(value, str):
         shown = text.short(value) if is_hex64(value) else text.one_line(value)
     else:
