@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -366,6 +367,7 @@ def test_errors_of_parallel_flushes_reach_the_caller(tmp_path: Path) -> None:
         __slots__ = ()
 
         def flush_dir(self, path: Path) -> None:
+            time.sleep(0.001)  # slow enough to be worth threads
             if path.name == "3":
                 raise OSError(errno.EIO, "broken", str(path))
             super().flush_dir(path)

@@ -40,7 +40,7 @@ class LocalFilesystem:
 
     __slots__ = ("__weakref__", "_exact_modes")
 
-    parallel_flushes = 16
+    parallel_flushes = 8
 
     def __init__(self, *, exact_modes: bool = False) -> None:
         self._exact_modes = exact_modes

@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from forebay.io.filesystem import Filesystem, OpenFile
@@ -26,6 +27,9 @@ from forebay.types import Buffer
 
 MOST_OPEN_FILES = 64
 """A group that stages more files than this should `flush` some early: each staged file holds a descriptor."""
+
+_SLOW_SECONDS = 0.0005
+"""A flush that takes longer than this makes it worth to start threads for the others (some 70 us each)."""
 
 _NO_LINKS_HERE = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
@@ -250,16 +254,22 @@ def _exists(fs: Filesystem, path: Path) -> bool:
 
 
 def _all_at_once(actions: Sequence[Callable[[], object]], at_a_time: int) -> None:
-    """Do all, up to `at_a_time` in threads of their own, and raise the first error when all are through.
+    """Do all, once one was slow up to `at_a_time` in threads of their own, and raise the first error when all are through.
 
-    Sixteen fsyncs at once take hardly longer than one, as the journal commits for all that wait. Threads live only
-    here, so none is there to be lost by a fork().
+    On a disk that takes its time many fsyncs at once take hardly longer than one, as the journal commits for all that
+    wait; on a quick one threads cost more than they save. Threads live only here, so none is lost by a fork().
     """
-    count = min(at_a_time, len(actions))
-    if count <= 1:
-        for action in actions:
-            action()
-        return
+    done = 0
+    for done, action in enumerate(actions, 1):
+        begin = perf_counter()
+        action()
+        if perf_counter() - begin > _SLOW_SECONDS and at_a_time > 1:
+            break
+    if done < len(actions):
+        _in_threads(actions[done:], min(at_a_time, len(actions) - done))
+
+
+def _in_threads(actions: Sequence[Callable[[], object]], count: int) -> None:
     from threading import Thread
 
     left = iter(actions)  # next() on a list's iterator is atomic

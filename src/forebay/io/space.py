@@ -43,16 +43,20 @@ class Room:
 
     def free(self) -> int:
         """Return how many bytes could be reserved now; may be negative when others left less than the margin."""
-        with self._guard:
+        with self._own_guard():
             return self._free()
 
+    def _own_guard(self) -> threading.Lock:
+        if self._pid != os.getpid():
+            # What the parent promised, the parent writes; and a thread of it may have held the lock as we forked.
+            self._guard, self._promised, self._pid = threading.Lock(), 0, os.getpid()
+        return self._guard
+
     def _free(self) -> int:
-        if self._pid != os.getpid():  # what the parent promised, the parent writes
-            self._pid, self._promised = os.getpid(), 0
         return self._fs.space(self._path).free - self._promised - self._min_free_bytes
 
     def _promise(self, size: int) -> None:
-        with self._guard:
+        with self._own_guard():
             wanting = size - self._free()
             if wanting > 0:
                 what = f"no room for {size} bytes beside {self._min_free_bytes} kept free: {wanting} more are needed"
@@ -60,8 +64,8 @@ class Room:
             self._promised += size
 
     def _settle(self, size: int, pid: int) -> None:
-        with self._guard:
-            if pid == self._pid == os.getpid():
+        with self._own_guard():
+            if pid == self._pid:
                 self._promised -= size
 
 
