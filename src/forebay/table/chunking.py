@@ -1,10 +1,10 @@
 """Where shards end: content-defined boundaries over rows, by local maxima.
 
 Each row has a hash and a length in bytes. The end of a row is a *boundary* if its hash is greater than that of every
-row that ends within `horizon` bytes before it, and not less than that of any within `horizon` bytes after it; the file's
-own start and end count as greater. So a boundary depends on its neighbourhood alone, and an edit, insertion or deletion
-moves only boundaries within one horizon of it. Two boundaries are always more than `horizon` apart, 2 x `horizon` on
-average.
+row that ends within `horizon` bytes before it, and not less than that of any within `horizon` bytes after it; the
+file's own start and end count as greater. So a boundary depends on its neighbourhood alone, and an edit, insertion or
+deletion moves only boundaries within one horizon of it. Two boundaries are always more than `horizon` apart, 2 x
+`horizon` on average.
 
 Where no boundary comes for four times the target (equal rows, say, have no strict maximum) the run is cut hard: after
 the row of the greatest hash in the second half of what fits, the last of equals. A row longer than that stands alone.

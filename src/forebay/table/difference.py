@@ -57,7 +57,7 @@ def _values(left: pa.Array, right: pa.Array) -> Bits:
         return _lists(left, right)
     if kinds.is_fixed_size_list(kind):
         children = differing(cast("Any", left).values, cast("Any", right).values)
-        return children.reshape(len(left), kind.list_size).any(axis=1)
+        return cast("Bits", children.reshape(len(left), kind.list_size).any(axis=1))
     if kinds.is_boolean(kind):
         return cast("Bits", numbers_of(left) != numbers_of(right))
     if _has_text(kind):

@@ -19,11 +19,11 @@ _DATA: dict[str, Format] = {
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
 }  # fmt: skip
 _TEXT = frozenset([
-    ".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".html", ".xml", ".css", ".c", ".h", ".cc", ".hh", ".cpp", ".hpp",
-    ".c++", ".h++", ".cs", ".go", ".rs", ".java", ".js", ".ts", ".tsx", ".jl", ".lua", ".php", ".pl", ".pm", ".pod",
-    ".perl", ".py", ".rb", ".scala", ".sh", ".bash", ".zsh", ".command", ".sql", ".f", ".f03", ".f08", ".f77", ".f90",
-    ".f95", ".for", ".fpp", ".hs", ".asm", ".bat", ".cmd", ".cmake", ".dockerfile", ".ps1", ".psd1", ".psm1", ".vb", ".m",
-    ".smali",
+    ".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".html", ".xml", ".css", ".c", ".h", ".cc", ".hh", ".cpp",
+    ".hpp", ".c++", ".h++", ".cs", ".go", ".rs", ".java", ".js", ".ts", ".tsx", ".jl", ".lua", ".php", ".pl", ".pm",
+    ".pod", ".perl", ".py", ".rb", ".scala", ".sh", ".bash", ".zsh", ".command", ".sql", ".f", ".f03", ".f08", ".f77",
+    ".f90", ".f95", ".for", ".fpp", ".hs", ".asm", ".bat", ".cmd", ".cmake", ".dockerfile", ".ps1", ".psd1", ".psm1",
+    ".vb", ".m", ".smali",
 ])  # fmt: skip
 _ABOUT_DATA = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 """Files that dataset libraries write beside the data; passed over in folders and globs."""
