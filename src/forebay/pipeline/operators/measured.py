@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from forebay.pipeline.operators.texts import Texts
+from forebay.pipeline.operators.texts import BLOCK_BYTES, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ class MeasuredFilter(ABC):
     statistic: ClassVar[str]
     """Name of the statistics column, as Data-Juicer's."""
     dtype: ClassVar[type[np.int64] | type[np.float64]] = np.float64
+    block_bytes: ClassVar[int] = BLOCK_BYTES
 
     @property
     @abstractmethod
@@ -55,7 +56,7 @@ class MeasuredFilter(ABC):
             SourceError: there is no such column, or it is not text.
         """
         texts = Texts.of(rows, self.text_key)
-        parts = [self.measure(block).astype(self.dtype, copy=False) for block in texts.blocks()]
+        parts = [self.measure(block).astype(self.dtype, copy=False) for block in texts.blocks(self.block_bytes)]
         values = np.concatenate([np.zeros(0, self.dtype), *parts])
         return {self.statistic: pa.array(values, mask=None if texts.valid is None else ~texts.valid)}
 

@@ -26,25 +26,31 @@ def drop(texts: Texts, dropped: npt.NDArray[np.int64], data: Bytes | None = None
         data: stands in for `texts.data` where bytes were also overwritten.
     """
     data = texts.data if data is None else data
-    if dropped.size == 0:
-        return Texts(data, texts.offsets, texts.valid, texts.large)
-    kept = np.ones(len(data), bool)
-    kept[dropped] = False
-    return Texts(data[kept], texts.offsets - np.searchsorted(dropped, texts.offsets), texts.valid, texts.large)
+    offsets = texts.offsets - np.searchsorted(dropped, texts.offsets)
+    return Texts(_without(data, dropped, dropped + 1), offsets, texts.valid, texts.large)
 
 
 def crop(texts: Texts, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Texts:
     """Return rows that begin and end at the given positions, one pair a row, within the row."""
-    lengths = ends - starts
-    offsets = offsets_of(lengths)
-    cut = int(offsets[-1])
-    if cut == len(texts.data):
-        return texts
-    flags = np.zeros(len(texts.data) + 1, np.int8)
-    filled = lengths > 0
-    np.add.at(flags, starts[filled], 1)
-    np.add.at(flags, ends[filled], -1)
-    return Texts(texts.data[np.cumsum(flags[:-1], dtype=np.int8).view(bool)], offsets, texts.valid, texts.large)
+    gap_starts = np.append(0, ends)
+    gap_ends = np.append(starts, len(texts.data))
+    open_ = np.flatnonzero(gap_ends > gap_starts)
+    data = _without(texts.data, gap_starts[open_], gap_ends[open_])
+    return Texts(data, offsets_of(ends - starts), texts.valid, texts.large)
+
+
+def _without(data: Bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Bytes:
+    """Return the bytes outside of gaps, which ascend and do not overlap."""
+    if starts.size == 0:
+        return data
+    if starts.size * 128 < data.size:  # long pieces are copied faster one by one than under a mask
+        view = memoryview(data)
+        firsts, lasts = [0, *ends.tolist()], [*starts.tolist(), len(data)]
+        return np.frombuffer(b"".join([view[a:b] for a, b in zip(firsts, lasts, strict=True)]), np.uint8)
+    steps = np.zeros(len(data) + 1, np.int8)
+    np.add.at(steps, starts, 1)
+    np.add.at(steps, ends, -1)
+    return data[np.cumsum(steps[:-1], dtype=np.int8) == 0]
 
 
 def replace_spans(texts: Texts, spans: Sequence[tuple[int, int, bytes]]) -> Texts:
@@ -102,9 +108,21 @@ def edge_blanks(texts: Texts, blank: Flags) -> tuple[Counts, Counts]:
 
     An all-blank row begins and ends at one place.
     """
-    solid = np.flatnonzero(~blank)
-    low, high = np.searchsorted(solid, texts.offsets[:-1]), np.searchsorted(solid, texts.offsets[1:])
-    some = high > low
-    starts, ends = texts.offsets[:-1].copy(), texts.offsets[:-1].copy()
-    starts[some], ends[some] = solid[low[some]], solid[high[some] - 1] + 1
+    starts, ends = texts.offsets[:-1].copy(), texts.offsets[1:].copy()
+    flags = np.append(blank, np.False_)
+    for _ in range(_SHORT_RUN):
+        moving = np.flatnonzero((starts < ends) & flags[starts])
+        starts[moving] += 1
+    for _ in range(_SHORT_RUN):
+        moving = np.flatnonzero((starts < ends) & flags[ends - 1])
+        ends[moving] -= 1
+    # What is left has long runs of blanks at an end: few rows, each looked at as a whole.
+    for row in np.flatnonzero((starts < ends) & (flags[starts] | flags[ends - 1])).tolist():
+        solid = np.flatnonzero(~flags[starts[row] : ends[row]])
+        first, last = (int(solid[0]), int(solid[-1]) + 1) if solid.size else (0, 0)
+        starts[row], ends[row] = starts[row] + first, starts[row] + last
     return starts, ends
+
+
+_SHORT_RUN = 6
+"""Blanks at an end that are taken off all rows at once, one at a time."""

@@ -205,6 +205,25 @@ def column_of(rows: pa.Table, column: str) -> pa.Array:
     return chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
 
 
+def code_points(data: Bytes, leads: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Decode single characters beyond ASCII out of valid UTF-8.
+
+    Args:
+        data: uint8.
+        leads: where characters of two or three bytes begin.
+
+    Returns:
+        Their code points, and how many bytes each has.
+    """
+    first = data[leads].astype(np.int64)
+    second = data[leads + 1].astype(np.int64) & 0x3F
+    wide = first >= 0xE0
+    third = np.zeros(len(leads), np.int64)
+    third[wide] = data[leads[wide] + 2] & 0x3F
+    two = (first & 0x1F) << 6 | second
+    return np.where(wide, (first & 0x0F) << 12 | second << 6 | third, two), np.where(wide, 3, 2)
+
+
 def offsets_of(lengths: Counts) -> Offsets:
     """Turn lengths of rows into where each begins: one more, from 0."""
     offsets = np.zeros(len(lengths) + 1, np.int64)

@@ -10,10 +10,10 @@ import numpy as np
 
 from forebay.pipeline.operators import characters
 from forebay.pipeline.operators.splice import changes, crop, drop, edge_blanks, joined
-from forebay.pipeline.operators.texts import Texts
+from forebay.pipeline.operators.texts import Texts, code_points
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
     import pyarrow as pa
@@ -45,26 +45,25 @@ class WhitespaceNormalizationMapper:
         return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
 
     def _block(self, texts: Texts) -> Texts:
-        if texts.ascii:
-            flat = texts.data.tobytes()
-            blank = np.frombuffer(flat.translate(characters.ASCII_BLANKS), bool)
-            trimmed = Texts(
-                np.frombuffer(flat.translate(_TAB_TO_SPACE), np.uint8), texts.offsets, texts.valid, texts.large
-            )
-            return crop(trimmed, *edge_blanks(texts, blank))
-        codes, starts, lengths = encoded(texts)
-        flags = _blanks()[codes]
-        trimmed = np.repeat((flags & 1) != 0, lengths)
-        spaced = np.flatnonzero(flags & 2)
-        data = texts.data.copy()
-        data[starts[spaced]] = 0x20
-        # A blank of several bytes keeps its first byte, as the space: the others go, after the trimming.
-        kept = np.ones(len(data), bool)
-        kept[followers(starts[spaced], lengths[spaced])] = False
-        starts_of_rows, ends_of_rows = edge_blanks(texts, trimmed)
-        cut = crop(Texts(data, texts.offsets, texts.valid, texts.large), starts_of_rows, ends_of_rows)
-        kept = crop(Texts(kept.view(np.uint8), texts.offsets), starts_of_rows, ends_of_rows).data.view(bool)
-        return drop(cut, np.flatnonzero(~kept))
+        flat = texts.data.tobytes()
+        blank = np.frombuffer(flat.translate(characters.ASCII_BLANKS), bool)
+        data = np.frombuffer(flat.translate(_TAB_TO_SPACE), np.uint8)
+        dropped = np.zeros(0, np.int64)
+        if not texts.ascii:
+            leads = np.flatnonzero(np.frombuffer(flat.translate(_blank_leads()), bool))
+            codes, widths = code_points(texts.data, leads)
+            kinds = _blanks()[codes]
+            blank, data = blank.copy(), data.copy()
+            trimmed, spaced = kinds & 1 != 0, kinds & 2 != 0
+            blank[leads[trimmed]] = True
+            blank[followers(leads[trimmed], widths[trimmed])] = True
+            data[leads[spaced]] = 0x20
+            dropped = np.sort(followers(leads[spaced], widths[spaced]))
+        starts, ends = edge_blanks(texts, blank)
+        # A wide blank keeps its first byte, as the space; its other bytes go first, and the edges move along.
+        starts -= np.searchsorted(dropped, starts)
+        ends -= np.searchsorted(dropped, ends)
+        return crop(drop(texts, dropped, data), starts, ends)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,33 +86,27 @@ class PunctuationNormalizationMapper:
     def _block(self, texts: Texts) -> Texts:
         if texts.ascii:
             return texts
-        codes, starts, lengths = encoded(texts)
+        leads = np.flatnonzero(np.frombuffer(texts.data.tobytes().translate(_punctuation_leads()), bool))
+        codes, widths = code_points(texts.data, leads)
         kinds = _punctuation_kinds()[codes]
-        hits = np.flatnonzero(kinds)
-        if hits.size == 0:
+        hits = kinds > 0
+        if not hits.any():
             return texts
+        leads, widths, kinds = leads[hits], widths[hits], kinds[hits]
         data = texts.data.copy()
         dropped: list[npt.NDArray[np.int64]] = []
         replacements = [value.encode("ascii") for value in PUNCTUATION.values()]
-        for kind in np.unique(kinds[hits]).tolist():
-            places, new = starts[hits][kinds[hits] == kind], replacements[kind - 1]
-            width = int(lengths[hits][kinds[hits] == kind][0])
+        for kind in np.unique(kinds).tolist():
+            places, new = leads[kinds == kind], replacements[kind - 1]
             for step, byte in enumerate(new):  # never longer than what it replaces
                 data[places + step] = byte
-            dropped += [places + step for step in range(len(new), width)]
+            dropped += [places + step for step in range(len(new), int(widths[kinds == kind][0]))]
         return drop(texts, np.sort(np.concatenate([np.zeros(0, np.int64), *dropped])), data)
 
 
-def encoded(texts: Texts) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return each character's code point, where its bytes begin, and how many they are."""
-    codes = texts.characters().codes.astype(np.uint32, copy=False)
-    starts = np.flatnonzero((texts.data & 0xC0) != 0x80)
-    return codes, starts, np.diff(np.append(starts, len(texts.data)))
-
-
 def followers(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the positions of all bytes but the first of characters, in no order."""
-    return np.concatenate([starts[lengths > step] + step for step in (1, 2, 3)])
+    """Return the positions of all bytes but the first of characters of up to three bytes, in no order."""
+    return np.concatenate([starts[lengths > step] + step for step in (1, 2)])
 
 
 @cache
@@ -123,6 +116,22 @@ def _blanks() -> Bytes:
     codes[list(characters.PYTHON_BLANKS)] |= 1
     codes[list(characters.members("whitespaces"))] |= 2
     return codes
+
+
+@cache
+def _blank_leads() -> bytes:
+    return _leads(np.flatnonzero(_blanks()).tolist())
+
+
+@cache
+def _punctuation_leads() -> bytes:
+    return _leads([ord(character) for character in PUNCTUATION])
+
+
+def _leads(codes: Iterable[int]) -> bytes:
+    """Return a byte table of the first bytes of these characters' encodings, those beyond ASCII."""
+    firsts = {chr(code).encode("utf-8")[0] for code in codes}
+    return bytes(byte >= 0x80 and byte in firsts for byte in range(256))
 
 
 @cache
