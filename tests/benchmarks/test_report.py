@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from benchmarks import bench, pipeline, report
@@ -57,11 +55,12 @@ def test_numbers_are_short():
 
 def test_exports_are_compared_as_multisets(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    ours.write_text('{"a":1,"b":2}\n{"a":1,"b":2}\n{"a":3}\n')
-    theirs.write_text('{"b": 2, "a": 1}\n{"a":4}\n{"b":2,"a":1}\n')
+    ours.write_text('{"id":1,"text":"a"}\n{"id":2,"text":"b","day":"2026-01-02"}\n{"id":3,"text":"c"}\n')
+    theirs.write_text('{"text": "x", "id": 3}\n{"id":1,"text":"a"}\n{"id":2,"text":"b","day":"2026-01-02T00:00:00"}\n')
     found = pipeline.compare(ours, theirs)
     assert (found["only_ours"], found["only_theirs"], found["same_order"]) == (1, 1, False)
-    assert json.loads(found["examples_theirs"][0]) == {"a": 4}
+    assert found["examples_theirs"] == ["3: x"]
+    assert found["other_columns_differ"] == 1
 
 
 def test_a_changed_recipe_keeps_the_other_parameters(tmp_path):
