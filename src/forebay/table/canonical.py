@@ -38,7 +38,7 @@ def canonical_table(table: pa.Table) -> pa.Table:
         twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
         raise InputError(f"columns named twice: {', '.join(twice)}", subject=twice, hint="rename them")
     if table.num_columns == 0:
-        return table.replace_schema_metadata(None)
+        return table  # no columns hold no metadata; whatever else rebuilds it forgets its rows
     arrays: list[pa.Array] = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:

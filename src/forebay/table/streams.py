@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol, cast
@@ -53,6 +52,8 @@ def open_seekable(path: str, compression: Compression) -> Generator[IO[bytes]]:
         if not compression:
             yield cast("IO[bytes]", stream)
             return
+        import tempfile  # a few milliseconds, rarely needed
+
         with tempfile.TemporaryFile() as spool:
             while block := stream.read(BLOCK_BYTES):
                 spool.write(block)
