@@ -21,6 +21,7 @@ _THREADS_FROM_BYTES = 16 << 20
 def bulk_digest(data: Any) -> bytes:
     """Return the 32-byte digest of a buffer of any size."""
     view = memoryview(data)
+    view = view.cast("B") if view.nbytes else memoryview(b"")
     return blake3(view, max_threads=blake3.AUTO if view.nbytes >= _THREADS_FROM_BYTES else 1).digest()
 
 

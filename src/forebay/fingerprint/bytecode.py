@@ -208,7 +208,7 @@ def _shape(code: CodeType) -> tuple[object, ...]:
         code.co_argcount,
         code.co_posonlyargcount,
         code.co_kwonlyargcount,
-        code.co_flags,
+        code.co_flags & 0xFFFF,  # above are the `from __future__` imports in force, which show in the code itself
         code.co_names,
         code.co_varnames,
         code.co_freevars,

@@ -46,7 +46,8 @@ def _atom(walk: Walk, node: Node, value: Any) -> None:
     # Only subclasses' values come here, as a plain value of the base.
     for base in (str, int, float, complex, bytes, bytearray):
         if isinstance(value, base):
-            found = atom(base.__new__(base, value) if base is not bytearray else bytearray(value))
+            make: Any = base
+            found = atom(make(value) if base is bytearray else make.__new__(base, value))
             assert found is not None
             node.kind, node.content, node.detail = found
 

@@ -25,5 +25,6 @@ def _enter(new: Walk, value: Any) -> None:
     if isinstance(value, MethodType):
         new.entries[id(value.__self__)] = value.__func__.__name__
     elif callable(value) and not isinstance(value, type | FunctionType):
-        names = {qualified(base) for base in type(value).__mro__}
+        cls: type = type(value)
+        names = {qualified(base) for base in cls.__mro__}
         new.entries[id(value)] = "forward" if "torch.nn.modules.module.Module" in names else "__call__"

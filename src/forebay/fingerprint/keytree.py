@@ -79,7 +79,7 @@ class KeyTree:
 
     def walk(self) -> Iterator[KeyTree]:
         """Yield this part and all below it, parents first."""
-        stack = [self]
+        stack: list[KeyTree] = [self]
         while stack:
             part = stack.pop()
             yield part
