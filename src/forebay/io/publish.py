@@ -254,19 +254,18 @@ def _exists(fs: Filesystem, path: Path) -> bool:
 
 
 def _all_at_once(actions: Sequence[Callable[[], object]], at_a_time: int) -> None:
-    """Do all, once one was slow up to `at_a_time` in threads of their own, and raise the first error when all are through.
+    """Do all, once one was slow in up to `at_a_time` threads, and raise the first error when all are through.
 
     On a disk that takes its time many fsyncs at once take hardly longer than one, as the journal commits for all that
     wait; on a quick one threads cost more than they save. Threads live only here, so none is lost by a fork().
     """
-    done = 0
-    for done, action in enumerate(actions, 1):
+    for position, action in enumerate(actions):
         begin = perf_counter()
         action()
-        if perf_counter() - begin > _SLOW_SECONDS and at_a_time > 1:
-            break
-    if done < len(actions):
-        _in_threads(actions[done:], min(at_a_time, len(actions) - done))
+        slow = perf_counter() - begin > _SLOW_SECONDS
+        if slow and at_a_time > 1 and (left := actions[position + 1 :]):
+            _in_threads(left, min(at_a_time, len(left)))
+            return
 
 
 def _in_threads(actions: Sequence[Callable[[], object]], count: int) -> None:

@@ -144,9 +144,11 @@ class MemoryFilesystem:
             replaced = new.names.get(target.name)
             if replaced is node:
                 return  # two names of one file: POSIX leaves both
-            _may_replace(node, replaced, target)
             if isinstance(node, Folder) and target.is_relative_to(source):
                 raise _error(errno.EINVAL, target)
+            if source.is_relative_to(target):
+                raise _error(errno.ENOTEMPTY, target)
+            _may_replace(node, replaced, target)
             appears = self._set(new, target.name, node)
             self._set(old, source.name, None, after=appears)
 
@@ -154,10 +156,10 @@ class MemoryFilesystem:
         """See `Filesystem.link`."""
         with self._guard:
             node, folder = self._node(source), self._changing(target.parent)
-            if not self.links or isinstance(node, Folder):
-                raise _error(errno.EPERM, target)
             if target.name in folder.names:
                 raise _error(errno.EEXIST, target)
+            if not self.links or isinstance(node, Folder):
+                raise _error(errno.EPERM, target)
             self._set(folder, target.name, node)
 
     def unlink(self, path: Path) -> None:
