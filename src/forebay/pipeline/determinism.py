@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.pipeline.operator import OperatorKind
+from forebay.table.buffers import array_of
 from forebay.table.canonical import canonical_table
 from forebay.table.difference import differing
+from forebay.table.pythonic import values_list
 
 if TYPE_CHECKING:
     from forebay.pipeline.chain import Link
@@ -35,7 +37,7 @@ def check(link: Link, operator: Any, rows: pa.Table, result: Any, *, rowwise: bo
     if not rows.num_rows:
         return ""
     at = np.unique(np.linspace(0, rows.num_rows - 1, SAMPLE_ROWS).astype(np.int64)) if rowwise else np.arange(rows.num_rows)
-    sample = rows.take(pa.array(at)) if rowwise else rows
+    sample = rows.take(array_of(at)) if rowwise else rows
     differs = _DIFFERS[link.use.kind](operator, sample, rows, result, at)
     if differs is None:
         return ""
@@ -52,7 +54,7 @@ def _mapper_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any
     for name in sorted(first.keys() | second.keys()):
         expected = first.get(name, rows.column(name) if name in rows.column_names else None)
         found = second.get(name, sample.column(name) if name in sample.column_names else None)
-        if expected is None or found is None or not _equal(expected.take(pa.array(at)), found):
+        if expected is None or found is None or not _equal(expected.take(array_of(at)), found):
             return f"column {name!r}"
     return None
 
@@ -65,7 +67,7 @@ def _filter_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any
 def _flat_mapper_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any, at: Any) -> str | None:
     new, parents = result
     again, parents_again = operator.expand(sample)
-    expected = new.take(pa.array(np.flatnonzero(np.isin(parents, at))))
+    expected = new.take(array_of(np.flatnonzero(np.isin(parents, at))))
     counts = np.bincount(np.asarray(parents, np.int64), minlength=rows.num_rows)[at]
     if not np.array_equal(counts, np.bincount(np.asarray(parents_again, np.int64), minlength=len(at))):
         return "how many rows it makes"
@@ -77,7 +79,7 @@ def _flat_mapper_differs(operator: Any, sample: pa.Table, rows: pa.Table, result
 
 def _summary_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any, at: Any) -> str | None:
     again = operator.summarise(sample)
-    expected = result.take(pa.array(at))
+    expected = result.take(array_of(at))
     same = all(_equal(expected.column(name), again.column(name)) for name in expected.column_names)
     return None if same else "its key"
 
@@ -105,4 +107,4 @@ def _equal(left: Any, right: Any) -> bool:
 
 def _plain(column: Any) -> list[Any]:
     """Values with NaN made equal to itself."""
-    return ["nan" if isinstance(value, float) and value != value else value for value in column.to_pylist()]
+    return ["nan" if isinstance(value, float) and value != value else value for value in values_list(column)]

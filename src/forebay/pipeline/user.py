@@ -22,6 +22,10 @@ import pyarrow as pa
 from blake3 import blake3
 
 from forebay.pipeline.operator import OperatorKind
+from forebay.table.buffers import array_of, numbers_of
+from forebay.table.building import MixedTypesError, build
+from forebay.table.casting import cast_array
+from forebay.table.pythonic import rows_of, values_list
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -69,12 +73,12 @@ class _Caller:
     def each(self, rows: pa.Table) -> Iterator[tuple[int, Any]]:
         """Yield (first row, result) of each call: per row, per batch, or one for the shard."""
         if self.input == "row":
-            for number, row in enumerate(_dicts(rows)):
+            for number, row in enumerate(rows_of(rows)):
                 yield number, self._call(number, row)
         elif self.input == "batch":
             for start in range(0, rows.num_rows, self.batch_size):
                 batch = rows.slice(start, self.batch_size)
-                yield start, self._call(start, {name: batch.column(name).to_pylist() for name in batch.column_names})
+                yield start, self._call(start, {name: values_list(batch.column(name)) for name in batch.column_names})
         else:
             yield 0, self._call(None, rows)
 
@@ -85,7 +89,7 @@ class _Caller:
             if self.input == "row":
                 found.append(result)
                 continue
-            values = result.to_pylist() if isinstance(result, (pa.Array, pa.ChunkedArray)) else list(result)
+            values = values_list(result) if isinstance(result, (pa.Array, pa.ChunkedArray)) else list(result)
             wanted = rows.num_rows if self.input == "arrow" else min(self.batch_size, rows.num_rows - start)
             if len(values) != wanted:
                 raise RowError(None, ValueError(f"returned {len(values)} values for {wanted} rows"))
@@ -138,10 +142,10 @@ class _FlatMapper:
         tables: list[pa.Table] = []
         parents: list[npt.NDArray[np.uint32]] = []
         for start, result in self._caller.each(rows):
-            made = result if isinstance(result, pa.Table) else pa.table(dict(_lists(result, start)))
+            made = result if isinstance(result, pa.Table) else _table(_lists(result, start), rows)
             if PARENT not in made.column_names:
                 raise RowError(None, ValueError(f"a flat_mapper over batches returns a column {PARENT}, too"))
-            parents.append(np.asarray(made.column(PARENT).to_numpy(), np.uint32) + np.uint32(start))
+            parents.append(numbers_of(made.column(PARENT)).astype(np.uint32) + np.uint32(start))
             tables.append(made.drop_columns([PARENT]))
         if not tables:
             return rows, np.zeros(0, np.uint32)
@@ -162,7 +166,7 @@ class _FlatMapper:
                 raise RowError(number, error) from error
         names = _names(made)
         columns = {name: _array([row.get(name) for row in made], name, rows) for name in names}
-        table = pa.table(columns) if made else rows.slice(0, 0)
+        table = pa.Table.from_arrays(list(columns.values()), names=list(columns)) if made else rows.slice(0, 0)
         return table, np.asarray(parents, np.uint32)
 
 
@@ -174,14 +178,17 @@ class _Deduplicator:
 
     def summarise(self, rows: pa.Table) -> pa.Table:
         keys = [None if value is None else _hash(value) for value in self._caller.values(rows)]
-        return pa.table({"key": pa.array(keys, pa.binary(16))})
+        hidden = np.fromiter((key is None for key in keys), np.bool_, len(keys))
+        halves = np.frombuffer(b"".join(key or bytes(16) for key in keys), np.uint64).reshape(-1, 2)
+        return pa.table([array_of(halves[:, 0].copy(), hidden), array_of(halves[:, 1].copy(), hidden)], ["high", "low"])
 
     def select(self, summaries: Iterable[pa.Table]) -> Iterator[Mask]:
-        seen: set[bytes] = set()
+        seen: set[tuple[int, int]] = set()
         for summary in summaries:
             mask = np.ones(summary.num_rows, np.bool_)
-            for number, key in enumerate(summary.column("key").to_pylist()):
-                if key is None:
+            halves = (values_list(summary.column("high")), values_list(summary.column("low")))
+            for number, key in enumerate(zip(*halves, strict=True)):
+                if key[0] is None:
                     continue
                 mask[number] = key not in seen
                 seen.add(key)
@@ -195,10 +202,10 @@ class _Selector:
         self._caller = caller
 
     def summarise(self, rows: pa.Table) -> pa.Table:
-        return pa.table({"score": pa.array([float(value) for value in self._caller.values(rows)], pa.float64())})
+        return pa.table([array_of(np.array([float(value) for value in self._caller.values(rows)], np.float64))], ["score"])
 
     def select(self, summaries: Iterable[pa.Table]) -> Iterator[Mask]:
-        scores = [summary.column("score").to_numpy() for summary in summaries]
+        scores = [numbers_of(summary.column("score")) for summary in summaries]
         every = np.concatenate(scores) if scores else np.zeros(0)
         select = self._caller.select
         top, ratio = select["top"], select["ratio"]
@@ -218,14 +225,6 @@ _ADAPTERS: Mapping[OperatorKind, Any] = {
     OperatorKind.DEDUPLICATOR: _Deduplicator,
     OperatorKind.SELECTOR: _Selector,
 }
-
-
-def _dicts(rows: pa.Table) -> Iterator[dict[str, Any]]:
-    names = rows.column_names
-    columns = [rows.column(name).to_pylist() for name in names]
-    if not columns:
-        return ({} for _ in range(rows.num_rows))
-    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _names(results: Iterable[Mapping[str, object]]) -> list[str]:
@@ -249,26 +248,27 @@ def _same(values: list[object], name: str, rows: pa.Table) -> bool:
     """Cheap test that a flat column is as it was; nested values may have been changed in place, so they are compared as arrays."""
     if name not in rows.column_names or pa.types.is_nested(rows.schema.field(name).type):
         return False
-    before = rows.column(name).to_pylist()
+    before = values_list(rows.column(name))
     return all(old is new or (type(old) is type(new) and old == new) for old, new in zip(before, values, strict=True))
 
 
 def _array(values: list[Any], name: str, rows: pa.Table) -> pa.Array:
-    """Values as a column: of the type it had, else of the type they show."""
-    if name in rows.column_names:
-        try:
-            return pa.array(values, rows.schema.field(name).type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            pass  # the function changed the column's type
+    """Values as a column; where they fit, of the type that it had."""
     try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        raise RowError(None, TypeError(f"column {name!r} cannot be stored: {error}")) from error
+        made = build(values)
+    except MixedTypesError as error:
+        raise RowError(None, TypeError(f"column {name!r} holds values of different types: {error}")) from error
+    if name not in rows.column_names or made.type == rows.schema.field(name).type:
+        return made
+    try:
+        return cast_array(made, rows.schema.field(name).type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return made  # the function changed the column's type
 
 
 def _lists(result: object, start: int) -> Mapping[str, list[Any]]:
     if isinstance(result, pa.Table):
-        return {name: result.column(name).to_pylist() for name in result.column_names}
+        return {name: values_list(result.column(name)) for name in result.column_names}
     if not isinstance(result, Mapping):
         raise RowError(start, TypeError(f"a function over batches returns a dict of lists, not {type(result).__name__}"))
     columns = cast("Mapping[str, Any]", result)
@@ -295,6 +295,10 @@ def _join_batches(
         if not _same(values, name, rows):
             changed[name] = _array(values, name, rows)
     return changed
+
+
+def _table(columns: Mapping[str, list[Any]], rows: pa.Table) -> pa.Table:
+    return pa.Table.from_arrays([_array(values, name, rows) for name, values in columns.items()], names=list(columns))
 
 
 def _columns_of(result: object, rows: pa.Table) -> Mapping[str, pa.Array | None]:
