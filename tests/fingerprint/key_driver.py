@@ -1,4 +1,4 @@
-"""Runs the program of every case below a folder, each as `__main__` and imported, and prints the keys of its `fn` as JSON.
+"""Runs the program of every case in a folder, as `__main__` and imported, and prints the keys of its `fn` as JSON.
 
 Modules that a case has loaded are dropped after it, so that many cases fit into one process.
 """
@@ -27,7 +27,7 @@ def keys_of(case: Path) -> dict[str, dict[str, object]]:
             key = tree(module.fn, label="fn")
             found[how] = {"digest": key.digest, "cacheable": key.cacheable, "reason": key.reason}
             exec(after, module.__dict__)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a case that fails is told with the others
             traceback.print_exc()
             found[how] = {"error": f"{type(error).__name__}: {error}"}
         finally:

@@ -33,7 +33,9 @@ def replaced(text, changes):
 def write_case(folder, case, side):
     changes = case.get("b", []) if side == "b" else []
     if side == "b":
-        touched = [old for old, _ in changes if old in case["program"] or any(old in t for t in case.get("files", {}).values())]
+        touched = [
+            old for old, _ in changes if old in case["program"] or any(old in t for t in case.get("files", {}).values())
+        ]
         assert len(touched) == len(changes), f"{case['name']}: a replacement replaces nothing"
     program = replaced(case["program"], changes)
     if side == "b":

@@ -50,6 +50,8 @@ class Load:
     line: int
     arguments: tuple[Argument, ...] = ()
     empty: bool = False
+    stored: bool = False
+    """Whether an item of it is only assigned: ``os.environ["X"] = "1"``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ def _load(
         chain.append(str(steps[following].argval))
         following += 1
     arguments, empty = _call(steps, at, following)
-    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty)
+    stored = [step.opname for step in steps[following + 1 : following + 2]] == ["STORE_SUBSCR"]
+    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty, stored)
 
 
 def _call(steps: list[dis.Instruction], at: int, following: int) -> tuple[tuple[Argument, ...], bool]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import FunctionType, ModuleType
 from typing import Any
 
-from forebay.fingerprint.functions import compiled, foreign
+from forebay.fingerprint.functions import compiled
 from forebay.fingerprint.graph import Node
+from forebay.fingerprint.names import foreign
 from forebay.fingerprint.origins import origin_of_class, origin_of_module
 from forebay.fingerprint.sources import code_info
 from forebay.fingerprint.walk import Walk, describes

@@ -178,9 +178,9 @@ def _path(walk: Walk, node: Node, value: Any) -> None:
 
 @describes("re.Pattern", "_regex.Pattern", "regex._regex.Pattern")
 def _pattern(walk: Walk, node: Node, value: Any) -> None:
-    node.kind, node.detail = "pattern", shorten(repr(value.pattern))
-    walk.child(node, "pattern", value.pattern)
-    walk.child(node, "flags", int(value.flags))
+    flags = int(value.flags)
+    node.kind, node.detail = "pattern", f"{shorten(repr(value.pattern))} with flags {flags}"
+    node.content = b"%d " % flags + (plain(value.pattern) or b"")
     if lists := getattr(value, "named_lists", None):
         walk.child(node, "named_lists", dict(lists))
     if type(value).__module__ != "re":

@@ -35,20 +35,9 @@ class Node:
     """One value, function, class … while its key is being made."""
 
     __slots__ = (
-        "content",
-        "detail",
-        "digest",
-        "edges",
-        "kind",
-        "label",
-        "low",
-        "notes",
-        "order",
-        "ordered",
-        "own",
-        "parent",
-        "where",
-    )
+        "content", "detail", "digest", "edges", "kind", "label", "low", "notes", "order", "ordered", "own", "parent",
+        "reached", "where",
+    )  # fmt: skip
 
     def __init__(self, parent: Node | None, label: str) -> None:
         self.parent = parent
@@ -62,6 +51,7 @@ class Node:
         self.notes: list[Concern] = []
         self.own = b""
         self.digest = b""
+        self.reached = 1
         self.order = -1
         self.low = 0
 
@@ -138,6 +128,10 @@ def _components(root: Node) -> Iterator[list[Node]]:
         node, edges = stack[-1]
         for edge in edges:
             child = edge.node
+            if not child.edges:  # most nodes are leaves
+                if not child.digest:
+                    child.own = child.digest = own_digest(child.kind, child.content)
+                continue
             if child.order < 0:
                 enter(child)
                 break
@@ -158,9 +152,10 @@ def _components(root: Node) -> Iterator[list[Node]]:
 
 def to_tree(root: Node) -> KeyTree:
     """Return the key tree of `root`: what is reached twice is shown once, and as a leaf wherever else it is reached."""
-    tree = _Unfolding().tree(root, root.label, 0)
-    noted = [note for node in _reachable(root) for note in node.notes]
-    if noted:  # also those of parts that are too deep to be shown
+    unfolding = _Unfolding()
+    tree = unfolding.tree(root, root.label, 0)
+    if unfolding.has_hidden:  # what is too deep to be shown is told all the same
+        noted = [note for node in _reachable(root) for note in node.notes]
         shown = set(concerns(tree))
         tree = replace(tree, notes=tree.notes + tuple(dict.fromkeys(note for note in noted if note not in shown)))
     return tree
@@ -180,21 +175,32 @@ def _reachable(root: Node) -> Iterator[Node]:
 
 class _Unfolding:
     def __init__(self) -> None:
+        self.has_hidden = False
         self._shown: set[int] = set()
 
     def tree(self, node: Node, label: str, depth: int) -> KeyTree:
-        children: tuple[KeyTree, ...] = ()
-        hidden = id(node) in self._shown or depth >= _DEPTH or len(self._shown) >= _NODES
-        if node.edges and not hidden:
-            self._shown.add(id(node))
-            children = tuple(self.tree(edge.node, edge.label, depth + 1) for edge in node.edges)
+        if not node.edges:
+            return self._leaf(node, label)
+        if id(node) in self._shown:
+            return replace(self._leaf(node, label), notes=())
+        if depth >= _DEPTH or len(self._shown) >= _NODES:
+            self.has_hidden = True
+            return replace(self._leaf(node, label), notes=())
+        self._shown.add(id(node))
+        edges = node.edges
+        if not node.ordered:
+            edges = sorted(edges, key=lambda edge: (edge.key, edge.node.digest))
         return KeyTree(
-            label=label,
-            kind=node.kind,
-            digest=Key(node.digest.hex()),
-            own=node.own.hex()[:16] if node.edges else "",
-            detail=node.detail,
-            where=node.where,
-            children=children,
-            notes=() if hidden else tuple(node.notes),
+            label,
+            node.kind,
+            Key(node.digest.hex()),
+            node.own.hex()[:16],
+            node.detail,
+            node.where,
+            tuple([self.tree(edge.node, edge.label, depth + 1) for edge in edges]),
+            tuple(node.notes),
         )
+
+    def _leaf(self, node: Node, label: str) -> KeyTree:
+        own = node.own.hex()[:16] if node.edges else ""
+        return KeyTree(label, node.kind, Key(node.digest.hex()), own, node.detail, node.where, (), tuple(node.notes))

@@ -134,6 +134,7 @@ def reading_attributes(names: frozenset[str]) -> list[str]:
 
 
 FILE = _FILE
+BESIDE = Hazard("file", "finds files by where the code stands, and what they hold is not in the key")
 
 
 def known_name(value: Any) -> str:

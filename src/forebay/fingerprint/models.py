@@ -40,7 +40,7 @@ def _torch_module(walk: Walk, node: Node, value: Any) -> None:
     walk.child(node, "class", cls)
     if hasattr(value, "code") and hasattr(value, "_c"):
         walk.child(node, "script", str(value.code))
-    skip = set(_TORCH_OWN) | derived(walk, value, state)
+    skip = set(_TORCH_OWN) | derived(walk, node, value, state)
     attributes(walk, node, state, skip)
     for name, parameter in state["_parameters"].items():
         walk.child(node, name, parameter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from forebay.fingerprint import scratch
 from forebay.fingerprint.atoms import shorten
 from forebay.fingerprint.containers import attributes
 from forebay.fingerprint.graph import Node
-from forebay.fingerprint.origins import origin_of_class
+from forebay.fingerprint.origins import origin_of_class, origin_of_file
 from forebay.fingerprint.sources import code_info
 from forebay.fingerprint.walk import Describer, Walk, describes
 
@@ -62,7 +62,7 @@ def _state(walk: Walk, node: Node, value: Any, state: Any) -> None:
     if isinstance(state, tuple) and len(state) == 2 and _names(state[0] or {}) and _names(state[1] or {}):
         state = {**(state[0] or {}), **(state[1] or {})}  # attributes, then slots
     if isinstance(state, Mapping) and _names(state):
-        attributes(walk, node, state, skip=derived(walk, value, state))
+        attributes(walk, node, state, skip=derived(walk, node, value, state))
     elif state is not None:
         walk.child(node, "state", state)
 
@@ -71,14 +71,26 @@ def _names(state: Any) -> bool:
     return isinstance(state, Mapping) and all(type(name) is str for name in state)
 
 
-def derived(walk: Walk, value: Any, state: Mapping[str, Any]) -> set[str]:
+def derived(walk: Walk, node: Node, value: Any, state: Mapping[str, Any]) -> set[str]:
     """Return the attributes that say nothing: cached properties, and counters that the work only ever bumps."""
     cls = type(value)
     skip = {name for name in state if isinstance(_class_attribute(cls, name), functools.cached_property)}
     entry = walk.entries.get(id(value))
     if entry is not None:
-        skip |= {name for name in _bumped(cls, entry) if name in state and scratch.is_counter(state[name])}
+        counters = {name for name in _bumped(cls, entry) if name in state and scratch.is_counter(state[name])}
+        walk.deferred.append(_recount(walk, node, {name: state[name] for name in counters}))
+        skip |= counters
     return skip
+
+
+def _recount(walk: Walk, node: Node, counters: dict[str, Any]) -> Callable[[], None]:
+    """Let counters count after all, if other code has been found to reach the object, too."""
+
+    def settle() -> None:
+        if node.reached > 1:
+            attributes(walk, node, counters)
+
+    return settle
 
 
 def _bumped(cls: type, entry: str) -> set[str]:
@@ -91,6 +103,8 @@ def _bumped(cls: type, entry: str) -> set[str]:
         function = method.fget if isinstance(method, property) else method
         if not isinstance(function, FunctionType):
             continue
+        if not origin_of_file(function.__code__.co_filename).is_user:
+            return set()
         node = code_info(function.__code__).node
         use = scratch.attribute_use(node) if node is not None else scratch.Use(escapes=True)
         if use.escapes:

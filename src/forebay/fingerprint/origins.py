@@ -121,6 +121,8 @@ def _package(site: str, inside: list[str]) -> Origin:
     relative = "/".join(inside)
     owner = _owner(site, inside[0], relative)
     key = (site, owner.folder if owner is not None else inside[0])
+    if owner is not None and not owner.lists(relative):  # a file that somebody has put there
+        key = (site, relative)
     if key not in _packages:
         if owner is None:
             stamp = _content_stamp(Path(site, inside[0]))
@@ -128,6 +130,8 @@ def _package(site: str, inside: list[str]) -> Origin:
             _packages[key] = Origin("package", f"{name} files {stamp}".encode(), f"{name} (files {stamp[:8]})")
         else:
             stamp = owner.stamp(Path(site, inside[0]))
+            if key == (site, relative):
+                stamp += _digest_or_absent(Path(site, relative))
             content = f"{owner.name} {owner.version} {stamp}".encode()
             _packages[key] = Origin("package", content, f"{owner.name} {owner.version}")
     return _packages[key]
@@ -137,14 +141,12 @@ def _owner(site: str, top: str, relative: str) -> _Distribution | None:
     if site not in _distributions:
         _distributions[site] = tuple(_installed(site))
     wanted = _normal(top.partition(".")[0])
-    exact, prefix = f"\n{relative}," if not relative.endswith("/") else "", f"\n{top}/"
     named = [dist for dist in _distributions[site] if dist.name == wanted]
     for dist in (*named, *_distributions[site]):
-        record = "\n" + dist.record
-        if (exact and exact in record) or (not exact and prefix in record):
+        if dist.record and dist.lists(relative):
             return dist
     for dist in (*named, *_distributions[site]):
-        if f"\n{top}/" in "\n" + dist.record:
+        if dist.record and dist.lists(f"{top}/"):
             return dist
     return next((dist for dist in named if not dist.record), None)
 
@@ -186,6 +188,11 @@ class _Distribution:
             except OSError:
                 self._record = ""
         return self._record
+
+    def lists(self, path: str) -> bool:
+        """Tell whether RECORD lists a file; of a folder (its path ends in ``/``), whether it lists anything in it."""
+        start = path if path.endswith("/") else f"{path},"
+        return self.record.startswith(start) or f"\n{start}" in self.record or not self.record
 
     def stamp(self, package: Path) -> str:
         """Return a digest of the files as they are; `package` is what to read where there is no RECORD."""

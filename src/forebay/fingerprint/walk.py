@@ -60,6 +60,7 @@ class Walk:
             return self.atom(parent, label, value)
         known = self._nodes.get(id(value))
         if known is not None:
+            known.reached += 1
             return known
         node = Node(parent, label)
         self._nodes[id(value)] = node

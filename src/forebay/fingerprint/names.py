@@ -1,0 +1,283 @@
+"""From the names in a piece of code to what they mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from types import FunctionType, ModuleType
+from typing import Any
+
+from forebay.fingerprint import hazards
+from forebay.fingerprint.atoms import ATOM_TYPES, shorten
+from forebay.fingerprint.bytecode import Argument, Load
+from forebay.fingerprint.containers import FileContent
+from forebay.fingerprint.graph import Node
+from forebay.fingerprint.origins import Origin, origin_of_module
+from forebay.fingerprint.scratch import is_counter
+from forebay.fingerprint.sources import CodeInfo
+from forebay.fingerprint.walk import Walk
+
+_MISSING: Any = object()
+# These tell where code stands, which is never in a key.
+_PLACES = frozenset(
+    {"__file__", "__name__", "__spec__", "__loader__", "__package__", "__path__", "__cached__", "__builtins__"}
+)
+
+
+def foreign(walk: Walk, node: Node, kind: str, name: str, origin: Origin) -> None:
+    """Describe something that is not the user's code by its name and where it comes from."""
+    node.kind, node.content = kind, name.encode("utf-8", "surrogatepass")
+    node.detail = node.detail or name
+    package(walk, node, origin.kind, origin)
+
+
+def package(walk: Walk, node: Node, label: str, origin: Origin) -> None:
+    """Let `node` depend on a distribution, or on Python."""
+    walk.link(node, label, walk.leaf(node, label, "package", origin.content, origin.detail))
+
+
+def closure_cell(walk: Walk, node: Node, label: str, cell: Any) -> None:
+    """Let `node` depend on what a closure holds."""
+    try:
+        content = cell.cell_contents
+    except ValueError:
+        walk.link(node, label, walk.leaf(node, label, "empty cell", b""))
+    else:
+        walk.child(node, label, content)
+
+
+class Names:
+    """Follows the names in one piece of code to what they mean."""
+
+    def __init__(
+        self, walk: Walk, node: Node, info: CodeInfo, names: Mapping[str, Any], builtins: Mapping[str, Any]
+    ) -> None:
+        self.walk = walk
+        self.node = node
+        self.info = info
+        self.globals = names
+        self.builtins = builtins
+        self.done: set[tuple[str, str]] = set()
+
+    def describe(self, cells: Mapping[str, Any]) -> None:
+        """Describe the node as this code, and let it depend on what its names mean; `cells` holds its closure."""
+        node, info = self.node, self.info
+        node.kind, node.content, node.where = "function", info.content, info.where
+        self.walk.named |= info.references.attributes
+        attributed: set[str] = set()
+        for load in info.references.loads:
+            if load.scope == "free":
+                attributed.add(load.root)
+                self._free(load, cells)
+            elif load.scope == "import":
+                self._import(load)
+            else:
+                self._global(load)
+        for name in cells.keys() - attributed:  # handed on to nested code, or read by super()
+            if name not in info.bumped:
+                self._cell(name, cells[name])
+        for name in hazards.reading_attributes(info.references.attributes):
+            node.notes.append(hazards.FILE.concern(f".{name}()", info.where))
+
+    def _where(self, load: Load) -> str:
+        return f"{self.info.where.rpartition(':')[0]}:{load.line}"
+
+    def _first(self, kind: str, label: str) -> bool:
+        new = (kind, label) not in self.done
+        self.done.add((kind, label))
+        return new
+
+    def _free(self, load: Load, cells: Mapping[str, Any]) -> None:
+        try:
+            value = cells[load.root].cell_contents
+        except ValueError:
+            self._cell(load.root, cells[load.root])
+            return
+        if isinstance(value, ModuleType):
+            self._module(value, load)
+        elif not (load.root in self.info.bumped and is_counter(value)):
+            self._object(f"closure.{load.root}", value, load)
+
+    def _cell(self, name: str, cell: Any) -> None:
+        if self._first("cell", name):
+            closure_cell(self.walk, self.node, f"closure.{name}", cell)
+
+    def _global(self, load: Load) -> None:
+        value = self.globals.get(load.root, _MISSING)
+        if value is _MISSING:
+            self._builtin(load)
+        elif load.root in _PLACES:
+            if load.root == "__file__":
+                self.node.notes.append(hazards.BESIDE.concern("__file__", self._where(load)))
+        elif isinstance(value, ModuleType):
+            self._module(value, load)
+        elif not (load.root in self.info.bumped and is_counter(value)):
+            self._object(load.root, value, load)
+
+    def _builtin(self, load: Load) -> None:
+        value = self.builtins.get(load.root, _MISSING)
+        if value is _MISSING:
+            self._absent(load.root)
+            return
+        self._look_up(f"builtins.{load.root}", load)
+        if getattr(value, "__module__", "builtins") not in ("builtins", "_io", None, "_sitebuiltins"):
+            self._object(load.root, value, load)  # somebody has put it there
+
+    def _absent(self, label: str) -> None:
+        if self._first("absent", label):
+            self.walk.link(self.node, label, self.walk.leaf(self.node, label, "absent", b""))
+
+    def _object(self, label: str, value: Any, load: Load) -> None:
+        """Depend on an object that is no module, as a whole."""
+        name = hazards.known_name(value)
+        if name and self._look_up(".".join((name, *load.chain)), load):
+            return
+        if self._first("object", label):
+            self.walk.child(self.node, label, value)
+        if load.chain and isinstance(value, FunctionType) and load.chain[0] in value.__dict__:
+            attribute = f"{label}.{load.chain[0]}"
+            if self._first("object", attribute):
+                self.walk.child(self.node, attribute, value.__dict__[load.chain[0]])
+
+    def _import(self, load: Load) -> None:
+        name = load.root
+        if name.startswith("."):
+            import importlib.util
+
+            try:
+                name = importlib.util.resolve_name(name, str(self.globals.get("__package__") or ""))
+            except ImportError:
+                self._absent(load.root)
+                return
+        module = sys.modules.get(name)
+        if module is None and origin_of_module(name).is_user:
+            module = _imported(name)
+        if module is not None:
+            # An import by itself is no use; what is taken from the module is.
+            if load.chain or load.arguments:
+                self._module(module, load)
+            else:
+                self._origin(name, origin_of_module(name))
+        elif origin_of_module(name).is_user:
+            self._absent(name)
+        else:
+            self._look_up(".".join((name, *load.chain)), load)
+            self._origin(name, origin_of_module(name))
+
+    def _origin(self, label: str, origin: Origin) -> None:
+        if not origin.is_user and self._first("origin", f"{label} {origin.detail}"):
+            package(self.walk, self.node, label, origin)
+
+    def _module(self, module: ModuleType, load: Load) -> None:
+        """Depend on what the code takes from a module; on all of it where the module itself is handed on."""
+        label = (load.root if load.scope != "import" else module.__name__).lstrip(".")
+        value: Any = module
+        rest = load.chain
+        while rest:
+            value = module.__dict__.get(rest[0], _MISSING)
+            if value is _MISSING:
+                value = sys.modules.get(f"{module.__name__}.{rest[0]}", _MISSING)
+            if not isinstance(value, ModuleType):
+                break
+            module, rest = value, rest[1:]
+        found = self._look_up(".".join((module.__name__, *rest)), load)
+        origin = origin_of_module(module.__name__)
+        written = ".".join((label, *load.chain[: len(load.chain) - len(rest) + 1]))
+        if origin.is_user:
+            self._member(module, written, value, rest)
+        elif not found:
+            content = f"{module.__name__.partition('.')[0]} "
+            if self._first("origin", f"{label} {content}{origin.detail}"):
+                inner = self.walk.leaf(self.node, label, "package", content.encode() + origin.content, origin.detail)
+                self.walk.link(self.node, label, inner)
+            if rest and type(value) in ATOM_TYPES and rest[0] not in _PLACES and self._first("object", written):
+                self.walk.child(self.node, written, value)
+
+    def _member(self, module: ModuleType, label: str, value: Any, rest: tuple[str, ...]) -> None:
+        if rest and rest[0] in _PLACES:
+            return
+        if value is _MISSING:
+            try:
+                value = getattr(module, rest[0])
+            except Exception:  # noqa: BLE001 - a module's own __getattr__ may raise anything; then the code would, too
+                self._absent(label)
+                return
+        if self._first("object", label):
+            self.walk.child(self.node, label, value)
+        if len(rest) > 1 and isinstance(value, FunctionType) and rest[1] in value.__dict__:
+            self.walk.child(self.node, f"{label}.{rest[1]}", value.__dict__[rest[1]])
+
+    def _look_up(self, name: str, load: Load) -> bool:
+        """Take note of a name that the table of hazards knows; tell whether nothing else need be known of it."""
+        if name.startswith("os.") and self._environment(name, load):
+            return True
+        if name in ("builtins.open", "io.open") and self._open(load):
+            return True
+        if family := hazards.seeds(name, empty=load.empty):
+            self.walk.seeded.add(family)
+            return False
+        found = hazards.hazard(name, empty=load.empty)
+        if found is None:
+            return False
+        concern = found.concern(name.removeprefix("builtins."), self._where(load))
+        if found.family:
+            self.walk.draws.append((self.node, found.family, concern))
+            return True
+        self.node.notes.append(concern)
+        return False
+
+    def _environment(self, name: str, load: Load) -> bool:
+        if name not in hazards.ENVIRONMENT and not name.startswith("os.environ"):
+            return False
+        if load.stored:
+            return True
+        variable = self._literal(load.arguments[0]) if load.arguments else None
+        if not isinstance(variable, str):
+            self.node.notes.append(hazards.UNREAD_ENVIRONMENT.concern(name, self._where(load)))
+            return True
+        label = f"environment.{variable}"
+        if self._first("environment", variable):
+            # The variable belongs to the user's code, not to Forebay's settings.
+            setting = os.environ.get(variable)
+            content = b"unset" if setting is None else b"set " + setting.encode("utf-8", "surrogateescape")
+            detail = "unset" if setting is None else _told(variable, setting)
+            self.walk.link(self.node, label, self.walk.leaf(self.node, label, "environment", content, detail))
+        return True
+
+    def _open(self, load: Load) -> bool:
+        """Depend on the content of a file that the code opens for reading under a fixed name."""
+        path = self._literal(load.arguments[0]) if load.arguments else None
+        mode = self._literal(load.arguments[1]) if len(load.arguments) > 1 else None
+        writes = isinstance(mode, str) and len(mode) <= 4 and set(mode) <= set("rwaxbt+") and set(mode) & set("wax+")
+        if writes:
+            return True
+        if not isinstance(path, str | PurePath):
+            return False
+        label = f"file.{os.path.basename(path)}"
+        if self._first("file", str(path)):
+            if os.path.isfile(path):
+                self.walk.child(self.node, label, FileContent(path))
+            else:
+                self.walk.link(self.node, label, self.walk.leaf(self.node, label, "absent", b"file"))
+        return True
+
+    def _literal(self, argument: Argument) -> Any:
+        return self.globals.get(argument.name) if argument.name else argument.constant
+
+
+def _told(variable: str, setting: str) -> str:
+    # Keys are kept and shared: a secret must not be readable in them.
+    secret = any(part in variable.upper() for part in ("TOKEN", "KEY", "SECRET", "PASS", "CRED", "AUTH"))
+    return "set" if secret else shorten(repr(setting))
+
+
+def _imported(name: str) -> ModuleType | None:
+    """Import a module of the user's that his function would import anyway, so that its key does not depend on when."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - it is the user's code, and may raise anything; the function will meet the same
+        return None
