@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-BUSY_SECONDS = 60.0
+BUSY_SECONDS = 40.0
 """How long to wait for other processes' transactions; a rebuild is the longest, about 10 s per 100k entries."""
+
+_POLL_SECONDS = 0.01
 
 _STALE_LOCK_SECONDS = 20.0
 _NO_LOCKS = ("nfs", "fuse", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "beegfs", "virtiofs", "vboxsf")
@@ -176,8 +178,11 @@ class Index:
             raise StoreError(f"cannot use {self._place.path}: {error}", hint="forebay reindex") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text:
             self._drop_file()
-        elif code == sqlite3.SQLITE_BUSY and self._dotfile:
-            self._break_stale_lock()
+        elif code == sqlite3.SQLITE_BUSY:
+            # Waited for long already. Where locks are folders, their owner may have been killed; else he is stopped.
+            if not self._dotfile or not self._break_stale_lock():
+                what = f"{self._place.path} is locked by another process: {error}"
+                raise StoreError(what, hint="look for one that is stopped") from error
         elif code == sqlite3.SQLITE_READONLY and self._file_identity() == self._identity:
             raise StoreReadOnlyError(f"cannot write {self._place.path}: {error}") from error
         self.close()
@@ -224,7 +229,7 @@ class Index:
         timeout = _STALE_LOCK_SECONDS if self._dotfile else BUSY_SECONDS
         db = sqlite3.connect(_uri(path) + vfs, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout)
         try:
-            db.execute(f"PRAGMA journal_mode={'DELETE' if self._dotfile else 'WAL'}")
+            _set_journal(db, "DELETE" if self._dotfile else "WAL", timeout)
             db.execute("PRAGMA synchronous=NORMAL")
         except BaseException:
             db.close()
@@ -289,8 +294,8 @@ class Index:
             for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 name.unlink(missing_ok=True)
 
-    def _break_stale_lock(self) -> None:
-        """Remove the lock of a process that was killed inside a transaction."""
+    def _break_stale_lock(self) -> bool:
+        """Remove the lock of a process that was killed inside a transaction; False: it is in use."""
         assert self._place.path is not None
         lock = self._place.path.with_name(self._place.path.name + ".lock")
         try:
@@ -298,7 +303,23 @@ class Index:
             if age > _STALE_LOCK_SECONDS:
                 lock.rmdir()
         except OSError:  # gone by itself
-            pass
+            return True
+        return age > _STALE_LOCK_SECONDS
+
+
+def _set_journal(db: sqlite3.Connection, mode: str, timeout: float) -> None:
+    """Set the journal mode; SQLite does not wait by itself when several change it at once."""
+    import sqlite3
+
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            db.execute(f"PRAGMA journal_mode={mode}")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_POLL_SECONDS)
 
 
 def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
