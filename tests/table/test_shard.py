@@ -110,8 +110,11 @@ def test_tables_import_no_pandas() -> None:
     code = """
 import sys, pyarrow
 from forebay.table import Layer, Schema, layers, pythonic, reading, export
-rows = reading.read_lines(b'{"a": "x", "b": [1, null], "c": {"d": 1.5}}\\n' * 9, reading.ReadOptions()).table
-changed = layers.apply(rows, layers.diff(rows, {"a": rows.column("a").chunk(0).take(rows.column("b").chunk(0).values[:9].fill_null(0))}))
+lines = b"".join(b'{"a": "x%d", "b": [1, null], "c": {"d": %d.5}, "n": 0}\\n' % (at, at) for at in range(9))
+rows = reading.read_lines(lines, reading.ReadOptions()).table
+drafts = layers.diff(rows, {name: rows.column(name).take(rows.column("n")) for name in "abc"})
+assert [draft.layer.kind for draft in drafts] == ["columns"]
+changed = layers.apply(rows, drafts + layers.select([True] * 4 + [False] * 5))
 assert export.render(changed)
 print(sorted({'pandas', 'datasets'} & set(sys.modules)))
 """

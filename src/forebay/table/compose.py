@@ -110,7 +110,8 @@ def load(
         return cast_table(rows, wanted)
     if columns is None:
         return rows
-    _check_known(columns, rows.column_names)
+    if not set(columns) <= set(rows.column_names):
+        _check_known(columns, _compose(objects, shard, None).table().column_names)
     return rows.select(list(columns))
 
 
@@ -169,18 +170,25 @@ def _compose(objects: Objects, shard: Shard, wanted: frozenset[str] | None) -> _
         elif layer.kind == "drop":
             _drop(rows, layer)
         elif layer.kind != "stats":
-            live = frozenset(name for name in layer.columns if floor.get(name, 0) <= at)
-            live = live if wanted is None else live & wanted
+            live = _live(layer, at, floor, wanted)
             if live or layer.kind == "rows":
                 rows = _layered(rows, layer, _read(objects, layer), live)
         rows.rows = layer.rows
     return rows
 
 
+def _live(layer: Layer, at: int, floor: dict[str, int], wanted: frozenset[str] | None) -> frozenset[str]:
+    """Return the columns of layer number `at` that someone will see, be it only by their position."""
+    names = frozenset(layer.columns) if wanted is None else wanted.intersection(layer.columns)
+    if layer.kind == "patch" or (layer.kind == "columns" and wanted is not None):
+        return frozenset(name for name in names if floor.get(name, 0) <= at)
+    return names
+
+
 def _floors(layers: Sequence[Layer]) -> dict[str, int]:
     """For each column that is replaced as a whole, the number of the last layer that does so.
 
-    What patches did to it before need not be read. Earlier ``columns`` layers are kept: they place the column.
+    What was done to it before need not be read, unless it is an earlier ``columns`` layer that places the column.
     """
     return {name: at for at, layer in enumerate(layers) if layer.kind == "columns" for name in layer.columns}
 

@@ -122,6 +122,11 @@ class Table:
         return self.num_rows
 
     @property
+    def objects(self) -> Objects:
+        """Where its objects are read from."""
+        return self._objects
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """Names of the columns, in order."""
         return self.description.names
