@@ -43,18 +43,21 @@ def main() -> int:
     for left in (STORE, CORPUS, WORK / "clean.jsonl"):
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     WORK.mkdir(parents=True, exist_ok=True)
-    documents = build_corpus()
-    say(f"{documents:,} documents, Python's standard library ({CORPUS.stat().st_size / 1e6:.1f} MB);")
-    say("12 operators clean them: 4 mappers, 6 filters, 2 deduplicators.")
-    say("A result is the work of one operator on one shard of the corpus.")
+    count = build_corpus()
+    megabytes = CORPUS.stat().st_size / 1e6
+    say(f"{count:,} documents, the sources of Python's standard library ({megabytes:.1f} MB), cleaned by")
+    say(f"12 operators ({RECIPE}). A result: the work of one of them on one shard.")
     say()
-    say("run                        results: computed  reused      rows in → out  seconds   store")
-    show("1 cold: nothing is known", run_recipe())
-    show("2 again", run_recipe())
+    say("                             results                              bytes in")
+    say("run                       computed  reused  rows in → out  seconds   the store")
+    show("1 cold: nothing is known")
+    show("2 again, nothing changed")
     edit_one_document()
-    show("3 one document edited", run_recipe())
-    show("4 a late operator changed", run_recipe("--set", LATE_CHANGE))
+    show("3 one document edited")
+    show("4 last operator changed", "--set", LATE_CHANGE)
     say()
+    say(f"Why?    {COMMAND} explain runs/forebay-demo")
+    say(f"Space?  {COMMAND} du")
     return 0
 
 
@@ -92,9 +95,17 @@ def edit_one_document() -> None:
             corpus.write(line)
 
 
+def show(name: str, *options: str) -> None:
+    """Run the recipe and print one line of the table; its name comes first, so that one sees what goes on."""
+    say(f"{name:<26}", end="")
+    run = run_recipe(*options)
+    rows = f"{run.rows_in:,} → {run.rows_out:,}"
+    say(f"{run.computed:>8,}{run.reused:>8,}{rows:>15}{run.seconds:>9.2f}{run.store_bytes / 1e6:>9.1f} MB")
+
+
 def run_recipe(*options: str) -> Run:
     """Give `forebay run` as a user would, and read what it tells; the seconds are those of the whole command."""
-    command = [sys.executable, "-m", "forebay.cli", "--home", str(STORE), "run", RECIPE, "--json", *options]
+    command = [sys.executable, "-m", "forebay.cli", "--home", str(STORE), "run", RECIPE, "--json", "--quiet", *options]
     begun = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     seconds = time.perf_counter() - begun
@@ -102,8 +113,8 @@ def run_recipe(*options: str) -> Run:
         sys.exit(done.returncode)
     report = json.loads(done.stdout)
     return Run(
-        computed=sum(operator["shards_computed"] for operator in report["operators"]),
-        reused=sum(operator["shards_reused"] for operator in report["operators"]),
+        computed=report["computed"],
+        reused=report["reused"],
         rows_in=report["rows_in"],
         rows_out=report["rows_out"],
         seconds=seconds,
@@ -111,16 +122,23 @@ def run_recipe(*options: str) -> Run:
     )
 
 
-def show(name: str, run: Run) -> None:
-    """Print one line of the table."""
-    rows = f"{run.rows_in:,} → {run.rows_out:,}"
-    say(f"{name:<27}{run.computed:>17,}{run.reused:>8,}{rows:>19}{run.seconds:>9.2f}{run.store_bytes / 1e6:>6.1f} MB")
+def say(text: str = "", end: str = "\n") -> None:
+    """Print now, so that the table grows as the runs go."""
+    print(text, end=end, flush=True)  # noqa: T201
 
 
-def say(text: str = "") -> None:
-    """Print a line now, so that a table grows as the runs end."""
-    print(text, flush=True)  # noqa: T201
+def command() -> str:
+    """Return how `forebay` is called here, from the repository's root, on the demo's store."""
+    script = Path(sys.executable).with_name("forebay")
+    called = str(script) if script.exists() else f"{sys.executable} -m forebay.cli"
+    return f"{called.removeprefix(f'{ROOT}/')} --home {STORE.relative_to(ROOT)}"
 
+
+COMMAND = command()
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say()
+        sys.exit(130)

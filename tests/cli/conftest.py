@@ -45,6 +45,12 @@ def fill(home: Path) -> None:
         store.names.set("runs/demo", "run", RUN)
 
 
+@pytest.fixture(autouse=True)
+def found_from_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes that tests start import the forebay under test, wherever they run."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(config.__file__).resolve().parents[1]))
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Root of a store with a few entries; commands find it by themselves."""
