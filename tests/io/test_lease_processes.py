@@ -223,6 +223,23 @@ def test_a_heart_starts_again() -> None:
         wait_for(lambda: all(thread.name != "forebay-heart" for thread in threading.enumerate()))
 
 
+def test_a_heart_survives_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Beats):
+        def beat(self) -> None:
+            super().beat()
+            raise RuntimeError("broken")
+
+    told: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    broken, sound = Broken(0.001), Beats(0.002)
+    for beating in (broken, sound):
+        HEART.add(beating)
+    wait_for(lambda: sound.count > 3)
+    HEART.remove(sound)
+    assert broken.count == 1
+    assert [str(args.exc_value) for args in told] == ["broken"]
+
+
 def test_short_leases_share_one_thread(tmp_path: Path) -> None:
     seen: set[int | None] = set()
     leases = folder(tmp_path)

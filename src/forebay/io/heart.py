@@ -7,6 +7,7 @@ child: a child starts with nothing to beat for.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import Protocol
@@ -69,7 +70,14 @@ class Heart:
     def _run(self) -> None:
         while (ready := self._wait()) is not None:
             while ready:
-                ready.pop().beat()  # popped, so that what nobody else holds can be collected
+                self._beat(ready.pop())  # popped, so that what nobody else holds can be collected
+
+    def _beat(self, beating: Beating) -> None:
+        try:
+            beating.beat()
+        except BaseException:  # noqa: BLE001 - who breaks the promise not to raise must not stop the others' hearts
+            self.remove(beating)
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def _wait(self) -> list[Beating] | None:
         """Return what is due, as soon as something is; None: nothing is left to beat for."""

@@ -58,11 +58,11 @@ class LocalFilesystem:
 
     def read(self, path: Path) -> bytes:
         """See `Filesystem.read`."""
-        return _despite_stale(_read, path)
+        return despite_stale(_read, path)
 
     def map(self, path: Path) -> memoryview:
         """See `Filesystem.map`. Files under 128 KiB are read instead; a mapping costs no descriptor while it lives."""
-        return _despite_stale(_map, path)
+        return despite_stale(_map, path)
 
     def rename(self, source: Path, target: Path) -> None:
         """See `Filesystem.rename`."""
@@ -98,15 +98,15 @@ class LocalFilesystem:
 
     def flush_dir(self, path: Path) -> None:
         """See `Filesystem.flush_dir`. Returns quietly where the system cannot flush a folder."""
-        _despite_stale(_flush_dir, path)
+        despite_stale(_flush_dir, path)
 
     def scan(self, path: Path) -> Iterator[tuple[str, bool]]:
         """See `Filesystem.scan`. Links are not followed: a link to a folder is not a folder."""
-        return iter(_despite_stale(_scan, path))
+        return iter(despite_stale(_scan, path))
 
     def stat(self, path: Path) -> FileStat:
         """See `Filesystem.stat`."""
-        return file_stat(_despite_stale(os.stat, path))
+        return file_stat(despite_stale(os.stat, path))
 
     def touch(self, path: Path) -> None:
         """See `Filesystem.touch`."""
@@ -183,7 +183,7 @@ def file_stat(facts: os.stat_result) -> FileStat:
     )
 
 
-def _despite_stale(operation: Callable[[Path], _T], path: Path) -> _T:
+def despite_stale(operation: Callable[[Path], _T], path: Path) -> _T:
     """Do it, and once more if the NFS handle was stale: the name was replaced while we looked it up.
 
     Only for operations that change nothing, so that doing them twice is harmless.
