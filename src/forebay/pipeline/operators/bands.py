@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +22,12 @@ if TYPE_CHECKING:
 _PRIME = (1 << 61) - 1
 _EMPTY = 0xFFFFFFFF
 """Least value of a text without shingles."""
-_BLOCK = 1 << 16
-"""Shingles worked on at once: four bytes each stay in the second-level cache."""
+_BLOCK = 1 << 14
+"""Shingles worked on at once."""
+_TOGETHER = 1 << 18
+"""Shingles times functions worked on at once: four bytes each stay in the second-level cache."""
+_SIFTED = 8
+"""Shingles of a text that are looked at closely for one function, on average at least."""
 _FEW = 64
 """Texts of so few shingles are done one way, the others another."""
 _SLACK = 8
@@ -70,9 +73,8 @@ class Permutations:
     def _directly(self, hashes: Words, offsets: Offsets) -> Words:
         """Compute every value of every function."""
         result = np.empty((len(self.a), len(offsets) - 1), np.uint32)
-        wide = hashes.astype(np.uint64)
         for number, (a, b) in enumerate(zip(self.a, self.b, strict=True)):
-            result[number] = np.minimum.reduceat(_values(wide, a, b), offsets[:-1])
+            result[number] = np.minimum.reduceat(_values(hashes, a, b), offsets[:-1])
         return result.T
 
     def _sifted(self, hashes: Words, offsets: Offsets) -> Words:
@@ -81,42 +83,34 @@ class Permutations:
         With q = floor((a x + b) / (2^61 - 1)), 0 <= q <= 8, a value is (a x + b + q) mod 2^32. So where
         y = (a x + b + 8) mod 2^32, which takes 32-bit arithmetic only, is at least some t > 8, the value is at least
         t - 8. Then values of the few with y < t decide, wherever they are below t - 8. t is chosen so that a text has
-        a dozen or more of them; where it happens to have none, all its values are computed.
+        some eight or more of them; where it happens to have none, all its values are computed.
         """
-        low, wide = hashes, hashes.astype(np.uint64)
-        count = len(offsets) - 1
-        limit = np.uint32(min(12 * (1 << 32) // int(np.diff(offsets).min()), _EMPTY))
-        result = np.empty((len(self.a), count), np.uint32)
-        sums, small = np.empty(len(low), np.uint32), np.empty(len(low), bool)
-        for number, (a, b) in enumerate(zip(self._low_a, self._low_b, strict=True)):
-            np.multiply(low, a, out=sums)
-            sums += b
-            np.less(sums, limit, out=small)
-            places = np.flatnonzero(small)
-            values = _values(wide[places], self.a[number], self.b[number])
-            begins = np.searchsorted(places, offsets)
-            found = begins[1:] > begins[:-1]
-            least = np.full(count, _EMPTY, np.uint32)
-            if found.any():
-                least[found] = np.minimum.reduceat(values, begins[:-1][found])
-            for text in np.flatnonzero(least >= limit - _SLACK).tolist():
-                row = wide[offsets[text] : offsets[text + 1]]
-                least[text] = _values(row, self.a[number], self.b[number]).min()
-            result[number] = least
+        size, count = len(hashes), len(offsets) - 1
+        limit = np.uint32(min(_SIFTED * (1 << 32) // int(np.diff(offsets).min()), _EMPTY))
+        result = np.full((len(self.a), count), _EMPTY, np.uint32)
+        together = max(min(_TOGETHER // size, len(self.a)), 1)
+        for first in range(0, len(self.a), together):
+            a, b = self.a[first : first + together], self.b[first : first + together]
+            sums = hashes * a.astype(np.uint32)[:, None]
+            sums += (b + np.uint64(_SLACK)).astype(np.uint32)[:, None]
+            places = np.flatnonzero(sums < limit)
+            ends = np.searchsorted(places, np.arange(1, len(a) + 1) * size)
+            function = np.repeat(np.arange(len(a)), np.diff(ends, prepend=0))
+            shingle = places - function * size
+            values = _values(hashes[shingle], a[function], b[function])
+            bounds = np.searchsorted(places, np.add.outer(np.arange(len(a)) * size, offsets))
+            found = bounds[:, 1:] > bounds[:, :-1]
+            if values.size:
+                result[first : first + len(a)][found] = np.minimum.reduceat(values, bounds[:, :-1][found])
+        for function, text in np.argwhere(result >= limit - _SLACK).tolist():
+            part = hashes[offsets[text] : offsets[text + 1]]
+            result[function, text] = _values(part, self.a[function], self.b[function]).min()
         return result.T
 
-    @cached_property
-    def _low_a(self) -> Words:
-        return self.a.astype(np.uint32)
 
-    @cached_property
-    def _low_b(self) -> Words:
-        return (self.b + np.uint64(_SLACK)).astype(np.uint32)
-
-
-def _values(hashes: Longs, a: np.uint64, b: np.uint64) -> Words:
-    """Compute one function of uint64 `hashes`, exactly."""
-    x = hashes * a
+def _values(hashes: Words, a: Longs | np.uint64, b: Longs | np.uint64) -> Words:
+    """Compute functions of hashes, exactly."""
+    x = hashes.astype(np.uint64) * a
     x += b
     # x mod (2^61 - 1), folded: at most 2^61 + 6, and where it is 2^61 - 1 or more, 2^61 - 1 is taken off once more
     folded = (x & np.uint64(_PRIME)) + (x >> np.uint64(61))
@@ -143,7 +137,7 @@ def _groups(counts: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int6
     ends = np.cumsum(sizes)
     while first < last:
         few = bool(sizes[first] <= _FEW)
-        alike = _FEW if few else 2 * sizes[first]
+        alike = _FEW if few else sizes[first] + sizes[first] // 2
         stop = int(np.searchsorted(sizes, alike, side="right"))
         full = int(np.searchsorted(ends, ends[first] - sizes[first] + _BLOCK, side="right"))
         stop = max(min(stop, full), first + 1)

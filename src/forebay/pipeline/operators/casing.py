@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forebay.pipeline.operators.splice import replace_rows
-from forebay.pipeline.operators.texts import Texts
+from forebay.pipeline.operators.texts import Texts, totals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,4 +28,4 @@ def lowered(texts: Texts) -> Texts:
 
 def rows_of(texts: Texts, flags: Flags) -> npt.NDArray[np.int64]:
     """Return the numbers of rows in which any byte is flagged, ascending."""
-    return np.unique(np.searchsorted(texts.offsets, np.flatnonzero(flags), side="right") - 1)
+    return np.flatnonzero(totals(flags, texts.offsets))

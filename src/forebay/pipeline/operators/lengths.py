@@ -41,9 +41,10 @@ class MaximumLineLengthFilter(LengthFilter):
         chars = texts.characters()
         cuts = _cuts(chars)
         # A CR LF leaves an empty line between its halves, a row's end an empty one after its last cut: neither is longest.
-        starts = np.sort(np.concatenate([cuts + 1, chars.offsets[:-1]]))
-        ends = np.sort(np.concatenate([cuts, chars.offsets[1:]]))
-        first = np.searchsorted(cuts, chars.offsets[:-1]) + np.arange(len(texts))
+        before = np.searchsorted(cuts, chars.offsets)
+        starts = np.insert(cuts + 1, before[:-1], chars.offsets[:-1])
+        ends = np.insert(cuts, before[1:], chars.offsets[1:])
+        first = before[:-1] + np.arange(len(texts))
         return np.maximum.reduceat(ends - starts, first) if len(texts) else np.zeros(0, np.int64)
 
 

@@ -53,13 +53,13 @@ class Slices:
 def by_spaces(texts: Texts) -> Slices:
     """Cut at runs of plain spaces, which become one; a text without anything else has no token."""
     data, offsets = texts.data, texts.offsets
-    begins, lasts = offsets[:-1][texts.lengths > 0], offsets[1:][texts.lengths > 0] - 1
+    begins = offsets[:-1][texts.lengths > 0]
     space = data == 0x20
     extra = space.copy()
     extra[1:] &= space[:-1]
     extra[begins] = space[begins]  # at the head, and only there, a single space goes too
     texts = drop(texts, np.flatnonzero(extra))
-    begins, lasts = texts.offsets[:-1][texts.lengths > 0], texts.offsets[1:][texts.lengths > 0] - 1
+    lasts = texts.offsets[1:][texts.lengths > 0] - 1
     texts = drop(texts, lasts[texts.data[lasts] == 0x20])
     return _cut(texts, np.flatnonzero(texts.data == 0x20), empty_is_token=False)
 
@@ -87,8 +87,9 @@ def by_characters(texts: Texts) -> Slices:
 def _cut(texts: Texts, separators: Positions, *, empty_is_token: bool) -> Slices:
     """Cut each text at its separators, single bytes at ascending positions."""
     whole = np.ones(len(texts), bool) if empty_is_token else texts.lengths > 0
-    starts = np.sort(np.concatenate([separators + 1, texts.offsets[:-1][whole]]))
-    ends = np.sort(np.concatenate([separators, texts.offsets[1:][whole]]))
+    begins, ends = texts.offsets[:-1][whole], texts.offsets[1:][whole]
+    starts = np.insert(separators + 1, np.searchsorted(separators, begins), begins)
+    ends = np.insert(separators, np.searchsorted(separators, ends), ends)
     return Slices(texts.data, starts, ends, offsets_of(in_rows(separators, texts.offsets) + whole))
 
 

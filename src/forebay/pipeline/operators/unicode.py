@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from forebay.pipeline.operators.texts import Texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import ftfy
     import pyarrow as pa
 
+    from forebay.pipeline.operators.mojibake import LineFixer
     from forebay.pipeline.operators.texts import Offsets
 
 _PLAIN = bytes((0x20 <= code < 0x7F and code != 0x26) or code in b"\t\n" for code in range(256))
@@ -33,7 +33,7 @@ class FixUnicodeMapper:
     """Mends mojibake and brings text into one Unicode normal form, as `ftfy.fix_text` does."""
 
     text_key: str
-    normalization: str
+    normalization: Literal["NFC", "NFKC", "NFD", "NFKD"]
 
     def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
         """Return the text column where it changed.
@@ -45,10 +45,10 @@ class FixUnicodeMapper:
         return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
 
     @cached_property
-    def _config(self) -> ftfy.TextFixerConfig:
-        import ftfy  # an optional dependency: the catalogue has seen to it that it is there
+    def _fixer(self) -> LineFixer:
+        from forebay.pipeline.operators.mojibake import LineFixer  # imports ftfy, which is optional
 
-        return ftfy.TextFixerConfig(normalization=self.normalization, explain=False)
+        return LineFixer(self.normalization)
 
     def _block(self, texts: Texts) -> Texts:
         odd = np.flatnonzero(~np.frombuffer(texts.data.tobytes().translate(_PLAIN), bool))
@@ -65,16 +65,10 @@ class FixUnicodeMapper:
         spans: list[tuple[int, int, bytes]] = []
         for start, end, tagged in zip(starts.tolist(), ends.tolist(), (tag < starts).tolist(), strict=True):
             line = texts.data[start:end].tobytes()
-            fixed = self._fix(line.decode("utf-8"), tagged=tagged).encode("utf-8")
+            fixed = self._fixer.fix(line.decode("utf-8"), tagged=tagged).encode("utf-8")
             if fixed != line:
                 spans.append((start, end, fixed))
         return replace_spans(texts, spans)
-
-    def _fix(self, line: str, *, tagged: bool) -> str:
-        import ftfy
-
-        config = self._config._replace(unescape_html=False) if tagged else self._config
-        return ftfy.fix_text(line, config)
 
 
 def _first_tags(texts: Texts) -> Offsets:
