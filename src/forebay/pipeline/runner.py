@@ -275,8 +275,10 @@ class _Run:
         ref = parcel.put("detail", detail.to_bytes())
         entry = replace(record.entry_of(run_key, report), objects=(ref,))
         parcel.entries.append(entry)
+        told = work.space.broken
         if not work.space.publish(parcel):
-            self.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))
+            if not told:
+                self.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))
             return replace(report, table_key=None)
         self._point_at(run_key)
         retention.apply(self.store, self.recipe, entry, detail)
@@ -320,7 +322,8 @@ class _Run:
     def _working(self) -> Iterator[_Work]:
         """What it takes to compute: scratch folder, scheduler (its workers start with the first task), ledger, flow."""
         scratch = Scratch()
-        space = Space(self.store, scratch, refresh=self.options.refresh)
+        given = getattr(self.given, "objects", None)
+        space = Space(self.store, scratch, refresh=self.options.refresh, given=given)
         if self.store is not None and space.broken:
             self.hook(Event(What.WARNING, f"{space.broken}: what must be computed is not kept"))
         job = Job(self.chain, space, self.recipe.project, self.processes, self.options.check, read_options(self.recipe))

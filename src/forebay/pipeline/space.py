@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from blake3 import blake3
 
@@ -23,6 +23,14 @@ from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
 if TYPE_CHECKING:
     from forebay.io import Lease
     from forebay.store import Store
+
+
+class Objects(Protocol):
+    """Where objects are read from."""
+
+    def read(self, digest: Digest, /) -> memoryview:
+        """Return an object's decoded bytes."""
+        ...
 
 
 def reference(role: str, data: Buffer) -> ObjectRef:
@@ -98,23 +106,32 @@ class Space:
     `broken` is why nothing is written to the store any more, or "".
     """
 
-    def __init__(self, store: Store | None, scratch: Scratch, *, refresh: bool = False) -> None:
+    def __init__(
+        self, store: Store | None, scratch: Scratch, *, refresh: bool = False, given: Objects | None = None
+    ) -> None:
         self.store = store
+        self.given = None if given is store else given
+        """Where the rows that the run was given lie, if not in the store."""
         self.scratch = scratch
         self.refresh = refresh
         self.broken = "" if store is None or store.writable else "the store is read-only"
         self._fresh: set[tuple[str, Key]] = set()
 
-    def read(self, digest: Digest) -> memoryview:
+    def read(self, digest: Digest, /) -> memoryview:
         """Return an object's bytes.
 
         Raises:
-            ObjectMissingError: in neither place.
+            ObjectMissingError: it is nowhere.
             ObjectDamagedError: its bytes did not match; it is in quarantine now.
         """
         found = self.scratch.read(digest)
         if found is not None:
             return found
+        if self.given is not None:
+            try:
+                return self.given.read(digest)
+            except ObjectMissingError:
+                pass  # it was made by this run
         if self.store is None:
             raise ObjectMissingError(f"object {digest[:12]} has gone from the scratch folder", subject=digest)
         return self.store.read(digest)
