@@ -49,6 +49,11 @@ def clean_{n}(row, *, keep=("text", "id")):
         text = text.replace(before, after)
     row["text"] = text.strip()
     return row
+
+
+def trim_{n}(row):
+    """Another one in the same file."""
+    return {{**row, "text": helper_{n}(row["text"]).strip()}}
 '''
 
 
@@ -62,23 +67,24 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def timed(calls: Sequence[Callable[[], object]]) -> list[float]:
-    """Time each call once."""
+def timed(calls: Sequence[Callable[[], object]], clock: Callable[[], float] = time.perf_counter) -> list[float]:
+    """Time each call once; with `time.thread_time` in CPU seconds, which neighbours on the machine do not stretch."""
     seconds: list[float] = []
     for call in calls:
-        began = time.perf_counter()
+        began = clock()
         call()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(clock() - began)
     return seconds
 
 
 def keys(bench: Bench) -> Figures:
-    """The key of a function that was never keyed before, and of one that was."""
+    """The key of a function whose file was never looked at, of another one in that file, and once more; CPU seconds."""
     import forebay
 
     folder = bench.work / "keys"
     folder.mkdir(exist_ok=True)
     functions: list[Any] = []
+    others: list[Any] = []
     for number in range(200):
         path = folder / f"typical_{number}.py"
         path.write_text(TYPICAL.format(n=number))
@@ -89,10 +95,12 @@ def keys(bench: Bench) -> Figures:
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
         functions.append(getattr(module, f"clean_{number}"))
+        others.append(getattr(module, f"trim_{number}"))
     forebay.key(len)  # what is imported on first use is start-up, not a key
-    first = timed([lambda f=function: forebay.key(f) for function in functions])
-    again = timed([lambda f=function: forebay.key(f) for function in functions])
-    return {"first": spread(first), "again": spread(again)}
+    calls = [lambda f=function: forebay.key(f) for function in functions]
+    first, again = timed(calls, time.thread_time), timed(calls, time.thread_time)
+    neighbours = [lambda f=function: forebay.key(f) for function in others]
+    return {"first": spread(first), "neighbour": spread(timed(neighbours, time.thread_time)), "again": spread(again)}
 
 
 def hits(bench: Bench) -> Figures:

@@ -22,6 +22,8 @@ machine. Cold means: an empty store and no export (the operating system's page c
   folder and never hits) and an own cache folder. Its space is that whole folder; ours is all objects in the store.
 - `datasets` and Forebay also run the mappers and filters as batched Python functions (`benchmarks/functions.py`, with a
   simpler pattern for links), 2 processes, without deduplication, which `datasets` does not have.
+- The exports of both tools are compared by id and text. Other columns are not: Data-Juicer's reader rewrites strings that
+  look like dates (`2026-10-27` becomes `2026-10-27T00:00:00`), Forebay leaves alone what no operator names.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
 - kill -9 hits the whole process group after 0.9 of the wall time of the cold run just before it.
@@ -165,15 +167,22 @@ def _space(found: Promises, figures: Figures) -> None:
 def _rows(found: Promises, figures: Figures) -> None:
     rows = figures["rows"]
     if rows:
-        told = f"{rows['rows_ours']:,} rows; only ours {rows['only_ours']}, only Data-Juicer's {rows['only_theirs']}"
+        told = (
+            f"{rows['rows_ours']:,} rows, {'in the same order' if rows['same_order'] else 'in another order'}; "
+            f"only ours {rows['only_ours']}, only Data-Juicer's {rows['only_theirs']}"
+        )
         same = rows["only_ours"] == rows["only_theirs"] == 0
-        found.add("the rows that Data-Juicer exports", told, "the same rows", same)
+        found.add("ids and texts that Data-Juicer exports", told, "the same", same)
 
 
 def _keys(found: Promises, figures: Figures) -> None:
     first, again = figures["keys"]["first"], figures["keys"]["again"]
-    told = f"{number(first['median'] * 1e3)} ms the first time, {number(again['median'] * 1e3)} ms again"
-    found.at_most("key of a typical function", first["median"], 0.5e-3, (told, "≤ 0.5 ms"))
+    told = (
+        f"{number(first['median'] * 1e3)} ms with its file read and parsed, "
+        f"{number(figures['keys']['neighbour']['median'] * 1e3)} ms another in that file, "
+        f"{number(again['median'] * 1e3)} ms again"
+    )
+    found.at_most("key of a typical function, CPU", first["median"], 0.5e-3, (told, "≤ 0.5 ms"))
 
 
 def _hits(found: Promises, figures: Figures) -> None:
