@@ -22,8 +22,8 @@ machine. Cold means: an empty store and no export (the operating system's page c
   folder and never hits) and an own cache folder. Its space is that whole folder; ours is all objects in the store.
 - `datasets` and Forebay also run the mappers and filters as batched Python functions (`benchmarks/functions.py`, with a
   simpler pattern for links), 2 processes, without deduplication, which `datasets` does not have.
-- The exports of both tools are compared by id and text. Other columns are not: Data-Juicer's reader rewrites strings that
-  look like dates (`2026-10-27` becomes `2026-10-27T00:00:00`), Forebay leaves alone what no operator names.
+- The exports of both tools are compared by id and text. Other columns are not: Data-Juicer's reader rewrites strings
+  that look like dates (`2026-10-27` becomes `2026-10-27T00:00:00`); Forebay leaves alone what no operator names.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
 - kill -9 hits the whole process group after 0.9 of the wall time of the cold run just before it.
