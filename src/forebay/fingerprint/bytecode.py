@@ -82,9 +82,7 @@ def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ..
     imported = dict(outer)
     for at, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
-            for name, target in _bindings(steps, at):
-                imported[name] = target
-                scan.loads[Load("import", target[0], target[1], _line(step, code))] = None
+            imported.update(_bindings(steps, at))  # what is imported and never used does not matter
         elif step.opname in _ATTRIBUTES:
             scan.attributes.add(str(step.argval))
         else:
@@ -122,7 +120,7 @@ def _load(
         else:
             return None
     elif opname in _GLOBALS:
-        scope, root, before = "global", name, ()
+        scope, (root, before) = ("import", imported[name]) if name in imported else ("global", (name, ()))
     else:
         return None
     chain: list[str] = []

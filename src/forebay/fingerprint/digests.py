@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
+from stat import S_ISREG
 from typing import Protocol
 
 from blake3 import blake3
@@ -24,6 +24,7 @@ _HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in
 _FINE_NS = 50_000_000  # kernels stamp files from a clock that ticks every 1-10 ms
 _COARSE_NS = 2_000_000_000  # FAT ticks every 2 s, ext3 and some network file systems every 1 s
 _ATTEMPTS = 3
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FileMemo(Protocol):
@@ -65,8 +66,6 @@ def file_digest(
         return _file_digest(name, memo, clock_ns)
     except FileNotFoundError as error:
         raise NotFoundError(f"{name}: no such file", subject=name, hint="check the path") from error
-    except SourceError:
-        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise SourceError(f"{name}: cannot be read: {reason}", subject=name, hint="give a readable file") from error
@@ -74,10 +73,13 @@ def file_digest(
 
 def _file_digest(name: str, memo: FileMemo | None, clock_ns: Callable[[], int]) -> Digest:
     for _ in range(_ATTEMPTS):
-        if memo is not None and (known := memo.get(name, os.stat(name))) is not None:
+        stat = os.stat(name)
+        if not S_ISREG(stat.st_mode):  # opening a pipe would wait for a writer
+            raise SourceError(f"{name}: is not a regular file", subject=name, hint="give a file")
+        if memo is not None and (known := memo.get(name, stat)) is not None:
             return known
         began = clock_ns()
-        with Path(name).open("rb", buffering=0) as file:
+        with os.fdopen(os.open(name, _FLAGS), "rb", buffering=0) as file:
             before = os.fstat(file.fileno())
             digest = _read_digest(file.readinto, before.st_size)
             after = os.fstat(file.fileno())

@@ -4,7 +4,7 @@ Functions call each other and objects point back at their owners, so what a valu
 A node outside any cycle gets its digest from its children's, as in a Merkle tree. The nodes of a cycle (a strongly
 connected component, found by Tarjan's algorithm, SIAM J. Comput. 1(2), 1972) get theirs by colour refinement: each
 starts with its own content, then takes its children's colours in, until no further two nodes can be told apart; then
-each takes in the set of all transitions. So a digest says the same wherever the walk began, and two graphs that no
+each takes in the set of all transitions. So a digest says the same wherever the walk began, and two cycles that no
 program can tell apart (by unfolding them) have the same digests.
 """
 

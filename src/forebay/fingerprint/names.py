@@ -122,7 +122,7 @@ class Names:
             self._absent(load.root)
             return
         self._look_up(f"builtins.{load.root}", load)
-        if getattr(value, "__module__", "builtins") not in ("builtins", "_io", None, "_sitebuiltins"):
+        if getattr(value, "__module__", "builtins") not in ("builtins", "io", "_io", None, "_sitebuiltins"):
             self._object(load.root, value, load)  # somebody has put it there
 
     def _absent(self, label: str) -> None:
@@ -155,20 +155,19 @@ class Names:
         if module is None and origin_of_module(name).is_user:
             module = _imported(name)
         if module is not None:
-            # An import by itself is no use; what is taken from the module is.
-            if load.chain or load.arguments:
-                self._module(module, load)
-            else:
-                self._origin(name, origin_of_module(name))
-        elif origin_of_module(name).is_user:
+            self._module(module, load)
+            return
+        self._look_up(".".join((name, *load.chain)), load)
+        origin = origin_of_module(name)
+        if origin.is_user:
             self._absent(name)
         else:
-            self._look_up(".".join((name, *load.chain)), load)
-            self._origin(name, origin_of_module(name))
+            self._foreign_module(name, name, origin)
 
-    def _origin(self, label: str, origin: Origin) -> None:
-        if not origin.is_user and self._first("origin", f"{label} {origin.detail}"):
-            package(self.walk, self.node, label, origin)
+    def _foreign_module(self, label: str, name: str, origin: Origin) -> None:
+        content = name.partition(".")[0].encode() + b" " + origin.content
+        if self._first("origin", f"{label} {origin.detail}"):
+            self.walk.link(self.node, label, self.walk.leaf(self.node, label, "package", content, origin.detail))
 
     def _module(self, module: ModuleType, load: Load) -> None:
         """Depend on what the code takes from a module; on all of it where the module itself is handed on."""
@@ -188,10 +187,7 @@ class Names:
         if origin.is_user:
             self._member(module, written, value, rest)
         elif not found:
-            content = f"{module.__name__.partition('.')[0]} "
-            if self._first("origin", f"{label} {content}{origin.detail}"):
-                inner = self.walk.leaf(self.node, label, "package", content.encode() + origin.content, origin.detail)
-                self.walk.link(self.node, label, inner)
+            self._foreign_module(label, module.__name__, origin)
             if rest and type(value) in ATOM_TYPES and rest[0] not in _PLACES and self._first("object", written):
                 self.walk.child(self.node, written, value)
 
