@@ -60,7 +60,7 @@ def frame(monkeypatch: pytest.MonkeyPatch) -> Frame:
     [
         ("input", 2, "forebay: no such dataset: a.jsonl; look at dataset_path"),
         ("store", 1, "forebay: the store is full: 3 kB free; forebay gc"),
-        ("interrupt", 130, "forebay: stopped; finished work is kept, give the same command again to go on"),
+        ("interrupt", 130, "forebay: stopped"),
         ("os", 1, "forebay: No such file or directory: /nonexistent/folder"),
         ("bug", 1, "forebay: unexpected ZeroDivisionError: by zero; run with -v to see where"),
     ],

@@ -153,8 +153,8 @@ class Frame(click.Group):
         except BrokenPipeError:
             _drop_output()
             return 141
-        except (KeyboardInterrupt, click.Abort):
-            return _line("forebay: stopped; finished work is kept, give the same command again to go on", 130)
+        except (KeyboardInterrupt, click.Abort) as stop:
+            return _line(f"forebay: {str(stop) or 'stopped'}", 130)
         # Whatever goes wrong in a command must reach its user as one line; -v shows all of it.
         except Exception as error:  # noqa: BLE001
             return _report(error, session.verbose)

@@ -99,12 +99,14 @@ def _cells(operator: OperatorProgress, progress: RunProgress) -> list[str]:
 def _bar(progress: RunProgress) -> RenderableType:
     left = progress.seconds_left
     words = [f"{progress.done:,} of {progress.total:,} results"]
-    if progress.computed:
+    if progress.rows_per_second:
         words.append(f"{progress.rows_per_second:,.0f} rows/s")
-    if progress.done == progress.total:
-        words.append(progress.doing or "finishing")
-    elif left is not None:
+    if left is not None and progress.done < progress.total:
         words.append(f"{text.about(left)} left")
+    if progress.doing or progress.done == progress.total:
+        words.append(progress.doing or "finishing")
     grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_row(ProgressBar(total=progress.total, completed=progress.done, width=24), Text("  ".join(words)))
     return grid

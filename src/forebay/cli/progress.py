@@ -5,7 +5,7 @@ The engine tells with `What.PROGRESS`; `facts` has ``phase``:
 - ``plan``: ``operators`` (names, in order), ``shards`` (how many), ``rows`` (of the source, when known);
 - ``operator``: one operator has been done or found for one shard: ``index``, ``reused``, ``rows_in``, ``rows_out``,
   ``seconds``;
-- ``export`` and others: `message` says what is being done now.
+- ``read``, ``summary``, ``export`` and others: `message` says what is being done now.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from forebay.events import Event, What
+
+_TELLING = 0.04
+"""Part of all results from which on a rate tells something: the first ones pay for imports and set-up."""
 
 
 @dataclass(slots=True)
@@ -43,8 +46,10 @@ class RunProgress:
     clock: Callable[[], float] = time.monotonic
     operators: list[OperatorProgress] = field(default_factory=list)
     shards: int = 0
+    rows: int = 0
+    """Rows of the source, 0 before they are known."""
     doing: str = ""
-    """What is done now, where that is not an operator."""
+    """What is done now, where that is not an operator over a shard."""
     began: float = 0.0
 
     def __post_init__(self) -> None:
@@ -58,7 +63,8 @@ class RunProgress:
         if phase == "plan":
             names = cast("list[str]", event.facts["operators"])
             self.operators = [OperatorProgress(name) for name in names]
-            self.shards = _whole(event, "shards")
+            self.shards, self.rows = _whole(event, "shards"), _whole(event, "rows")
+            self.doing = ""
         elif phase == "operator":
             operator = self.operators[_whole(event, "index")]
             if event.facts.get("reused"):
@@ -68,6 +74,7 @@ class RunProgress:
                 operator.seconds += event.seconds
             operator.rows_in += _whole(event, "rows_in")
             operator.rows_out += _whole(event, "rows_out")
+            self.doing = ""
         elif event.message:
             self.doing = event.message
         return True
@@ -94,19 +101,20 @@ class RunProgress:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows that the operators took in per wall second, all operators together; reused results do not count."""
-        rows = sum(one.rows_in * one.computed / one.done for one in self.operators if one.done)
-        return rows / self.elapsed if self.elapsed > 0 else 0.0
+        """Rows of the source that go through the whole recipe per wall second; what was reused does not count."""
+        if not self.total or self.elapsed <= 0:
+            return 0.0
+        return self.rows * self.computed / self.total / self.elapsed
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate of the wall seconds to go, or None before anything was computed.
+        """Estimate of the wall seconds to go, or None while too little was computed to tell.
 
         Each operator's mean time over a shard, for its remaining shards, divided by how many worked at once so far. An
         operator that has not computed yet is taken to be as slow as the mean of the others.
         """
         spent = sum(operator.seconds for operator in self.operators)
-        if not self.computed or spent <= 0 or self.elapsed <= 0:
+        if self.computed < _TELLING * self.total or spent <= 0 or self.elapsed <= 0:
             return None
         mean = spent / self.computed
         ahead = 0.0

@@ -90,6 +90,15 @@ def say(text: str = "") -> None:
     click.echo(text)
 
 
+def say_sentence(text: str) -> None:
+    """Write a line that may be long: on a terminal it is broken between words, and goes on indented."""
+    import textwrap
+
+    width = terminal_width()
+    broken = textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False) if width else []
+    say("\n".join(broken) or text)
+
+
 def emit(value: object) -> None:
     """Write a JSON document to standard output: indented for people, keys in a stable order."""
     import json

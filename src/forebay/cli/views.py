@@ -134,14 +134,14 @@ def summary(progress: RunProgress) -> str:
     reused = progress.done - progress.computed
     if reused:
         parts.append(f"{reused:,} reused")
-    if progress.computed:
+    if progress.rows_per_second:
         parts.append(f"{progress.rows_per_second:,.0f} rows/s")
-    if progress.done < progress.total:
+    left = progress.seconds_left
+    if left is not None and progress.done < progress.total:
+        parts.append(f"about {text.about(left)} left")
+    if progress.doing:
+        parts.append(progress.doing)
+    elif progress.done < progress.total:
         at = next(operator.name for operator in progress.operators if operator.done < progress.shards)
         parts.append(f"at {at}")
-        left = progress.seconds_left
-        if left is not None:
-            parts.append(f"about {text.about(left)} left")
-    elif progress.doing:
-        parts.append(progress.doing)
     return ", ".join(parts)

@@ -73,6 +73,8 @@ class Flow:
         self.globals: dict[int, Key] = {}
         """Key of each global half."""
         self._pending: list[Message] = []
+        self._summarised = 0
+        """Shards of this stage that its global operator has summarised in this run."""
 
     def stage(self, stage: Stage, shards: list[Moving], order: tuple[str, ...]) -> None:
         """Take all shards through one stage, its global operator included.
@@ -91,6 +93,7 @@ class Flow:
                 message = self._message(moving, stage, first, order)
                 tasks.append(Task(message, partial(self._staged, moving, stage)))
         self._pending = [task.message for task in tasks]
+        self._summarised = 0
         self.scheduler.run(tasks)
         if stage.closing and not self.scheduler.damaged:
             self._choose(stage.closing, shards)
@@ -162,6 +165,8 @@ class Flow:
                 self.space.made(kind, step.key)
             if stage.closing and step.index == stage.closing.index:
                 moving.steps[step.index] = step
+                self._summarised += 1
+                self.ledger.say("summary", f"{link.use.name}: {self._summarised} of {len(self._pending)} shards ready")
                 continue
             moving.note(step, added[: step.layers])
             del added[: step.layers]

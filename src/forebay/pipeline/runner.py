@@ -122,8 +122,8 @@ class _Run:
         for note in self.recipe.notes:
             self.hook(Event(What.WARNING, note))
         for link in self.chain.links:
-            if not link.use.user or not link.use.cache:
-                continue
+            if not link.use.user or (not link.use.cache and link.use.key.cacheable):
+                continue  # of the catalogue, or never cached because the user says so
             from forebay.fingerprint import concerns
 
             for concern in concerns(link.use.key):
@@ -203,8 +203,8 @@ class _Run:
             except KeyboardInterrupt:
                 kept = "what is done is kept: the same command goes on from there"
                 done = f"{work.ledger.done} results done; " if self.store is not None else ""
-                self.hook(Event(What.WARNING, f"stopped; {done}{kept if self.store is not None else 'nothing is kept'}"))
-                raise
+                # Its text is for whoever stops the program in the end, and would else say nothing.
+                raise KeyboardInterrupt(f"stopped; {done}{kept if self.store is not None else 'nothing is kept'}") from None
 
     def _until_healed(self, origin: Origin, run_key: Key | None, work: _Work) -> RunReport:
         """Go through it; where objects turned out damaged or evicted on the way, look again and compute those."""

@@ -11,7 +11,7 @@ import click
 from forebay.cli import reports, text
 from forebay.cli.app import Command
 from forebay.cli.notices import warn
-from forebay.cli.session import Session, emit, say
+from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def _recipe(session: Session, path: str, overrides: tuple[str, ...], as_json: bo
         emit(report.to_json())
         return
     for line in reports.reasons_of(report):
-        say(line)
+        say_sentence(line)
     for line in reports.closing(report, None):
-        say(line)
+        say_sentence(line)
 
 
 def _run(store: Store, entry: Entry, as_json: bool) -> None:
@@ -84,7 +84,7 @@ def _run(store: Store, entry: Entry, as_json: bool) -> None:
     computed = sum(operator["shards_computed"] for operator in operators)
     reused = sum(operator["shards_reused"] for operator in operators)
     for line in reports.reasons([(operator["name"], operator["reason"]) for operator in operators]):
-        say(line)
+        say_sentence(line)
     say(f"{text.counted(computed, 'result')} computed, {reused:,} reused on {text.moment(entry.created)}")
 
 
@@ -97,4 +97,4 @@ def _pair(store: Store, old: Entry, new: Entry, as_json: bool) -> None:
         emit({"before": pair[0], "after": pair[1], "differences": list(found)})
         return
     for line in found or ["nothing: it is the same entry"]:
-        say(line)
+        say_sentence(line)

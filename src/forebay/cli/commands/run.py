@@ -10,7 +10,7 @@ import click
 
 from forebay.cli import reports
 from forebay.cli.app import Command
-from forebay.cli.session import Session, emit, say, show_table
+from forebay.cli.session import Session, emit, say_sentence, show_table
 from forebay.cli.views import watching
 
 if TYPE_CHECKING:
@@ -85,6 +85,6 @@ def show_report(report: RunReport, home: Path | None) -> None:
     show_table(*reports.table(report))
     if report.dry:
         for line in reports.reasons_of(report):
-            say(line)
+            say_sentence(line)
     for line in reports.closing(report, home):
-        say(line)
+        say_sentence(line)
