@@ -68,7 +68,8 @@ class Explainer:
         gone = [shard for shard, key in tally.misses if key in self._known_keys]
         new = [shard for shard, key in tally.misses if key not in self._known_keys]
         fresh = [shard for shard in new if shards[shard].shard.base.digest not in self._bases]
-        moved = [shard for shard in new if shards[shard].shard.base.digest in self._bases]
+        moved = [shard for shard, key in tally.misses if key and shard in new and shard not in fresh]
+        unsure = [shard for shard, key in tally.misses if not key and shard not in fresh]  # in a dry run
         total = len(shards)
         parts: list[str] = []
         if fresh:
@@ -77,6 +78,9 @@ class Explainer:
         if moved:
             by = changed[-1].label if changed else "an earlier operator"
             parts.append(f"{len(moved)} of {total} shards: their rows changed in {by}")
+        if unsure:
+            by = changed[-1].label if changed else "an earlier operator"
+            parts.append(f"{len(unsure)} of {total} shards: their rows may change in {by}")
         if gone:
             parts.append(f"{len(gone)} of {total} shards: the result was known and is no longer in the store")
         return "; ".join(parts)

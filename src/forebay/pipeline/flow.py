@@ -237,15 +237,23 @@ class Flow:
 
     def _assume(self, moving: Moving, stage: Stage, first: int) -> None:
         """In a dry run: from its first miss on, all of a shard would be computed."""
-        moving.known = False
+        sure = moving.known
         for link in stage.links:
             if link.index >= first:
-                self._unknown(moving, link)
+                self._unknown(moving, link, sure=sure and link.index == first)
+        moving.known = False
 
-    def _unknown(self, moving: Moving, link: Link, *, counted: bool = False) -> None:
-        """Count one operator over one shard as to be computed; `counted`: its summary is there, the choice is not."""
+    def _unknown(self, moving: Moving, link: Link, *, counted: bool = False, sure: bool = False) -> None:
+        """Count one operator over one shard as to be computed.
+
+        Args:
+            moving: the shard.
+            link: the operator.
+            counted: its summary is there, the choice is not.
+            sure: what it would see is known, so it is a miss for certain; else it has no key yet.
+        """
         moving.known = False
         rows = moving.shard.visible_rows
-        key = keys.delta(link.key, moving.shard.state(link.sees))
+        key = keys.delta(link.key, moving.shard.state(link.sees)) if sure else Key("")
         self.ledger.step(Step(link.index, key, counted, rows, rows), moving.index)
 

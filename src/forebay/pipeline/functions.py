@@ -101,14 +101,15 @@ def bind(step: Step, recipe: Recipe) -> UserOperator:
     kind = _TWINS.get(step.name) or OperatorKind(step.name)
     call = _call(step, options, kind, recipe, where)
     name = str(options.get("name") or _name(call.function, kind))
+    key = _key(name, kind, call, options)
     return UserOperator(
         name=name,
         kind=kind,
         call=call,
-        key=_key(name, kind, call, options),
+        key=key,
         reads=_columns(options, "reads", where),
         writes=_columns(options, "writes", where),
-        cache=bool(options.get("cache", True)),
+        cache=bool(options.get("cache", True)) and key.cacheable,
     )
 
 

@@ -21,11 +21,14 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
+from forebay.errors import SourceError
 from forebay.pipeline.operator import OperatorKind
 from forebay.table.buffers import array_of, numbers_of
 from forebay.table.building import MixedTypesError, build
-from forebay.table.casting import cast_array
+from forebay.table.canonical import canonical
+from forebay.table.casting import cast_array, type_json
 from forebay.table.pythonic import rows_of, values_list
+from forebay.table.schema import TypeConflictError, merge_types
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -258,11 +261,19 @@ def _array(values: list[Any], name: str, rows: pa.Table) -> pa.Array:
         made = build(values)
     except MixedTypesError as error:
         raise RowError(None, TypeError(f"column {name!r} holds values of different types: {error}")) from error
+    return _widened(made, name, rows)
+
+
+def _widened(made: pa.Array, name: str, rows: pa.Table) -> pa.Array:
+    """The array as the type that its column had, where that holds all of it: a shard may show a narrower one."""
     if name not in rows.column_names or made.type == rows.schema.field(name).type:
         return made
+    before = type_json(rows.schema.field(name).type)
     try:
+        if merge_types(before, type_json(made.type)) != before:
+            return made
         return cast_array(made, rows.schema.field(name).type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+    except (TypeConflictError, SourceError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return made  # the function changed the column's type
 
 
@@ -326,14 +337,9 @@ def _columns_of(result: object, rows: pa.Table) -> Mapping[str, pa.Array | None]
 
 
 def _like(table: pa.Table, rows: pa.Table) -> pa.Table:
-    """Give columns the types they had, where the new values fit them."""
-    for index, name in enumerate(table.column_names):
-        if name in rows.column_names and table.schema.field(name).type != rows.schema.field(name).type:
-            try:
-                table = table.set_column(index, name, table.column(name).cast(rows.schema.field(name).type))
-            except pa.ArrowInvalid:
-                pass  # the function changed the column's type
-    return table
+    """Give columns the types they had, where those hold the new values."""
+    arrays = [_widened(canonical(table.column(name)), name, rows) for name in table.column_names]
+    return pa.Table.from_arrays(arrays, names=table.column_names)
 
 
 def _hash(value: object) -> bytes:
