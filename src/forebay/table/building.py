@@ -178,27 +178,34 @@ class Merger:
     Example::
 
         merger = Merger()
-        merger.add({"a": 1})      # ""
-        merger.add({"a": "x"})    # "column 'a' is string but int64 before", and the merger goes on without that row
+        merger.add(0, {"a": 1})      # ("", None)
+        merger.add(1, {"a": "x"})    # ("column 'a' is string but int64 before", 0): rows up to 0 made it so
+
+    A row that does not fit leaves no trace.
     """
 
     def __init__(self, expect: Iterable[tuple[str, JSON]] = ()) -> None:
-        self.types: dict[str, JSON] = dict(expect)
+        self._types: dict[str, JSON] = dict(expect)
+        self._since: dict[str, int] = {}
 
-    def add(self, row: Mapping[str, Any]) -> str:
-        """Take a row that fits and return "", or say why it does not."""
+    def add(self, number: int, row: Mapping[str, Any]) -> tuple[str, int | None]:
+        """Take a row that fits; or say why it does not, and which row first had the type that it does not fit."""
         updates: dict[str, JSON] = {}
         name = ""
         try:
             for name, value in row.items():
-                updates[name] = merge_types(self.types.get(name, "null"), type_of(value, 1))
+                updates[name] = merge_types(self._types.get(name, "null"), type_of(value, 1))
         except TypeConflictError as error:
             where = name + error.path
-            return f"column {where!r} is {type_text(error.right)} but {type_text(error.left)} before"
+            reason = f"column {where!r} is {type_text(error.right)} but {type_text(error.left)} before"
+            return reason, self._since.get(name)
         except ValueError as error:
-            return f"column {name!r}: {error}"
-        self.types.update(updates)
-        return ""
+            return f"column {name!r}: {error}", None
+        for name, kind in updates.items():
+            if self._types.get(name, "null") == "null" and kind != "null":
+                self._since[name] = number
+        self._types.update(updates)
+        return "", None
 
 
 def float_leaves(array: pa.Array) -> Iterable[pa.Array]:

@@ -87,7 +87,8 @@ def _why(rows: Sequence[object], first: int, error: Exception) -> str:
     for number, row in enumerate(rows, first):
         if not isinstance(row, Mapping):
             return f"row {number} is a {type(row).__name__}, not a dict"
-        if reason := merger.add(row):
+        reason, _ = merger.add(number, row)
+        if reason:
             return f"row {number}: {reason}"
     return str(error)
 

@@ -92,13 +92,15 @@ class Aside:
         self.first_line = first_line
         self._skip = options.skip_bad_rows
 
-    def add(self, line: int, reason: str, text: bytes) -> None:
-        """Set a row aside.
+    def add(self, line: int, reason: str, text: bytes, since: int | None = None) -> None:
+        """Set a row aside; `since` is the line that it does not fit, if there is one.
 
         Raises:
             SourceError: bad rows are not to be skipped.
         """
         if not self._skip:
+            if since is not None:
+                reason = f"{reason} (line {self.first_line + since})"
             shown = text[:_SHOWN].decode("utf-8", "backslashreplace") + ("…" if len(text) > _SHOWN else "")
             raise SourceError(
                 f"{self.path}:{self.first_line + line}: {reason}: {shown!r}",
@@ -211,7 +213,7 @@ def parse_leniently(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(_not_utf8(error)) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+        raise ValueError(f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except orjson.JSONEncodeError as error:
@@ -329,12 +331,13 @@ def _sift(parsed: Parsed, options: ReadOptions, aside: Aside) -> Parsed:
     merger = Merger(expect)
     kept: list[tuple[dict[str, Any], int, bytes]] = []
     for row, number, text in zip(parsed.rows, parsed.numbers, parsed.texts, strict=True):
+        since = None
         try:
-            reason = merger.add(parse_leniently(text) if _LONG_INTEGER.search(text) else row)
+            reason, since = merger.add(number, parse_leniently(text) if _LONG_INTEGER.search(text) else row)
         except ValueError as error:
             reason = str(error)
         if reason:
-            aside.add(number, reason, text)
+            aside.add(number, reason, text, since)
         else:
             kept.append((row, number, text))
     return Parsed([row for row, _, _ in kept], [number for _, number, _ in kept], [text for _, _, text in kept])

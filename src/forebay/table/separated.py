@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import pyarrow as pa
@@ -82,7 +83,9 @@ class _Layout:
                 quoted_strings_can_be_null=False,
             )  # fmt: skip
             with csv.open_csv(cast("Any", stream), self._read(), self._parse(bad), convert) as reader:
-                yield (pa.Table.from_batches([batch]) for batch in reader)
+                # The first batch has no rows: a file that is but a header has columns too.
+                start = pa.schema([(name, pa.string()) for name in names]).empty_table()
+                yield chain([start], (pa.Table.from_batches([batch]) for batch in reader))
 
     def _names(self) -> list[str]:
         with open_stream(self.file.path, self.file.compression) as stream:

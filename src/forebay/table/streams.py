@@ -12,6 +12,7 @@ from forebay.errors import NotFoundError, SourceError
 from forebay.table.options import Compression
 
 BLOCK_BYTES = 1 << 20
+_PACKED_BYTES = 1 << 16
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -91,11 +92,44 @@ def _decoder(raw: io.RawIOBase | IO[bytes], compression: Compression) -> IO[byte
 
         return cast("IO[bytes]", lzma.LZMAFile(file))
     if compression == "zst":
+        return cast("IO[bytes]", _ZstdFile(file))
+    return file
+
+
+class _ZstdFile(io.RawIOBase):
+    """A stream of zstd frames. The library's own reader takes a file that was cut short for a whole one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
         import zstandard
 
-        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
-        return cast("IO[bytes]", reader)
-    return file
+        super().__init__()
+        self._file = file
+        self._context = zstandard.ZstdDecompressor()
+        self._frame = self._context.decompressobj()
+        self._inside = False  # a frame began and did not end
+        self._ready = bytearray()
+        self._rest = b""  # packed bytes after a frame's end
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        while size < 0 or len(self._ready) < size:
+            packed = self._rest or self._file.read(_PACKED_BYTES)
+            self._rest = b""
+            if not packed:
+                if self._inside:
+                    raise EOFError("it ends in the middle of a frame")
+                break
+            if not self._inside:
+                self._frame = self._context.decompressobj()
+            self._ready += self._frame.decompress(packed)
+            self._inside = not self._frame.eof
+            self._rest = self._frame.unused_data if self._frame.eof else b""
+        size = len(self._ready) if size < 0 else size
+        data = bytes(self._ready[:size])
+        del self._ready[:size]
+        return data
 
 
 def _damage(compression: Compression) -> tuple[type[Exception], ...]:

@@ -1,0 +1,203 @@
+"""Files written: bytes, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from blake3 import blake3
+from hypothesis import given, settings
+from table_support import json_rows, modelled
+
+from forebay.errors import BuildError, InputError
+from forebay.io import LocalFilesystem, OpenFile
+from forebay.table import export, sources
+from forebay.table.building import build, build_columns
+from forebay.table.casting import cast_table, describe
+from forebay.table.export import Target, join, render, target_for
+from forebay.table.pythonic import rows_of
+from forebay.table.schema import union
+
+ROWS: list[dict[str, Any]] = [{"text": f"é{at}\n", "n": at or None, "m": {"x": [at]}} for at in range(50)]
+TABLE = pa.table(build_columns(ROWS))
+PARTS = [TABLE.slice(0, 20), TABLE.slice(20, 0), TABLE.slice(20)]
+NAMES = ["o.jsonl", "o.jsonl.gz", "o.jsonl.zst", "o.parquet", "o.arrow"]
+
+
+def target(path: Path) -> Target:
+    named = target_for(path)
+    return Target(named.path, named.format, named.compression, describe(TABLE.schema))
+
+
+def write(path: Path, parts: list[pa.Table] = PARTS) -> export.Exported:
+    to = target(path)
+    return join((render(part, to.format, to.compression) for part in parts), to)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
+    done = write(tmp_path / "new" / "folder" / name)
+    data = done.path.read_bytes()
+    assert (done.bytes, done.digest) == (len(data), blake3(data).hexdigest())
+    (file,) = sources.resolve(done.path)
+    assert [row for rows in sources.ingest(file) for row in rows_of(rows.table)] == ROWS
+    assert write(tmp_path / f"again-{name}").digest == done.digest
+    assert sorted(path.name for path in done.path.parent.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_make_a_file_too(tmp_path: Path, name: str) -> None:
+    done = write(tmp_path / name, [TABLE.slice(0, 0)])
+    (file,) = sources.resolve(done.path)
+    assert sum(rows.table.num_rows for rows in sources.ingest(file)) == 0
+    if name.endswith(".zst"):
+        assert zstandard.decompress(done.path.read_bytes()) == b""
+    assert write(tmp_path / f"none-{name}", []).bytes == done.bytes
+
+
+def test_parts_are_members_and_groups(tmp_path: Path) -> None:
+    done = write(tmp_path / "o.jsonl.gz")
+    assert sum(done.parts) == done.bytes
+    first = done.path.read_bytes()[: done.parts[0]]
+    assert [json.loads(line) for line in gzip.decompress(first).splitlines()] == ROWS[:20]
+    with pq.ParquetFile(write(tmp_path / "o.parquet").path) as parquet:
+        assert parquet.num_row_groups == 2
+
+
+@settings(max_examples=80)
+@given(json_rows())
+def test_json_lines_are_the_models(rows: list[dict[str, Any]]) -> None:
+    if not any(rows):
+        return
+    lines = bytes(render(pa.table(build_columns(rows)))).splitlines(keepends=True)
+    assert lines == [orjson.dumps(row) + b"\n" for row in modelled(rows)]
+
+
+def test_missing_columns_become_null() -> None:
+    shards = [pa.table({"a": build([1])}), pa.table({"b": build([{"c": 0.5}]), "a": build([None])})]
+    schema = union(describe(shard.schema) for shard in shards)
+    assert b"".join(bytes(render(cast_table(shard, schema))) for shard in shards) == (
+        b'{"a":1,"b":null}\n{"a":null,"b":{"c":0.5}}\n'
+    )
+
+
+def test_what_json_has_no_word_for() -> None:
+    rows = pa.table(
+        {
+            "nan": build([float("nan")]),
+            "day": pa.array([date(2020, 2, 1)]),
+            "price": pa.array([Decimal("1.50")]),
+            "while": pa.array([timedelta(seconds=90)]),
+            "pairs": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
+        }
+    )
+    assert json.loads(bytes(render(rows))) == {
+        "nan": None, "day": "2020-02-01", "price": "1.50", "while": "0:01:30", "pairs": [["k", 1]]
+    }  # fmt: skip
+    with pytest.raises(InputError, match="cannot be JSON.*export to Parquet or Arrow"):
+        render(pa.table({"raw": pa.array([b"x"])}))
+
+
+def test_statistics_as_one_column(tmp_path: Path) -> None:
+    rows = export.with_stats(pa.table({"a": build([1, 2])}), pa.table({"len": build([3, 4])}))
+    assert bytes(render(rows)).splitlines()[1] == b'{"a":2,"__dj__stats__":{"len":4}}'
+    assert export.with_stats(rows, pa.table({})) is rows
+    again = export.with_stats(rows, pa.table({"len": build([5, 6])}))
+    assert again.column_names == ["a", "__dj__stats__"]
+    schema = export.schema_with_stats(describe(pa.schema([("a", pa.int64())])), describe(pa.schema([("len", pa.int64())])))
+    to = Target(tmp_path / "o.parquet", "parquet", schema=schema)
+    join([render(rows, "parquet")], to)
+    assert pq.read_table(to.path).to_pylist()[0] == {"a": 1, "__dj__stats__": {"len": 3}}
+
+
+def test_names_that_say_nothing() -> None:
+    for name in ("o", "o.txt", "o.parquet.gz", ".gz", "o.gz"):
+        with pytest.raises(InputError, match="cannot tell what to write"):
+            target_for(Path(name))
+
+
+def test_what_was_there_is_replaced_and_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.jsonl").write_bytes(b"old")
+    (tmp_path / "link.jsonl").symlink_to("real.jsonl")
+    done = write(tmp_path / "link.jsonl")
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert (tmp_path / "real.jsonl").stat().st_size == done.bytes
+
+
+class _FullFile:
+    def __init__(self, file: OpenFile, room: int, error: int) -> None:
+        self._file, self._room, self._error = file, room, error
+
+    def write(self, data: Any) -> None:
+        self._room -= len(data)
+        if self._room < 0:
+            raise OSError(self._error, "no")
+        self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _FullDisk(LocalFilesystem):
+    """A disk that takes so many bytes and then gives an error."""
+
+    def __init__(self, room: int, error: int) -> None:
+        super().__init__()
+        self._room, self._error = room, error
+
+    def create(self, path: Path, *, mode: int = 0o644) -> OpenFile:
+        return _FullFile(super().create(path, mode=mode), self._room, self._error)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("room", [0, 150])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str, room: int) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    to = target(tmp_path / name)
+    parts = [render(part, to.format, to.compression) for part in PARTS]
+    for error, message in [(errno.ENOSPC, "No space left on device; make room"), (errno.EIO, "Input/output error")]:
+        with pytest.raises(BuildError, match=message):
+            join(parts, to, fs=_FullDisk(room, error))
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        assert (tmp_path / name).read_bytes() == b"old"
+
+
+def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(InputError, match="is a folder; name a file"):
+        write(tmp_path / "folder.jsonl")
+    with pytest.raises(InputError, match="cannot write .*; choose another place"):
+        write(tmp_path / "file" / "o.jsonl")
+    with pytest.raises(InputError, match="Permission denied"):
+        join([b"x"], Target(tmp_path / "o.jsonl"), fs=_FullDisk(0, errno.EACCES))
+
+
+def test_an_error_of_the_parts_leaves_nothing(tmp_path: Path) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"{}\n"
+        raise BuildError("the worker died")
+
+    with pytest.raises(BuildError, match="the worker died"):
+        join(parts(), Target(tmp_path / "o.jsonl"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_need_a_schema(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="parquet needs the table's schema"):
+        join([], Target(tmp_path / "o.parquet", "parquet"))
+    assert list(tmp_path.iterdir()) == []
