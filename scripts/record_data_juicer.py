@@ -75,6 +75,17 @@ def chosen(name: str, params: dict[str, Any], rows: Sequence[dict[str, Any]]) ->
     return answer
 
 
+def parameters(name: str) -> dict[str, Any]:
+    """Return an operator's own parameters and their defaults."""
+    import inspect
+
+    import data_juicer.ops  # noqa: F401 - registers every operator
+    from data_juicer.ops.base_op import OPERATORS
+
+    listed = inspect.signature(OPERATORS.modules[name].__init__).parameters.values()
+    return {p.name: p.default for p in listed if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"}
+
+
 def record() -> dict[str, Any]:
     from data_juicer.ops.deduplicator.document_minhash_deduplicator import optimal_param
 
@@ -83,11 +94,13 @@ def record() -> dict[str, Any]:
     for group, ask in ((cases.MAPPERS, mapper), (cases.FILTERS, filtered), (cases.GLOBALS, chosen)):
         for name, params in group:
             answers.append({"operator": name, "params": params, **ask(name, params, cases.ROWS)})
+    names = dict.fromkeys(answer["operator"] for answer in answers)
     texts = "\0".join(cases.TEXTS).encode("utf-8")
     return {
         "versions": {name: version(name) for name in ("py-data-juicer", "regex", "emoji", "ftfy", "numpy")},
         "python": sys.version.split()[0],
         "corpus": hashlib.sha256(texts).hexdigest(),
+        "parameters": {name: parameters(name) for name in names},
         "answers": answers,
         "best_bands": [[*pair, *optimal_param(*pair)] for pair in cases.THRESHOLDS],
     }
@@ -95,10 +108,9 @@ def record() -> dict[str, Any]:
 
 def main(target: Path) -> None:
     answers = record()
-    lines = [json.dumps({key: value for key, value in answers.items() if key not in ("answers", "best_bands")})[:-1]]
-    lines += [f'"best_bands": {json.dumps(answers["best_bands"])}', '"answers": [']
-    body = ",\n".join(json.dumps(answer, ensure_ascii=True) for answer in answers["answers"])
-    target.write_text(",\n".join(lines[:2]) + ",\n" + lines[2] + "\n" + body + "\n]}\n", encoding="ascii")
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in answers.items() if key != "answers"]
+    body = ",\n".join(json.dumps(answer) for answer in answers["answers"])
+    target.write_text("{" + ",\n".join([*lines, f'"answers": [\n{body}\n]']) + "}\n", encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -234,7 +234,8 @@ class OperatorSpec:
         return getattr(import_module(module), name)(**params)
 
     def _key(self, params: Mapping[str, JSON]) -> KeyTree:
-        parts = [tree(self.version, label="version")]
+        # A node's own label is no part of its digest, so the name stands among the parts.
+        parts = [tree(self.name, label="operator"), tree(self.version, label="version")]
         parts += [tree(value, label=name) for name, value in params.items()]
         parts += [
             tree(need.version(self.name), label=need.distribution)

@@ -73,7 +73,7 @@ class Texts:
         """Take the texts of a column, without copying them.
 
         Raises:
-            SourceError: there is no such column, or it does not hold text; names those there are.
+            SourceError: there is no such column (names those there are), or it does not hold text, or no UTF-8.
         """
         return cls.from_arrow(column_of(rows, column), column)
 
@@ -82,7 +82,7 @@ class Texts:
         """Take the texts of an Arrow array, without copying them.
 
         Raises:
-            SourceError: it does not hold text.
+            SourceError: it does not hold text, or no UTF-8.
         """
         if pa.types.is_null(array.type):
             array = array.cast(pa.string())
@@ -94,11 +94,12 @@ class Texts:
                 subject=column,
                 hint="name a column of text in text_key",
             )
-        return cls._from_buffers(array)
+        return cls._from_buffers(array, column)
 
     @classmethod
-    def _from_buffers(cls, array: pa.Array) -> Texts:
+    def _from_buffers(cls, array: pa.Array, column: str) -> Texts:
         large = pa.types.is_large_string(array.type)
+        _refuse_broken(array, column)
         valid = np.asarray(array.is_valid()) if array.null_count else None
         _, starts, values = array.buffers()
         if len(array) == 0 or starts is None:
@@ -149,11 +150,7 @@ class Texts:
             first = last
 
     def characters(self) -> Characters:
-        """Return the rows as code points.
-
-        Raises:
-            SourceError: a row is not UTF-8.
-        """
+        """Return the rows as code points."""
         if self.ascii:
             return Characters(self.data, self.offsets)
         codes = np.frombuffer(self.decode().encode("utf-32-le"), np.uint32)
@@ -164,16 +161,8 @@ class Texts:
         return self.offsets if self.ascii else offsets_of(totals((self.data & 0xC0) != 0x80, self.offsets))
 
     def decode(self) -> str:
-        """Return all rows as one string.
-
-        Raises:
-            SourceError: a row is not UTF-8.
-        """
-        try:
-            return self.data.tobytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            row = int(np.searchsorted(self.offsets, error.start, side="right")) - 1
-            raise SourceError(f"text of row {row} of the shard is not UTF-8", subject=row) from None
+        """Return all rows as one string."""
+        return self.data.tobytes().decode("utf-8")
 
     def strings(self) -> list[str]:
         """Return the rows one by one; a null row is empty."""
@@ -190,6 +179,20 @@ class Texts:
         bitmap = pa.py_buffer(np.packbits(self.valid, bitorder="little")) if missing else None
         buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(self.data))]
         return pa.Array.from_buffers(kind, len(self), buffers, missing)
+
+
+def _refuse_broken(array: pa.Array, column: str) -> None:
+    """Raise SourceError where a row is not UTF-8, which Arrow's readers do not all look at."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        for row in range(len(array)):
+            try:
+                array[row].as_py()
+            except UnicodeDecodeError:
+                what = f"row {row} of the shard is not UTF-8 in column {column!r}"
+                raise SourceError(what, subject=column, hint="mend the source, or skip the row") from None
+        raise
 
 
 def column_of(rows: pa.Table, column: str) -> pa.Array:
