@@ -129,12 +129,10 @@ def _subject(place: tuple[KeyTree, ...]) -> str:
         return _code_subject(place, name)
     head, _, rest = name.partition(".")
     name = _SPOKEN[head] + rest if head in _SPOKEN and rest else name
-    owner = place[begin - 1] if begin > 1 and place[begin - 1].kind in _CODE else None
-    return (
-        f"{_code_subject(place[:begin], owner.label)}: {name}"
-        if owner is not None and _has_outer(place[:begin])
-        else name
-    )
+    owner = place[begin - 1]
+    if begin <= 1 or owner.kind not in _CODE or (owner.kind != "class" and not _has_outer(place[:begin])):
+        return name  # it belongs to the work itself
+    return f"{_code_subject(place[:begin], owner.label)}: {name}"
 
 
 def _code_subject(place: tuple[KeyTree, ...], name: str) -> str:

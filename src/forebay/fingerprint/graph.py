@@ -189,7 +189,7 @@ class _Unfolding:
         self._shown.add(id(node))
         edges = node.edges
         if not node.ordered:
-            edges = sorted(edges, key=lambda edge: (edge.key, edge.node.digest))
+            edges = sorted(edges, key=lambda edge: (edge.label, edge.key, edge.node.digest))
         return KeyTree(
             label,
             node.kind,
