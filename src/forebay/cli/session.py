@@ -7,11 +7,11 @@ Results go to standard output, everything said about them (warnings, progress, e
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from forebay.events import Hook
     from forebay.store import Store
     from forebay.types import JSON, Key
+
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -110,11 +112,20 @@ def emit_rows(rows: Iterable[dict[str, JSON]]) -> None:
     """Write a JSON array to standard output, one row a line, so that long lists can be read as they come."""
     import json
 
-    opened = False
-    for row in rows:
-        click.echo((",\n" if opened else "[\n") + json.dumps(row, ensure_ascii=False), nl=False)
-        opened = True
-    click.echo("\n]" if opened else "[]")
+    before = "[\n"
+    for some in _batches(rows):
+        click.echo(before + ",\n".join(json.dumps(row, ensure_ascii=False) for row in some), nl=False)
+        before = ",\n"
+    click.echo("[]" if before == "[\n" else "\n]")
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield the items, many at a time: one write per line would cost more than all else."""
+    from itertools import islice
+
+    left = iter(items)
+    while some := list(islice(left, 1000)):
+        yield some
 
 
 def terminal_width() -> int | None:
@@ -126,5 +137,7 @@ def terminal_width() -> int | None:
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to standard output; its header dim on a terminal that has colours."""
-    for number, line in enumerate(tables.lines(columns, rows, terminal_width())):
-        say(click.style(line, dim=True) if number == 0 else line)
+    head, *body = tables.lines(columns, rows, terminal_width())
+    say(click.style(head, dim=True))
+    for some in _batches(body):
+        say("\n".join(some))
