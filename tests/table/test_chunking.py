@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -60,7 +60,7 @@ def test_the_definition_whatever_the_portions(rows: list[tuple[int, int]], targe
     chunker = Chunker(target)
     found: list[tuple[int, int]] = []
     edges = [0, *sorted(stops), len(rows)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         found += chunker.push(hashes[start:stop], lengths[start:stop])
     found += chunker.finish()
     assert [number for number, _ in found] == want

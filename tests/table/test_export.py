@@ -105,7 +105,7 @@ def test_what_json_has_no_word_for() -> None:
     assert json.loads(bytes(render(rows))) == {
         "nan": None, "day": "2020-02-01", "price": "1.50", "while": "0:01:30", "pairs": [["k", 1]]
     }  # fmt: skip
-    with pytest.raises(InputError, match="cannot be JSON.*export to Parquet or Arrow"):
+    with pytest.raises(InputError, match=r"cannot be JSON.*export to Parquet or Arrow"):
         render(pa.table({"raw": pa.array([b"x"])}))
 
 
@@ -115,7 +115,9 @@ def test_statistics_as_one_column(tmp_path: Path) -> None:
     assert export.with_stats(rows, pa.table({})) is rows
     again = export.with_stats(rows, pa.table({"len": build([5, 6])}))
     assert again.column_names == ["a", "__dj__stats__"]
-    schema = export.schema_with_stats(describe(pa.schema([("a", pa.int64())])), describe(pa.schema([("len", pa.int64())])))
+    schema = export.schema_with_stats(
+        describe(pa.schema([("a", pa.int64())])), describe(pa.schema([("len", pa.int64())]))
+    )
     to = Target(tmp_path / "o.parquet", "parquet", schema=schema)
     join([render(rows, "parquet")], to)
     assert pq.read_table(to.path).to_pylist()[0] == {"a": 1, "__dj__stats__": {"len": 3}}
@@ -181,7 +183,7 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(InputError, match="is a folder; name a file"):
         write(tmp_path / "folder.jsonl")
-    with pytest.raises(InputError, match="cannot write .*; choose another place"):
+    with pytest.raises(InputError, match=r"cannot write .*; choose another place"):
         write(tmp_path / "file" / "o.jsonl")
     with pytest.raises(InputError, match="Permission denied"):
         join([b"x"], Target(tmp_path / "o.jsonl"), fs=_FullDisk(0, errno.EACCES))

@@ -107,9 +107,7 @@ def test_ways_to_write_lists_are_one() -> None:
 
 def test_nulls_hide_their_children() -> None:
     shown = pa.StructArray.from_arrays([pa.array([1, 2]), pa.array(["x", "y"])], ["a", "b"])
-    hidden = pa.StructArray.from_buffers(
-        shown.type, 2, [pa.py_buffer(b"\x01")], 1, 0, [shown.field(0), shown.field(1)]
-    )
+    hidden = pa.StructArray.from_buffers(shown.type, 2, [pa.py_buffer(b"\x01")], 1, 0, [shown.field(0), shown.field(1)])
     assert one(hidden) == one(pa.array([{"a": 1, "b": "x"}, None]))
 
 

@@ -63,7 +63,7 @@ class TestDiff:
         assert kinds(layers.diff(TEN, changed(text={3: "new"}, n={4: 9}))) == [("patch", ("text",)), ("patch", ("n",))]
 
     def test_most_rows_make_a_column(self) -> None:
-        drafts = layers.diff(TEN, changed(text={at: "new" for at in range(9)}))
+        drafts = layers.diff(TEN, changed(text=dict.fromkeys(range(9), "new")))
         assert kinds(drafts) == [("columns", ("text",))]
 
     def test_new_columns_keep_the_mappers_order(self, objects: Memory) -> None:

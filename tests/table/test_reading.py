@@ -95,8 +95,14 @@ def test_types_of_nothing_fit_all() -> None:
         (b'{"a":"\\ud800"}', "text with a lone surrogate, which is not UTF-8"),
         (b'{"\\ud800":1}', "text with a lone surrogate, which is not UTF-8"),
         (b'{"a":9223372036854775808}', "the integer 9223372036854775808 does not fit 64 bits (write it as a string)"),
-        (b'{"a":[-18446744073709551616]}', "the integer -18446744073709551616 does not fit 64 bits (write it as a string)"),
-        (b'{"a":1' + b"0" * 99 + b"}", "the integer 10000000000000000000… (100 digits) does not fit 64 bits (write it as a string)"),
+        (
+            b'{"a":[-18446744073709551616]}',
+            "the integer -18446744073709551616 does not fit 64 bits (write it as a string)",
+        ),
+        (
+            b'{"a":1' + b"0" * 99 + b"}",
+            "the integer 10000000000000000000… (100 digits) does not fit 64 bits (write it as a string)",
+        ),
         (b'{"a":' + b"[" * 70 + b"]" * 70 + b"}", "column 'a': nested too deeply"),
         (b'{"a":' + b"[" * 9999 + b"]" * 9999 + b"}", "nested too deeply"),
         (b'{"n":"x"}', "column 'n' is string but int64 before"),
@@ -151,6 +157,6 @@ def test_absurdly_many_keys_are_refused() -> None:
 def test_text_lines() -> None:
     found = read_text("ü\r\n\nlast".encode(), ReadOptions(), "f.txt", 1)
     assert rows_of(found.table) == [{"text": "ü"}, {"text": ""}, {"text": "last"}]
-    with pytest.raises(SourceError, match="f.txt:2: not UTF-8: byte 0xff at column 1"):
+    with pytest.raises(SourceError, match=r"f.txt:2: not UTF-8: byte 0xff at column 1"):
         read_text(b"a\n\xff\n", ReadOptions(), "f.txt", 1)
     assert [bad.line for bad in read_text(b"a\n\xff\nb", SKIP, "f.txt", 1).bad] == [1]

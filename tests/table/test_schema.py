@@ -33,7 +33,11 @@ def schema(seen: str = "", **columns: JSON) -> Schema:
         ("float", "double", "double"),
         ("int8", "float", "double"),
         ({"list": "null"}, {"list": "int64"}, {"list": "int64"}),
-        ({"struct": [["a", "int64"]]}, {"struct": [["b", "null"], ["a", "double"]]}, {"struct": [["a", "double"], ["b", "null"]]}),
+        (
+            {"struct": [["a", "int64"]]},
+            {"struct": [["b", "null"], ["a", "double"]]},
+            {"struct": [["a", "double"], ["b", "null"]]},
+        ),
         ({"timestamp": ["ms", None]}, {"timestamp": ["us", None]}, {"timestamp": ["us", None]}),
         ({"map": ["string", "null"]}, {"map": ["string", "bool"]}, {"map": ["string", "bool"]}),
         ({"fixed_list": ["int32", 3]}, {"fixed_list": ["double", 3]}, {"fixed_list": ["double", 3]}),
@@ -153,7 +157,9 @@ def test_casting_to_the_union_is_building_together(kind: Any, data: st.DataObjec
     assert same(values_list(pa.chunked_array(parts, merged)), values_list(whole))
 
 
-@given(st.lists(st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(0, 1), st.text(max_size=2)), max_size=6))
+@given(
+    st.lists(st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(0, 1), st.text(max_size=2)), max_size=6)
+)
 def test_mixed_values_are_refused_and_nothing_else(column: list[Any]) -> None:
     kinds = {type(value) for value in column if value is not None}
     if len(kinds) > 1 and kinds != {int, float}:

@@ -189,7 +189,7 @@ def test_from_lines_to_lines(portions: list[list[dict[str, Any]]], data: st.Data
         mask = data.draw(st.lists(st.booleans(), min_size=len(portion), max_size=len(portion)))
         drafts = layers.select(mask)
         rows = layers.apply(rows, drafts)
-        length = build([at for at in range(rows.num_rows)]) if rows.num_rows else pa.nulls(0)
+        length = build(list(range(rows.num_rows))) if rows.num_rows else pa.nulls(0)
         drafts += layers.diff(rows, {"added": length})
         shard = shard.with_layer(*(draft.stored(objects.put) for draft in drafts))
         shards.append(Shard.from_json(json.loads(json.dumps(shard.to_json()))))

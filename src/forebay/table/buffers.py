@@ -69,13 +69,15 @@ def text_of(values: Sequence[str | None], hidden: Bits | None = None) -> pa.Arra
     Raises:
         UnicodeEncodeError: a string cannot be UTF-8 (a lone surrogate).
     """
-    present = values if hidden is None else [value or "" for value in values]
-    data = "".join(cast("Sequence[str]", present)).encode()
-    lengths = map(len, cast("Sequence[str]", present))
+    present = cast("Sequence[str]", values if hidden is None else [value or "" for value in values])
+    if all(map(str.isascii, present)):  # characters are bytes
+        data = "".join(present).encode()
+        lengths = map(len, present)
+    else:
+        encoded = list(map(str.encode, present))
+        data = b"".join(encoded)
+        lengths = map(len, encoded)
     offsets = np.fromiter(accumulate(lengths, initial=0), np.int64, len(values) + 1)
-    if offsets[-1] != len(data):  # not all ASCII
-        encoded = [value.encode() for value in cast("Sequence[str]", present)]
-        offsets = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64, len(values) + 1)
     wide = len(data) >= 2**31
     kind = pa.large_string() if wide else pa.string()
     places = pa.py_buffer(offsets if wide else offsets.astype(np.int32))

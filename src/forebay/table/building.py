@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Any, cast
 
 import numpy as np
@@ -48,9 +47,7 @@ def transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
     shapes = dict.fromkeys(map(tuple, rows))  # distinct tuples of keys, in first-seen order
     if len(shapes) == 1:
         (names,) = shapes
-        if len(names) == 1:
-            return {names[0]: [row[names[0]] for row in rows]}
-        return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)) if names else {}
+        return {name: [row[name] for row in rows] for name in names}
     names = tuple(dict.fromkeys(chain.from_iterable(shapes)))
     if len(names) * len(rows) > _MAX_CELLS:
         raise SourceError(

@@ -27,7 +27,7 @@ from forebay.io import Filesystem, LocalFilesystem, Staged, publish, stage, uniq
 from forebay.table import ipc
 from forebay.table.canonical import canonical_table
 from forebay.table.casting import arrow_schema, describe
-from forebay.table.pythonic import rows_of
+from forebay.table.pythonic import iter_rows
 from forebay.table.schema import Schema
 from forebay.types import Buffer, Digest
 
@@ -181,7 +181,7 @@ class _Sink:
 
 def _json_lines(rows: pa.Table) -> bytes:
     try:
-        return b"".join([orjson.dumps(row, _plain, orjson.OPT_APPEND_NEWLINE) for row in rows_of(rows)])
+        return b"".join([orjson.dumps(row, _plain, orjson.OPT_APPEND_NEWLINE) for row in iter_rows(rows)])
     except orjson.JSONEncodeError as error:
         raise InputError(f"these rows cannot be JSON: {error}", hint="export to Parquet or Arrow") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, repeat
 from typing import Any, cast
 
@@ -16,9 +16,16 @@ from forebay.table.canonical import canonical
 
 def rows_of(rows: pa.Table) -> list[dict[str, Any]]:
     """Return a table's rows as dicts, keys in column order, nulls as None."""
+    return list(iter_rows(rows))
+
+
+def iter_rows(rows: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield a table's rows as dicts, keys in column order, nulls as None; columns are converted at once."""
     if not rows.num_columns:
-        return [{} for _ in range(rows.num_rows)]
-    return _dicts(rows.column_names, [values_list(column) for column in rows.columns])
+        return ({} for _ in range(rows.num_rows))
+    columns = [values_list(column) for column in rows.columns]
+    names = rows.column_names
+    return (dict(zip(names, values, strict=False)) for values in zip(*columns, strict=True))
 
 
 def values_list(column: pa.Array | pa.ChunkedArray) -> list[Any]:
@@ -57,8 +64,8 @@ def _texts(array: pa.Array) -> list[Any]:
     data = array.buffers()[2]
     if data is None or not data.size:
         return list(repeat("", len(array)))
-    text = str(data, "utf-8")  # type: ignore[call-overload]  # a buffer speaks the buffer protocol
-    if len(text) == data.size:  # ASCII: characters are bytes
+    if values_of(array, np.uint8, 2).max() < 0x80:  # ASCII: characters are bytes
+        text = str(data, "ascii")  # type: ignore[call-overload]  # a buffer speaks the buffer protocol
         return [text[start:end] for start, end in pairwise(_offsets(array))]
     view = memoryview(data)
     return [str(view[start:end], "utf-8") for start, end in pairwise(_offsets(array))]

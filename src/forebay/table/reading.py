@@ -13,9 +13,11 @@ Whatever else is found is an error that names file and line, or, with ``on_bad_r
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,8 +124,23 @@ def read_lines(data: bytes, options: ReadOptions, path: str = "", first_line: in
     Raises:
         SourceError: a malformed line, or types that do not fit, unless they are set aside.
     """
-    lines = _split(data)
-    aside = Aside(options, path, first_line)
+    with _no_collection():
+        return _read_lines(_split(data), options, Aside(options, path, first_line))
+
+
+@contextmanager
+def _no_collection() -> Generator[None]:
+    """Pause the garbage collector, which would go through all rows of a shard again and again: none is garbage yet."""
+    active = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if active:
+            gc.enable()
+
+
+def _read_lines(lines: list[bytes], options: ReadOptions, aside: Aside) -> Rows:
     numbers: Sequence[int] = range(len(lines))
     try:
         rows: list[Any] = list(map(orjson.loads, lines))

@@ -18,7 +18,7 @@ from forebay.table import compose, entering
 from forebay.table.casting import arrow_schema, cast_table, describe
 from forebay.table.chunking import DEFAULT_SHARD_BYTES
 from forebay.table.compose import Objects, empty_columns
-from forebay.table.pythonic import rows_of
+from forebay.table.pythonic import iter_rows, rows_of
 from forebay.table.schema import Schema, union
 from forebay.table.shard import Shard
 from forebay.types import JSON, Digest
@@ -169,7 +169,7 @@ class Table:
     def iter_rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Yield rows as dicts, keys in column order."""
         for number in range(len(self.shards)):
-            yield from rows_of(self.shard(number, columns))
+            yield from iter_rows(self.shard(number, columns))
 
     def stats(self) -> pa.Table:
         """Return the statistics that filters measured, for the rows that are left; null where one was not measured."""
