@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from forebay.errors import CacheRequiredError, NotFoundError, ObjectDamagedError, ObjectMissingError, StoreError
+from forebay.errors import BuildError, CacheRequiredError, NotFoundError, ObjectDamagedError, ObjectMissingError, StoreError
 from forebay.events import Event, Hook, OncePerMessage, Tee, What, ignore
 from forebay.pipeline import exporting, keys, record, retention
 from forebay.pipeline.chain import Chain, bind
@@ -197,17 +197,33 @@ class _Run:
             return self._report(work.ledger, reasons, shards, rows_out, export=export, dry=True, bad_rows=origin.bad_rows)
 
     def _compute(self, origin: Origin, run_key: Key | None) -> RunReport:
-        with self._working() as work:
-            try:
-                return self._until_healed(origin, run_key, work)
-            except KeyboardInterrupt:
-                kept = "what is done is kept: the same command goes on from there"
-                done = f"{work.ledger.done} results done; " if self.store is not None else ""
-                # Its text is for whoever stops the program in the end, and would else say nothing.
-                raise KeyboardInterrupt(f"stopped; {done}{kept if self.store is not None else 'nothing is kept'}") from None
+        done = 0
+        try:
+            with self._working() as work:
+                try:
+                    report = self._until_healed(origin, run_key, work)
+                finally:
+                    done = work.ledger.done
+            if report is not None:
+                return report
+            text = "the store keeps losing what this run makes (is its budget too small?); going on without it"
+            self.hook(Event(What.WARNING, text))
+            self.store = None
+            with self._working() as work:
+                report = self._until_healed(origin, None, work)
+        except KeyboardInterrupt:
+            kept = f"{done} results done; what is done is kept: the same command goes on from there"
+            # Its text is for whoever stops the program in the end, and would else say nothing.
+            raise KeyboardInterrupt(f"stopped; {kept if self.store is not None else 'nothing is kept'}") from None
+        if report is None:
+            raise BuildError(f"the scratch folder of {self.recipe.project} loses files", hint="see TMPDIR")
+        return report
 
-    def _until_healed(self, origin: Origin, run_key: Key | None, work: _Work) -> RunReport:
-        """Go through it; where objects turned out damaged or evicted on the way, look again and compute those."""
+    def _until_healed(self, origin: Origin, run_key: Key | None, work: _Work) -> RunReport | None:
+        """Go through it; where objects turned out damaged or evicted on the way, look again and compute those.
+
+        None where that does not end: the store loses objects as fast as they are made.
+        """
         for _ in range(_ATTEMPTS):
             work.scheduler.damaged.clear()
             try:
@@ -217,11 +233,10 @@ class _Run:
                     if report is not None:
                         return report
             except (ObjectMissingError, ObjectDamagedError) as error:
-                work.scheduler.damaged.append(str(error))
+                work.scheduler.damaged.append(error.what)
             for text in dict.fromkeys(work.scheduler.damaged):
                 self.hook(Event(What.WARNING, f"{text}: computed again"))
-        raise StoreError(f"objects of {self.recipe.project} keep going missing: {work.scheduler.damaged[0]}",
-                         hint="forebay verify, or run with --no-cache")  # fmt: skip
+        return None
 
     def _through(self, origin: Origin, work: _Work) -> tuple[list[Moving], Schema]:
         """Take all shards through all stages; returns early where objects turned out damaged."""

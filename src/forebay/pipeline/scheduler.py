@@ -88,7 +88,9 @@ class Scheduler:
         """Take answers until nothing is under way; what someone else is at goes into `busy`."""
         assert self._executor is not None
         for outcome in self._executor.results():
-            task = under_way.pop(outcome.number)
+            task = under_way.pop(outcome.number, None)
+            if task is None:
+                continue  # of an export that was given up for damage
             if outcome.error is not None:
                 raise error_from_json(outcome.error)
             result = outcome.result or {}

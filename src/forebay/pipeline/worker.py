@@ -20,7 +20,8 @@ from forebay.pipeline.executor import Message, Reply
 from forebay.pipeline.space import Parcel, Space
 from forebay.pipeline.stage import Bench
 from forebay.table.options import ReadOptions
-from forebay.types import JSON
+from forebay.table.shard import Shard
+from forebay.types import JSON, Digest
 
 if TYPE_CHECKING:
     from forebay.io import Lease
@@ -82,7 +83,8 @@ class Worker:
             tasks.HANDLERS[str(task["do"])](self, task, work)
         except (ObjectMissingError, ObjectDamagedError) as error:
             work.parcel = Parcel()
-            work.result = {"damaged": str(error)}
+            work.result = {"damaged": error.what}
+            self._look_closer(task)
         except Exception as error:  # whatever went wrong is told to the parent, which raises it
             _release(work)
             self.reply.failed(number, error_to_json(error))
@@ -95,6 +97,16 @@ class Worker:
             self._finished.put(work)
         elif work.number >= 0:
             self.reply.done(work.number, work.result)
+
+    def _look_closer(self, task: Message) -> None:
+        """Read all that a task needs, so that whatever else is damaged is set aside now, and made again in one go."""
+        digests = [ref.digest for ref in Shard.from_json(task["shard"]).objects()] if task["do"] in ("stage", "render") else []
+        digests += cast("list[Digest]", task.get("summaries", []))
+        for digest in digests:
+            try:
+                self.job.space.read(digest)
+            except (ObjectMissingError, ObjectDamagedError):
+                pass  # set aside
 
     def finish(self) -> None:
         """See `Handler`."""

@@ -1,0 +1,325 @@
+"""What goes wrong on the way: kills, Ctrl-C, two runs at once, a store that is full, read-only or damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_support import Bench, counts
+
+from forebay.errors import BuildError, StoreError
+from forebay.events import What
+from forebay.pipeline import RunReport
+
+SLOW = '''
+import os, time
+from pathlib import Path
+
+def note(folder, row):
+    with open(Path(folder) / "calls", "a") as file:
+        file.write(f"{os.getpid()} {row['id']}\\n")
+
+def slow(row, folder, seconds=0.002):
+    note(folder, row)
+    time.sleep(seconds)
+    row["slow"] = row["id"] * 2
+    return row
+
+def deadly(row, folder, times):
+    if row["id"] == 150:
+        for number in range(times):
+            mark = Path(folder) / f"died-{number}"
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), 9)
+    return row
+'''
+
+RUNNER = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from pipeline_support import Bench
+values = json.loads(sys.argv[1])
+bench = Bench(Path(values["folder"]), [], steps=values["steps"], recipe=values["recipe"])
+try:
+    report = bench.run(processes=values["processes"])
+except KeyboardInterrupt as stop:
+    print(json.dumps({{"interrupted": [str(stop)]}}))
+else:
+    print(json.dumps(report.to_json()))
+"""
+
+
+@pytest.fixture
+def slow(bench: Bench) -> Bench:
+    (bench.folder / "ops.py").write_text(SLOW)
+    params = {"folder": str(bench.folder)}
+    bench.steps = [
+        "whitespace_normalization_mapper",
+        {"mapper": {"function": "ops.py:slow", "params": params, "version": "1"}},
+        "document_deduplicator",
+        {"words_num_filter": {"min_num": 3}},
+    ]
+    return bench
+
+
+def start(bench: Bench, processes: int = 2, **recipe: Any) -> subprocess.Popen[str]:
+    import json
+
+    values = {"folder": str(bench.folder), "steps": bench.steps, "recipe": {**bench.recipe, **recipe}, "processes": processes}
+    code = RUNNER.format(tests=str(Path(__file__).parent))
+    return subprocess.Popen(
+        [sys.executable, "-c", code, json.dumps(values)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, Any]:
+    import json
+
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def calls(bench: Bench) -> list[int]:
+    try:
+        return [int(line.split()[1]) for line in (bench.folder / "calls").read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def wait_for_calls(bench: Bench, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while len(calls(bench)) < count and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    assert process.poll() is None, process.communicate()
+
+
+def expected(bench: Bench, tmp: Path) -> bytes:
+    """What an undisturbed run without a cache exports."""
+    out = tmp / "expected.jsonl"
+    bench.run(bench.make(export_path=str(out)), use_cache=False)
+    (bench.folder / "calls").unlink(missing_ok=True)
+    return out.read_bytes()
+
+
+class TestKills:
+    def test_killed_at_ninety_percent_the_rerun_does_the_rest(self, slow: Bench, tmp_path: Path) -> None:
+        wanted = expected(slow, tmp_path)
+        process = start(slow)
+        wait_for_calls(slow, 270, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        done = len(calls(slow))
+        report = slow.run(processes=2)
+        in_flight = 4 * 300 / report.shards  # two workers, each with one shard computed and one being published
+        assert len(calls(slow)) - done <= 300 - 270 + in_flight + 2 * 16
+        assert counts(report)["slow"][1] > 0
+        assert slow.out.read_bytes() == wanted
+        assert slow.run().no_op
+
+    def test_a_killed_worker_costs_a_warning(self, slow: Bench, tmp_path: Path) -> None:
+        wanted = expected(slow, tmp_path)
+        slow.steps.insert(1, {"mapper": {"function": "ops.py:deadly", "params": {"folder": str(tmp_path), "times": 1}, "version": "1"}})
+        report = slow.run(processes=2)
+        (told,) = slow.told()
+        assert "a worker was lost (killed by signal 9; out of memory?) at operator 2 deadly on shard" in told
+        assert slow.out.read_bytes() == wanted
+        assert report.run_key is not None
+
+    def test_a_shard_that_kills_every_worker_is_an_error(self, slow: Bench, tmp_path: Path) -> None:
+        slow.steps.insert(1, {"mapper": {"function": "ops.py:deadly", "params": {"folder": str(tmp_path), "times": 9}, "version": "1"}})
+        with pytest.raises(BuildError, match=r"two workers were lost .*operator 2 deadly on shard \d+ \(corpus.jsonl from line"):
+            slow.run(processes=2)
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_ctrl_c_stops_keeps_what_is_done_and_says_how_to_go_on(
+        self, slow: Bench, tmp_path: Path, processes: int
+    ) -> None:
+        wanted = expected(slow, tmp_path)
+        process = start(slow, processes)
+        wait_for_calls(slow, 150, process)
+        os.killpg(process.pid, signal.SIGINT)
+        (told,) = result(process)["interrupted"]
+        assert told.startswith("stopped; ")
+        assert told.endswith("what is done is kept: the same command goes on from there")
+        done = len(calls(slow))
+        report = slow.run(processes=2)
+        assert counts(report)["slow"][1] >= 1
+        assert len(calls(slow)) - done < 300
+        assert slow.out.read_bytes() == wanted
+
+
+class TestTwoRunsAtOnce:
+    def test_share_the_work(self, slow: Bench, tmp_path: Path) -> None:
+        wanted = expected(slow, tmp_path)
+        other = tmp_path / "other.jsonl"
+        first = start(slow, 1)
+        second = start(slow, 1, export_path=str(other))
+        reports = [result(first), result(second)]
+        assert slow.out.read_bytes() == other.read_bytes() == wanted
+        checks = 16 * 2  # each run looks twice at a sample of its first shard
+        assert len(calls(slow)) <= 300 + checks
+        slow_computed = [report["operators"][1]["shards_computed"] for report in reports]
+        assert sum(slow_computed) == reports[0]["shards"]
+
+
+class TestStoreInTrouble:
+    def test_too_small_a_budget_costs_a_warning(self, bench: Bench) -> None:
+        bench.run(bench.make(export_path=str(bench.folder / "wanted.jsonl")), use_cache=False)
+        bench.settings["max_bytes"] = 60_000
+        for processes in (1, 2):
+            report = bench.run(processes=processes)
+            assert bench.out.read_bytes() == (bench.folder / "wanted.jsonl").read_bytes()
+            assert report.rows_in == 300
+            bench.out.unlink()
+
+    def test_no_room_at_all_costs_one_warning(self, bench: Bench) -> None:
+        bench.run(bench.make(export_path=str(bench.folder / "wanted.jsonl")), use_cache=False)
+        bench.settings["max_bytes"] = 1
+        for processes in (1, 2):
+            report = bench.run(processes=processes)
+            assert bench.out.read_bytes() == (bench.folder / "wanted.jsonl").read_bytes()
+            assert report.run_key is None
+            (told,) = bench.told()
+            assert told.startswith("results are not cached any more: ")
+            bench.out.unlink()
+
+    def test_a_read_only_store_serves_what_it_has(self, bench: Bench) -> None:
+        bench.run()
+        wanted = bench.out.read_bytes()
+        bench.settings["read_only"] = True
+        assert bench.run().no_op
+        assert bench.told() == []
+        bench.steps[-1] = {"words_num_filter": {"min_num": 8}}
+        report = bench.run(processes=2)
+        assert counts(report)["words_num_filter"] == (report.shards, 0)
+        assert counts(report)["document_deduplicator"] == (0, report.shards)
+        assert bench.told() == ["the store is read-only: what must be computed is not kept"]
+        assert bench.out.read_bytes() != wanted
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_damaged_objects_heal(self, bench: Bench, processes: int) -> None:
+        bench.run()
+        wanted = bench.out.read_bytes()
+        objects = sorted((bench.folder / "store" / "objects-v1").rglob("*"), key=lambda path: path.name)
+        for path in [path for path in objects if path.is_file()][::3]:
+            path.chmod(0o600)
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+        bench.steps[-1] = {"words_num_filter": {"min_num": 8}}
+        bench.run(processes=processes)
+        assert any("computed again" in text for text in bench.told())
+        bench.steps[-1] = {"words_num_filter": {"min_num": 4}}
+        bench.run(processes=processes)
+        assert bench.out.read_bytes() == wanted
+
+    def test_evicted_objects_are_made_again(self, bench: Bench) -> None:
+        bench.run()
+        wanted = bench.out.read_bytes()
+        bench.out.unlink()
+        objects = [path for path in (bench.folder / "store" / "objects-v1").rglob("*") if path.is_file()]
+        for path in objects[::2]:
+            path.unlink()
+        bench.run()
+        assert bench.out.read_bytes() == wanted
+
+    def test_every_object_gone(self, bench: Bench) -> None:
+        import shutil
+
+        bench.run()
+        wanted = bench.out.read_bytes()
+        bench.out.unlink()
+        shutil.rmtree(bench.folder / "store" / "objects-v1")
+        report: RunReport = bench.run()
+        assert report.computed == 5 * report.shards
+        assert bench.out.read_bytes() == wanted
+
+    def test_a_source_that_is_damaged_stays_an_error(self, bench: Bench) -> None:
+        from forebay.errors import SourceError
+
+        bench.corpus.write_text('{"text": "a"}\n{"text": \n')
+        with pytest.raises(SourceError, match=r"corpus.jsonl:2"):
+            bench.run()
+        bench.recipe["on_bad_rows"] = "skip"
+        report = bench.run()
+        assert report.bad_rows == 1
+        assert "1 malformed rows were set aside" in bench.told()[0]
+
+    def test_types_that_do_not_fit_name_both_places_or_are_set_aside(self, bench: Bench) -> None:
+        from forebay.errors import SourceError
+
+        bench.rows[280]["id"] = "two hundred"  # type: ignore[assignment]
+        bench.write()
+        with pytest.raises(SourceError, match=r"column 'id' is int64 in .*corpus.jsonl:1 but .*corpus.jsonl:281|corpus.jsonl:\d+"):
+            bench.run()
+        bench.recipe["on_bad_rows"] = "skip"
+        report = bench.run()
+        assert (report.bad_rows, report.rows_in) == (1, 299)
+
+    def test_nothing_is_left_in_the_scratch_folder(
+        self, bench: Bench, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import gc
+        import tempfile
+
+        folder = tmp_path_factory.mktemp("scratch")
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        bench.run(processes=2)
+        bench.out.unlink()
+        bench.run(use_cache=False)
+        gc.collect()
+        assert list(folder.iterdir()) == []
+
+
+class TestDrift:
+    def test_columns_that_only_some_shards_have_are_null_elsewhere(self, bench: Bench) -> None:
+        for row in bench.rows[200:]:
+            row["late"] = row["id"] / 4
+            row["meta"]["deep"] = "x"
+        for row in bench.rows[:100]:
+            row["early"] = [row["id"]]
+        bench.write()
+        (bench.folder / "ops.py").write_text("def show(row):\n    row['keys'] = sorted(row)\n    return row\n")
+        bench.steps = [{"mapper": {"function": "ops.py:show"}}]
+        first = bench.run()
+        rows = bench.exported()
+        assert {tuple(row["keys"]) for row in rows} == {("early", "id", "late", "meta", "text")}
+        assert rows[0] == {**bench.rows[0], "meta": {**bench.rows[0]["meta"], "deep": None}, "late": None, "keys": rows[0]["keys"]}
+        one_shard = bench.folder / "one.jsonl"
+        bench.run(bench.make(shard_bytes=10**7, export_path=str(one_shard)))
+        assert [set(row) for row in bench.exported()] == [set(row) for row in rows]
+        import json
+
+        assert [json.loads(line) for line in one_shard.read_text().splitlines()] == rows
+        again = bench.run(refresh=False)
+        assert again.no_op
+        bench.rows[3]["text"] += " more"
+        bench.write()
+        edited = bench.run(processes=2)
+        assert edited.operators[0].shards_computed <= 2
+        assert edited.shards == first.shards
+
+
+def test_events_tell_of_waiting(slow: Bench) -> None:
+    first = start(slow, 1)
+    wait_for_calls(slow, 20, first)
+    slow.recipe["shard_bytes"] = slow.recipe.get("shard_bytes", 4000)
+    slow.run(slow.make(export_path=None))
+    result(first)
+    assert not [event for event in slow.events if event.what is What.WARNING]
+
+
+def test_store_errors_outside_of_a_run_are_raised(bench: Bench) -> None:
+    (bench.folder / "store").write_text("not a folder")
+    with pytest.raises(StoreError):
+        bench.run()
