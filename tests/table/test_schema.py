@@ -96,7 +96,9 @@ def test_located_rows() -> None:
 def test_gap_is_what_casting_changes() -> None:
     table = schema(a="double", b="string", c="bool")
     assert table.gap(schema(a="double", b="string", c="bool")) is None
-    assert table.gap(schema(a="int64", b="string")) == [["a", "double"], ["c", "bool"]]
+    assert table.gap(schema(a="int64", b="string", c="bool")) == [["a", "double"]]
+    assert table.gap(schema(b="string", a="double", c="bool")) == [["a", "double"], ["b", "string"], ["c", "bool"]]
+    assert table.gap(schema(a="int64", b="string"), ["c", "a"]) == [["c", "bool"], ["a", "double"]]
     assert table.gap(schema(a="int64", b="string"), ["b"]) is None
 
 

@@ -195,6 +195,11 @@ class TestFinding:
         assert [Path(it.path).name for it in resolve("**/*", home)] == ["a.json.gz", "b.jsonl", "c.csv"]
         assert [Path(it.path).name for it in resolve(["sub", "b.jsonl", "*.jsonl"], home)] == ["c.csv", "b.jsonl"]
 
+    def test_links_do_not_lead_in_circles(self, home: Path) -> None:
+        (home / "sub" / "up").symlink_to("..")
+        (home / "sub" / "beside").symlink_to("../.hidden")
+        assert [Path(it.path).name for it in resolve(home)] == ["a.json.gz", "b.jsonl", "d.jsonl", "c.csv"]
+
     def test_a_format_may_be_said(self, home: Path) -> None:
         (file,) = resolve(home / "x.bin", options=ReadOptions(format="jsonl"))
         assert (file.format, file.splittable) == ("jsonl", True)

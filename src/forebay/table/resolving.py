@@ -108,10 +108,15 @@ def _nothing(item: str, why: str) -> list[SourceFile]:
 
 def _walk(folder: str) -> Iterator[str]:
     """Yield the files in a folder and below, by name; folders sort among files."""
-    with os.scandir(folder) as found:
-        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda it: it.name)
+    except OSError as error:
+        raise SourceError(f"cannot look into {folder}: {error.strerror}", subject=folder) from error
     for entry in entries:
         if entry.is_dir():
+            if entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve()):
+                continue  # a link to a folder that we are in
             yield from _walk(entry.path)
         elif entry.is_file():
             yield entry.path

@@ -82,8 +82,11 @@ class Schema:
     def gap(self, shard: Schema, columns: Iterable[str] | None = None) -> JSON:
         """What casting a shard of schema `shard` to this one changes, over `columns` (None: all); None for nothing.
 
-        Belongs into the key of an operator that sees cast rows: ``[[name, type], …]``.
+        Belongs into the key of an operator that sees cast rows: ``[[name, type], …]``, all columns where their order
+        changes too.
         """
+        if columns is None and shard.names != self.names:
+            return [[it.name, it.type] for it in self.columns]
         wanted = self.columns if columns is None else self.only(columns).columns
         own = {column.name: column.type for column in shard.columns}
         changed: list[JSON] = [[it.name, it.type] for it in wanted if it.name not in own or own[it.name] != it.type]

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol, cast
 
-from forebay.errors import NotFoundError, SourceError
+from forebay.errors import ForebayError, NotFoundError, SourceError
 from forebay.table.options import Compression
 
 BLOCK_BYTES = 1 << 20
@@ -40,7 +40,7 @@ def open_stream(path: str, compression: Compression) -> Generator[Stream]:
     except IsADirectoryError:
         raise SourceError(f"{path} is a folder", subject=path) from None
     except (OSError, EOFError, *_damage(compression)) as error:
-        if isinstance(error, SourceError):
+        if isinstance(error, ForebayError):
             raise
         what = f"a damaged .{compression} file" if compression else "unreadable"
         raise SourceError(f"{path} is {what}: {error}", subject=path, hint="get it again") from error
