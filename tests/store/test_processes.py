@@ -27,7 +27,9 @@ WORKER = Path(__file__).with_name("worker.py")
 def worker(home: Path, *arguments: object, budget: int = 0) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, str(WORKER), str(home), str(budget), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
             yield process
         finally:
@@ -208,7 +210,9 @@ def test_store_is_usable_after_a_fork(tmp_path: Path) -> None:
                         entry = store.get("delta", key("before"))
                         assert entry is not None
                         assert store.read(entry.objects[0].digest) == noise("before", 5000)
-                        store.commit(Entry("delta", key(f"child{turn}"), recoverable=False), {"b": noise(f"c{turn}", 4000)})
+                        store.commit(
+                            Entry("delta", key(f"child{turn}"), recoverable=False), {"b": noise(f"c{turn}", 4000)}
+                        )
                         assert store.usage().bytes > 0
                         store.close()
                         code = 0

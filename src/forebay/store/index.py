@@ -231,6 +231,7 @@ class Index:
         try:
             _set_journal(db, "DELETE" if self._dotfile else "WAL", timeout)
             db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint=256")  # pages: the log stays below 1 MiB, which full disks like
         except BaseException:
             db.close()
             raise

@@ -89,11 +89,18 @@ class Ledger:
         self._aside = aside
         self._hook = hook
         self._registered: str | None = None
+        self._live: dict[int, Intent] = {}
+        """What we have noted, so that it can be noted again in an index that was made anew meanwhile."""
 
     def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` in a transaction of a registered session."""
         self._register()
-        return self._index.write(work)
+
+        def known(db: sqlite3.Connection) -> Result:
+            self._renew(db)
+            return work(db)
+
+        return self._index.write(known)
 
     def reserve(self, intents: Sequence[Intent]) -> None:
         """Note what is about to be written or relied on, making room for it first.
@@ -266,8 +273,19 @@ class Ledger:
         """Note that we may have files on their way, so durably that a power cut cannot make the books look right."""
         token = self._mine.token
         if self._registered != token:
+            self._live.clear()  # in a forked child: the parent's
             self._index.write(lambda db: self._begin(db, token), durable=True)
             self._registered = token
+
+    def _renew(self, db: sqlite3.Connection) -> None:
+        """If the index was lost and made anew, say again what is on its way; a scan sees only what is written."""
+        query = (
+            "SELECT (SELECT COUNT(*) FROM sessions WHERE token = ?1),"
+            " (SELECT COUNT(*) FROM intents WHERE token = ?1 AND number < 0)"
+        )
+        if db.execute(query, (self._mine.token,)).fetchone() != (1, 0):
+            db.execute("DELETE FROM intents WHERE token = ?", (self._mine.token,))
+            self._note(db, list(self._live.values()))
 
     def _begin(self, db: sqlite3.Connection, token: str) -> None:
         self.reclaim(db)
@@ -301,17 +319,19 @@ class Ledger:
 
     def _note(self, db: sqlite3.Connection, intents: Iterable[Intent]) -> None:
         token = self._mine.token
-        # The session too: the index may have been made anew since it was registered.
-        db.execute("INSERT OR IGNORE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
+        intents = list(intents)
+        self._live.update((each.number, each) for each in intents)
+        db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
         db.executemany(
             "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)",
             ((token, each.number, each.digest, each.kind, each.key, each.bytes) for each in intents),
         )
-        db.execute("UPDATE sessions SET seen = ? WHERE token = ?", (self._fs.now(), token))
 
     def _forget(self, db: sqlite3.Connection, numbers: Iterable[int]) -> None:
-        token = self._mine.token
-        db.executemany("DELETE FROM intents WHERE token = ? AND number = ?", ((token, number) for number in numbers))
+        token, done = self._mine.token, list(numbers)
+        for number in done:
+            self._live.pop(number, None)
+        db.executemany("DELETE FROM intents WHERE token = ? AND number = ?", ((token, number) for number in done))
 
     def _note_damaged(self, db: sqlite3.Connection) -> None:
         for moved in self._aside.drain():

@@ -1,0 +1,276 @@
+"""Full disks, folders that may not be written, other users, groups."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from disks import check, key, payload, put
+
+from forebay.config import Settings
+from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
+from forebay.events import Event, What
+from forebay.store import Store
+from forebay.testing import Fault, FaultKind, FaultyFilesystem, MemoryFilesystem
+from forebay.types import Cost, Entry
+
+NOBODY = 65534
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+
+# A full disk
+
+
+@pytest.fixture(params=["tmpfs", "memory"])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, object]]:
+    """A disk of 8 MiB: a real tmpfs where we may mount one, and one in memory."""
+    if request.param == "memory":
+        yield tmp_path / "s", MemoryFilesystem(capacity_bytes=2**23)
+        return
+    folder = tmp_path / "small"
+    folder.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform != "linux" or libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"size=8m") != 0:
+        pytest.skip(f"may not mount a tmpfs here: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield folder / "s", None
+    finally:
+        libc.umount2(os.fsencode(folder), 2)
+
+
+def opened(disk: tuple[Path, object], **settings: object) -> Store:
+    home, fs = disk
+    return Store.open(Settings(home=home, **{"min_free_bytes": 0, **settings}), fs=fs)  # type: ignore[arg-type]
+
+
+def temporaries(disk: tuple[Path, object]) -> list[str]:
+    home, fs = disk
+    if isinstance(fs, MemoryFilesystem):
+        return [path for path in fs.tree() if path.startswith(str(home / "tmp"))]
+    return os.listdir(home / "tmp")
+
+
+def test_full_disk_makes_room(small_disk: tuple[Path, object]) -> None:
+    """Without a budget the disk is the budget: what is worth least goes."""
+    with opened(small_disk) as store:
+        for number in range(30):
+            put(store, f"{number}", payload(f"{number}", 800_000))
+            assert not temporaries(small_disk)
+        assert check(store, "29", (payload("29", 800_000),))
+        assert store.usage().entries < 30
+        assert store.verify().ok
+
+
+def test_full_disk_of_what_is_spared(small_disk: tuple[Path, object]) -> None:
+    """StoreFullError, nothing half-written, and what was there stays."""
+    with opened(small_disk) as store:
+        put(store, "only", payload("only", 4_800_000), recoverable=False)
+        for data in (payload("big", 4_800_000), [payload("big", 2_400_000)] * 2):
+            with pytest.raises(StoreFullError):
+                store.commit(Entry("delta", key("big")), {"o": data})  # type: ignore[dict-item]
+        assert store.get("delta", key("big")) is None
+        assert not temporaries(small_disk)
+        assert store.usage().reserved_bytes == 0
+        assert check(store, "only", (payload("only", 4_800_000),))
+        put(store, "small", payload("small", 400_000))
+
+
+def test_disk_that_others_fill(small_disk: tuple[Path, object]) -> None:
+    """The margin is kept: when somebody else fills the disk, the store shrinks."""
+    home, fs = small_disk
+    with opened(small_disk, min_free_bytes=2_400_000) as store:
+        for number in range(6):
+            put(store, f"{number}", payload(f"{number}", 800_000))
+        other = home.parent / "other"
+        if isinstance(fs, MemoryFilesystem):
+            fs.create(other).write(bytes(1_600_000))
+        else:
+            other.write_bytes(bytes(1_600_000))
+        put(store, "new", payload("new", 400_000))
+        assert check(store, "new", (payload("new", 400_000),))
+        assert store.usage().free_bytes >= 2_400_000
+        assert store.gc().bytes == 0
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "flush", "link", "flush_dir"])
+def test_disk_that_says_full_all_the_time(tmp_path: Path, operation: str) -> None:
+    fs = FaultyFilesystem()
+    with opened((tmp_path / "s", fs)) as store:
+        put(store, "old", payload("old"))
+        fs.plan(Fault(FaultKind.NO_SPACE, operation=operation, times=None))
+        with pytest.raises(StoreFullError):
+            put(store, "new", payload("new"))
+        assert store.get("delta", key("new")) is None
+        assert not temporaries((tmp_path / "s", fs.inner))
+
+
+def test_disk_that_says_full_once(tmp_path: Path) -> None:
+    """Something is evicted, and the write is tried once more."""
+    fs = FaultyFilesystem()
+    with opened((tmp_path / "s", fs)) as store:
+        put(store, "old", payload("old"))
+        fs.plan(Fault(FaultKind.NO_SPACE, operation="write", path="*/tmp/*"))
+        put(store, "new", payload("new"))
+        assert check(store, "new", (payload("new"),))
+        assert store.get("delta", key("old")) is None
+        assert not temporaries((tmp_path / "s", fs.inner))
+
+
+def test_full_disk_still_opens(tmp_path: Path) -> None:
+    fs = FaultyFilesystem()
+    with opened((tmp_path / "s", fs)) as store:
+        put(store, "old", payload("old"))
+    fs.plan(Fault(FaultKind.NO_SPACE, operation="create", times=1))
+    with opened((tmp_path / "s", fs)) as store:
+        assert store.writable
+        assert check(store, "old", (payload("old"),))
+
+
+# Folders that may not be written
+
+
+def test_home_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for settings in (Settings(home=tmp_path / "file" / "s"), Settings(home=tmp_path / "none", read_only=True)):
+        with pytest.raises(StoreError, match="FOREBAY_HOME"):
+            Store.open(settings)
+    assert not (tmp_path / "none").exists()
+
+
+def test_read_only_file_system_opens_for_reading(tmp_path: Path) -> None:
+    disk = MemoryFilesystem()
+    with opened((tmp_path / "s", disk)) as store:
+        put(store, "a", payload("a"))
+    disk.read_only = True
+    told: list[Event] = []
+    with Store.open(Settings(home=tmp_path / "s"), fs=disk, hook=told.append) as store:
+        assert not store.writable
+        assert check(store, "a", (payload("a"),))
+        with pytest.raises(StoreReadOnlyError):
+            put(store, "b", payload("b"))
+    assert [event.what for event in told].count(What.WARNING) == 1
+
+
+def test_format_of_a_later_version(tmp_path: Path) -> None:
+    with Store.open(Settings(home=tmp_path / "s")):
+        pass
+    (tmp_path / "s" / "STORE.json").write_text('{"format": 2}')
+    with pytest.raises(StoreError, match="format 2"):
+        Store.open(Settings(home=tmp_path / "s"))
+
+
+# The interpreter's own files need not be readable to others, so all is imported before we become one of them.
+IMPORTS = """
+import ctypes, importlib.metadata, os, random, sqlite3, sys, threading
+from pathlib import Path
+from forebay.config import Settings
+from forebay.errors import StoreReadOnlyError
+from forebay.io import ProcessName, mapping
+from forebay.store import Store
+from forebay.types import Entry, Key
+mapping._mapper()
+ProcessName.mine()
+os.setgroups([]); os.setgid({gid}); os.setuid({uid})
+"""
+
+READ_AS_NOBODY = """
+told = []
+with Store.open(Settings(home=Path(sys.argv[1])), hook=lambda event: told.append(event)) as store:
+    assert not store.writable
+    entry = store.get("delta", Key(sys.argv[2]))
+    assert store.complete(entry)
+    assert len(store.read(entry.objects[0].digest)) == 200_000
+    assert store._index._db is None, "a full hit needs no index"
+    assert [info.key for info in store.entries()] == [entry.key]
+    assert store.usage().entries == 1
+    assert store.verify().ok
+    for change in (store.gc, store.batch, lambda: store.pin("delta", entry.key)):
+        try:
+            change()
+        except StoreReadOnlyError:
+            continue
+        raise AssertionError(change)
+assert [event.what.value for event in told].count("warning") == 1
+"""
+
+WRITE_AS_NOBODY = """
+os.umask(0o077)
+with Store.open(Settings(home=Path(sys.argv[1]), group=True, min_free_bytes=0)) as store:
+    assert store.writable
+    assert store.get("delta", Key(sys.argv[2])) is not None
+    store.commit(Entry("delta", Key("1" * 64)), {"o": b"from the other user"})
+    store.gc(max_bytes=0)
+    store.commit(Entry("delta", Key("2" * 64)), {"o": b"from the other user"})
+"""
+
+
+def run_as(code: str, *arguments: object, uid: int = NOBODY, gid: int = NOBODY) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", IMPORTS.format(uid=uid, gid=gid) + code, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def open_up(folder: Path) -> None:
+    """Let others pass through the folders above a test's."""
+    for each in (folder, *folder.parents):
+        if each.is_relative_to("/tmp") and each != Path("/tmp"):
+            each.chmod(each.stat().st_mode | 0o055)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("index", ["there", "in use", "deleted"])
+def test_other_user_may_read(tmp_path: Path, index: str) -> None:
+    open_up(tmp_path)
+    home = tmp_path / "s"
+    with Store.open(Settings(home=home)) as store:
+        store.commit(Entry("delta", key("a")), {"o": payload("a", 200_000)})
+        if index == "in use":
+            before = sorted(path.name for path in home.iterdir())
+            run_as(READ_AS_NOBODY, home, key("a"))
+            assert sorted(path.name for path in home.iterdir()) == before
+    if index == "deleted":
+        (home / "index.sqlite").unlink()
+    run_as(READ_AS_NOBODY, home, key("a"))
+
+
+@AS_ROOT
+def test_group_may_write(tmp_path: Path) -> None:
+    """Whatever the umasks: another member of the group reads, writes, evicts; strangers may not even read."""
+    open_up(tmp_path)
+    home = tmp_path / "s"
+    home.mkdir()
+    os.chown(home, 0, NOBODY)
+    home.chmod(0o2770)
+    old = os.umask(0o077)
+    try:
+        with Store.open(Settings(home=home, group=True, min_free_bytes=0)) as store:
+            store.commit(Entry("delta", key("a"), cost=Cost(1.0)), {"o": payload("a")})
+            store.names.set("n", "delta", key("a"))
+            run_as(WRITE_AS_NOBODY, home, key("a"), uid=NOBODY - 1)
+            assert [info.key for info in store.entries()] == ["2" * 64]
+            store.commit(Entry("delta", key("b")), {"o": payload("b")})
+    finally:
+        os.umask(old)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (home / "objects-v1").rglob("*") if path.is_file()}
+    assert modes == {0o440}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*") if path.is_dir()} == {0o2770}
+
+
+def test_modes_follow_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with Store.open(Settings(home=tmp_path / "s")) as store:
+            store.commit(Entry("delta", key("a")), {"o": payload("a")})
+            store.names.set("n", "delta", key("a"))
+    finally:
+        os.umask(old)
+    files = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "s").rglob("*")}
+    assert {mode for path, mode in files.items() if "objects-v1" in path.parts and path.is_file()} == {0o440}
+    assert {mode for path, mode in files.items() if path.is_dir()} == {0o750}
