@@ -151,6 +151,17 @@ def test_help_tells_every_option(name: str) -> None:
     assert "--home" in result.stdout
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_documentation_tells_of_it(name: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/cli.md").read_text("utf-8")
+    assert f"forebay {name}" in page or f", {name}" in page
+    command = forebay.get_command(click.Context(forebay), name)
+    assert command is not None
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.opts[0] in page, f"{name} {parameter.opts[0]}"
+
+
 def test_help_imports_no_command_and_nothing_heavy() -> None:
     loaded = _modules_after(["--help"])
     assert not [name for name in loaded if name.startswith("forebay.cli.commands.")]

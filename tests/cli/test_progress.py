@@ -155,3 +155,16 @@ def test_a_warning_is_told_once_on_standard_error(capsys) -> None:
         "",
         "forebay: warning: something\nforebay: damaged: object 9f3a is damaged; computed again\n",
     )
+
+
+def test_lines_in_a_log_come_ever_more_rarely() -> None:
+    pace = views.Pace()
+    due = [second for second in range(600) if pace.due(second)]
+    assert due == [5, 15, 35, 75, 135, 195, 255, 315, 375, 435, 495, 555]
+
+
+def test_a_ticker_in_a_log_is_silent_at_first(capsys) -> None:
+    ticker = views.Ticker()
+    ticker.tell("1 of 2")
+    ticker.close()
+    assert capsys.readouterr() == ("", "")

@@ -200,6 +200,17 @@ def test_an_operator_that_raises_is_one_line_and_1(project: Path, call: Call) ->
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_run_is_pinned_with_its_table(project: Path, call: Call, call_json: CallJson) -> None:
+    report = call_json("run", "recipe.yaml")
+    pinned = call_json("pin", "runs/demo")["pinned"]
+    assert [(one["kind"], one["key"]) for one in pinned] == [("run", report["run_key"]), ("table", report["table_key"])]
+    call("gc", "--max-bytes", "1")
+    assert {row["kind"] for row in call_json("ls")} == {"run", "table"}
+    assert call_json("run", "recipe.yaml", "--require-cache")["no_op"]
+    call("unpin", "runs/demo")
+    assert not any(row["pinned"] for row in call_json("ls"))
+
+
 class TestExplain:
     def test_a_recipe(self, project: Path, call: Call, call_json: CallJson) -> None:
         shards = call_json("run", "recipe.yaml")["shards"]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.session import Session, emit, say
+from forebay.types import Key
+
+if TYPE_CHECKING:
+    from forebay.store import Store
 
 
 @click.command(cls=Command)
@@ -17,9 +24,10 @@ from forebay.cli.session import Session, emit, say
 def pin(session: Session, keys: tuple[str, ...], note: str, as_json: bool) -> None:
     """Keep entries for ever: eviction spares them.
 
-    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name.
+    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name. A run is pinned with the table that it gave.
     """
-    with session.named(keys) as (store, found):
+    with session.named(keys) as (store, named):
+        found = _with_tables(store, named)
         for kind, key in found:
             store.pin(kind, key, note)
     if as_json:
@@ -36,9 +44,10 @@ def pin(session: Session, keys: tuple[str, ...], note: str, as_json: bool) -> No
 def unpin(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     """Let eviction have pinned entries again.
 
-    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name.
+    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name. A run is unpinned with the table that it gave.
     """
-    with session.named(keys) as (store, found):
+    with session.named(keys) as (store, named):
+        found = _with_tables(store, named)
         for kind, key in found:
             store.unpin(kind, key)
     if as_json:
@@ -46,3 +55,15 @@ def unpin(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
         return
     for kind, key in found:
         say(f"unpinned {kind} {text.short(key)}")
+
+
+def _with_tables(store: Store, named: Sequence[tuple[str, Key]]) -> list[tuple[str, Key]]:
+    """Return the entries, each run followed by its table: who keeps a run wants its rows."""
+    found: list[tuple[str, Key]] = []
+    for kind, key in named:
+        found.append((kind, key))
+        entry = store.get(kind, key) if kind == "run" else None
+        table = entry.meta.get("table") if entry else None
+        if isinstance(table, str) and store.get("table", Key(table)) is not None:
+            found.append(("table", Key(table)))
+    return list(dict.fromkeys(found))

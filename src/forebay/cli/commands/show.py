@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 100
 _MOST = 12
-"""Objects, or values of a list, that are shown; JSON has them all."""
+"""Objects that are shown; JSON has them all."""
+_SOME = 4
+"""Values of a list that are shown."""
 
 
 @click.command(cls=Command)
@@ -104,7 +106,8 @@ def _facts(store: Store, entry: Entry) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items())
     ago = text.ago(entry.created, time.time())
     yield f"made     {text.moment(entry.created)} ({ago}) by {versions or 'unknown'}"
-    yield f"took     {text.seconds(entry.cost.seconds)}, gave {text.size(entry.cost.bytes)}"
+    gave = f", gave {text.size(entry.cost.bytes)}" if entry.cost.bytes else ""
+    yield f"took     {text.seconds(entry.cost.seconds)}{gave}"
     if not entry.recoverable:
         yield "origin   none: it cannot be made again, so eviction spares it"
     if _pinned(store, entry):
@@ -134,17 +137,24 @@ def _node(name: str, value: JSON) -> Node:
 
 
 def _key_node(name: str, value: dict[str, JSON]) -> Node:
+    """Return a part of a key: what it is to its parent, what it is, and unless it is a plain value its first digits."""
     children = cast("list[dict[str, JSON]]", value.get("children") or [])
-    said = [name, str(value.get("detail") or value["kind"]), text.short(str(value["digest"]))]
+    detail = text.one_line(str(value.get("detail") or ""))
+    said = [name, detail if len(detail) <= _LONGEST else detail[: _LONGEST - 1] + "…"]
+    if children or not detail:
+        said.append(text.short(str(value["digest"])))
     if value.get("where"):
         said.append(f"({value['where']})")
-    return Node(text.one_line("  ".join(said)), tuple(_key_node(str(one.get("label", "")), one) for one in children))
+    return Node(
+        "  ".join(word for word in said if word),
+        tuple(_key_node(str(one.get("label", "")), one) for one in children),
+    )
 
 
 def _leaf(value: JSON) -> str:
     if isinstance(value, list):
-        more = f" … {len(value) - _MOST:,} more" if len(value) > _MOST else ""
-        return (", ".join(_leaf(one) for one in value[:_MOST]) or "none") + more
+        more = f" … {len(value) - _SOME:,} more" if len(value) > _SOME else ""
+        return (", ".join(_leaf(one) for one in value[:_SOME]) or "none") + more
     if isinstance(value, str):
         shown = text.short(value) if is_hex64(value) else text.one_line(value)
     else:
