@@ -46,13 +46,37 @@ def test_numpy_memory_layout_does_not_count():
 def test_numpy_values_types_and_shapes_count():
     array = np.arange(6.0)
     all_differ(
-        [array, array[::-1], array.reshape(2, 3), array.reshape(3, 2), array.astype("f4"), array.astype(">f8"), array[:0],
-         array[:0].reshape(0, 3), list(array), array[0], np.float32(0), 0.0, np.int64(0), np.bool_(False), np.str_("0"),
-         np.array(0.0), np.array([True]), np.array([1], "i1"), np.array(["a"]), np.array([b"a"]), np.array(["2024"], "M8[Y]"),
-         np.array(["a"], np.dtypes.StringDType()), np.array(["b"], np.dtypes.StringDType()),
-         np.array([1, "a", None], object), np.array([1, "b", None], object), np.dtype("f4"), np.dtype(">f4"),
-         np.dtype([("a", "f4")])]
-    )  # fmt: skip
+        [
+            array,
+            array[::-1],
+            array.reshape(2, 3),
+            array.reshape(3, 2),
+            array.astype("f4"),
+            array.astype(">f8"),
+            array[:0],
+            array[:0].reshape(0, 3),
+            list(array),
+            array[0],
+            np.float32(0),
+            0.0,
+            np.int64(0),
+            np.bool_(False),
+            np.str_("0"),
+            np.array(0.0),
+            np.array([True]),
+            np.array([1], "i1"),
+            np.array(["a"]),
+            np.array([b"a"]),
+            np.array(["2024"], "M8[Y]"),
+            np.array(["a"], np.dtypes.StringDType()),
+            np.array(["b"], np.dtypes.StringDType()),
+            np.array([1, "a", None], object),
+            np.array([1, "b", None], object),
+            np.dtype("f4"),
+            np.dtype(">f4"),
+            np.dtype([("a", "f4")]),
+        ]
+    )
 
 
 def test_numpy_padding_and_masked_values_do_not_count():
@@ -148,31 +172,64 @@ def test_what_stands_under_an_arrow_null_does_not_count():
 
 
 def test_arrow_tables():
-    table = pa.table({name: column for name, column in COLUMNS.items()})
+    table = pa.table(dict(COLUMNS.items()))
     assert digest(table) == digest(pa.concat_tables([table[:1], table[1:]]))
     assert digest(table) == digest(table.replace_schema_metadata({"made": "by"}))
     assert [child.label for child in tree(table).children] == list(COLUMNS)
     all_differ(
-        [table, table[:3], table.select(["int"]), table.rename_columns([f"{name}_" for name in COLUMNS]), table.schema,
-         table.select(["text", "int"]), table.select(["int", "text"]), pa.int32(), pa.int64(), pa.scalar(1), pa.scalar(1.0),
-         table.schema.field(0), pa.py_buffer(b"a"), pa.py_buffer(b"b")]
-    )  # fmt: skip
+        [
+            table,
+            table[:3],
+            table.select(["int"]),
+            table.rename_columns([f"{name}_" for name in COLUMNS]),
+            table.schema,
+            table.select(["text", "int"]),
+            table.select(["int", "text"]),
+            pa.int32(),
+            pa.int64(),
+            pa.scalar(1),
+            pa.scalar(1.0),
+            table.schema.field(0),
+            pa.py_buffer(b"a"),
+            pa.py_buffer(b"b"),
+        ]
+    )
     assert digest(table.to_batches()[0]) == digest(table)
 
 
 def test_pandas():
     frame = pd.DataFrame(
-        {"a": [1, 2], "b": ["x", None], "c": pd.Categorical(["u", "v"]), "d": pd.to_datetime(["2024", "2025"]),
-         "e": pd.array([1, None], dtype="Int64"), "f": pd.to_datetime(["2024", "2025"]).tz_localize("UTC"), "g": [[1], {}]}
-    )  # fmt: skip
+        {
+            "a": [1, 2],
+            "b": ["x", None],
+            "c": pd.Categorical(["u", "v"]),
+            "d": pd.to_datetime(["2024", "2025"]),
+            "e": pd.array([1, None], dtype="Int64"),
+            "f": pd.to_datetime(["2024", "2025"]).tz_localize("UTC"),
+            "g": [[1], {}],
+        }
+    )
     assert digest(frame) == digest(frame.copy()) == digest(frame[list(frame.columns)])
     changed = frame.copy()
     changed.loc[0, "b"] = "y"
     recoded = frame.assign(c=pd.Categorical(["u", "v"], categories=["v", "u"]))
     all_differ(
-        [frame, changed, recoded, frame.iloc[::-1], frame.set_index("a"), frame.set_index(["a", "b"]), frame["a"], frame["b"],
-         frame.rename(columns={"a": "z"}), frame.index, frame.astype({"a": "int32"}), pd.Timestamp(1), pd.Timestamp(2)]
-    )  # fmt: skip
+        [
+            frame,
+            changed,
+            recoded,
+            frame.iloc[::-1],
+            frame.set_index("a"),
+            frame.set_index(["a", "b"]),
+            frame["a"],
+            frame["b"],
+            frame.rename(columns={"a": "z"}),
+            frame.index,
+            frame.astype({"a": "int32"}),
+            pd.Timestamp(1),
+            pd.Timestamp(2),
+        ]
+    )
 
 
 def test_polars():

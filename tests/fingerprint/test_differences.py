@@ -145,7 +145,7 @@ def test_a_change_reached_twice_is_told_once(load):
 
 
 def test_changes_within_a_cycle(load):
-    source = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)\ndef fn(n): return even(n)\n"
+    source = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)\ndef fn(n): return even(n)\n"  # noqa: E501
     found = sentences(tree(load(source).fn), tree(load(source.replace("n != 0", "n > 0")).fn))
     assert found == ["helper odd() changed (version1/ops.py:2)"]
 

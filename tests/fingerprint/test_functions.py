@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,11 +98,11 @@ def test_functions_that_no_call_can_tell_apart_have_one_key(load):
         ("def fn(x): return x", "def fn(*, x): return x", False),
         ("def fn(x, /): return x", "def fn(x): return x", False),
         ("def fn(x, y=1): return x", "def fn(x, *, y=1): return x", False),
-        ("def fn(x):\n    def g(y=1): return y\n    return g", "def fn(x):\n    def g(y=2): return y\n    return g", False),
-        ("def fn(x):\n    def g(y: int): return y\n    return g", "def fn(x):\n    def g(y): 'd'; return y\n    return g", True),
+        ("def fn(x):\n    def g(y=1): return y\n    return g", "def fn(x):\n    def g(y=2): return y\n    return g", False),  # noqa: E501
+        ("def fn(x):\n    def g(y: int): return y\n    return g", "def fn(x):\n    def g(y): 'd'; return y\n    return g", True),  # noqa: E501
         (
-            "from dataclasses import dataclass\ndef fn(x):\n    @dataclass\n    class A:\n        k: int = 1\n    return A()",
-            "from dataclasses import dataclass\ndef fn(x):\n    @dataclass\n    class A:\n        k = 1\n    return A()",
+            "from dataclasses import dataclass\ndef fn(x):\n    @dataclass\n    class A:\n        k: int = 1\n    return A()",  # noqa: E501
+            "from dataclasses import dataclass\ndef fn(x):\n    @dataclass\n    class A:\n        k = 1\n    return A()",  # noqa: E501
             False,
         ),
         ("def fn(x): return f'{x!r:>3}'", "def fn(x): return f'{x!s:>3}'", False),
@@ -130,8 +131,7 @@ def test_a_file_edited_after_import_does_not_lend_its_new_text_to_old_code(load)
     ops = load("def fn(x): return x + 1\n")
     other = load("def fn(x): return x + 2\n", name="other")
     old_file = ops.__file__
-    with open(old_file, "w") as file:
-        file.write("def fn(x): return x + 2\n")
+    Path(old_file).write_text("def fn(x): return x + 2\n")
     assert digest(ops.fn) != digest(other.fn)
     importlib.reload(ops)
     assert digest(ops.fn) == digest(other.fn)
@@ -141,8 +141,7 @@ def test_an_edit_above_moves_old_code_without_changing_its_key(load):
     ops = load("def fn(x): return x + 1\n")
     before = digest(ops.fn)
     again = load("def fn(x): return x + 1\n", name="again")
-    with open(again.__file__, "w") as file:
-        file.write("import os\n\n\ndef fn(x): return x + 1\n")
+    Path(again.__file__).write_text("import os\n\n\ndef fn(x): return x + 1\n")
     assert digest(again.fn) == before
 
 
@@ -256,7 +255,7 @@ GLOBAL = C()
 
 
 def test_adding_to_what_is_no_plain_counter_counts(load):
-    source = "class Log(list):\n    def append(self, x): x.clear()\nlog = Log()\nplain = []\ndef fn(x):\n    LOG.append(x)\n    return x\n"
+    source = "class Log(list):\n    def append(self, x): x.clear()\nlog = Log()\nplain = []\ndef fn(x):\n    LOG.append(x)\n    return x\n"  # noqa: E501
     assert digest(load(source + "LOG = plain\n").fn) == digest(load(source + "LOG = plain\nplain.append(1)\n").fn)
     assert digest(load(source + "LOG = log\n").fn) != digest(
         load(source.replace("x.clear()", "pass") + "LOG = log\n").fn
@@ -285,7 +284,7 @@ CONCERNS = [
     ("def fn(x): return open(x).read()", "file", "open", True),
     ("from pathlib import Path\ndef fn(x): return Path(x).read_text()", "file", ".read_text()", True),
     ("import os\ndef fn(x): return os.listdir(x)", "file", "os.listdir", True),
-    ("def fn(x):\n    from urllib.request import urlopen\n    return urlopen(x)", "network", "urllib.request.urlopen", True),
+    ("def fn(x):\n    from urllib.request import urlopen\n    return urlopen(x)", "network", "urllib.request.urlopen", True),  # noqa: E501
     ("import os\ndef fn(x): return os.getpid()", "process", "os.getpid", True),
     ("def fn(x): return hash(x)", "process", "hash", True),
     ("def fn(x): return eval(x)", "dynamic", "eval", True),

@@ -130,5 +130,12 @@ def test_real_torch():
     assert len({digest(kind) for kind in kinds}) == len(kinds)
     assert digest(torch.nn.Parameter(tensor)) == digest(tensor)
     assert digest(tensor.to_sparse()) != digest(tensor.flip(0).to_sparse())
+    dropping = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout(0.5))
+    assert not tree(dropping).cacheable
+    assert tree(dropping.eval()).cacheable
+    assert digest(torch.compile(make())) == base
+    script = torch.jit.script(torch.nn.Linear(2, 2))
+    assert digest(script) == digest(script)
+    assert digest(script) != digest(torch.jit.script(torch.nn.Linear(2, 2, bias=False)))
     with pytest.raises(UnhashableError, match="cannot be read"):
         tree(torch.empty(3, device="meta"))

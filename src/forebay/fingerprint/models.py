@@ -10,6 +10,7 @@ from typing import Any
 from forebay.fingerprint.arrays import bulk_digest
 from forebay.fingerprint.containers import attributes
 from forebay.fingerprint.graph import Node
+from forebay.fingerprint.keytree import Concern
 from forebay.fingerprint.objects import derived
 from forebay.fingerprint.walk import Walk, describes
 
@@ -18,7 +19,7 @@ _TORCH_OWN = frozenset(
     """_parameters _buffers _modules _non_persistent_buffers_set _backward_pre_hooks _backward_hooks _forward_hooks
     _is_full_backward_hook _forward_hooks_with_kwargs _forward_hooks_always_called _forward_pre_hooks _state_dict_hooks
     _forward_pre_hooks_with_kwargs _state_dict_pre_hooks _load_state_dict_pre_hooks _load_state_dict_post_hooks
-    _compiled_call_impl""".split()  # noqa: SIM905
+    _compiled_call_impl _is_torch_compile""".split()  # noqa: SIM905
 )
 _RUNNING = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 _PATHS = frozenset(
@@ -31,15 +32,19 @@ _CALL_STATE = frozenset({"_tokenizer", "deprecation_warnings", "_in_target_conte
 @describes("torch.nn.modules.module.Module", whole=True)
 def _torch_module(walk: Walk, node: Node, value: Any) -> None:
     state = vars(value)
-    compiled = state["_modules"].get("_orig_mod")
+    compiled = state["_modules"]["_orig_mod"] if "_orig_mod" in state["_modules"] else None
     if compiled is not None:  # torch.compile() makes it faster, not other
+        if id(value) in walk.entries:
+            walk.entries[id(compiled)] = walk.entries[id(value)]
         _torch_module(walk, node, compiled)
         return
     cls: type = type(value)
     node.kind, node.detail = "model", cls.__qualname__
     walk.child(node, "class", cls)
-    if hasattr(value, "code") and hasattr(value, "_c"):
-        walk.child(node, "script", str(value.code))
+    if cls.__module__ == "torch.nn.modules.dropout" and value.training and value.p > 0:
+        name = f"torch.nn.{cls.__qualname__}"
+        text = "draws in training mode; call .eval() on the model, or seed torch in the function"
+        walk.draws.append((node, "torch", Concern("random", name, "", False, text)))
     skip = set(_TORCH_OWN) | derived(walk, node, value, state)
     attributes(walk, node, state, skip)
     for name, parameter in state["_parameters"].items():
@@ -55,6 +60,16 @@ def _torch_module(walk: Walk, node: Node, value: Any) -> None:
     for name in ("_forward_pre_hooks", "_forward_hooks"):
         if hooks := state.get(name):
             walk.child(node, name, list(hooks.values()))
+
+
+@describes("torch.jit._script.ScriptModule", "torch.jit._script.RecursiveScriptModule", whole=True)
+def _torch_script(walk: Walk, node: Node, value: Any) -> None:
+    node.kind, node.detail = "model", "ScriptModule"
+    walk.child(node, "training", bool(value.training))
+    for name, module in value.named_modules():
+        walk.child(node, f"code.{name}", str(getattr(module, "code", "")))
+    for name, tensor in value.state_dict().items():
+        walk.child(node, name, tensor)
 
 
 @describes("torch.Tensor", "torch._tensor.Tensor", whole=True)
