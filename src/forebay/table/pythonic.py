@@ -13,6 +13,8 @@ from pyarrow import types as kinds
 from forebay.table.buffers import numbers_of, valid_bits, values_of
 from forebay.table.canonical import canonical
 
+_PORTION_BYTES = 1 << 19
+
 
 def rows_of(rows: pa.Table) -> list[dict[str, Any]]:
     """Return a table's rows as dicts, keys in column order, nulls as None."""
@@ -20,12 +22,17 @@ def rows_of(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 def iter_rows(rows: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield a table's rows as dicts, keys in column order, nulls as None; columns are converted at once."""
+    """Yield a table's rows as dicts, keys in column order, nulls as None.
+
+    Converted some at a time, so that values which are dropped at once are made in memory that is still in the cache.
+    """
     if not rows.num_columns:
-        return ({} for _ in range(rows.num_rows))
-    columns = [values_list(column) for column in rows.columns]
-    names = rows.column_names
-    return (dict(zip(names, values, strict=False)) for values in zip(*columns, strict=True))
+        yield from ({} for _ in range(rows.num_rows))
+        return
+    step = max(16, rows.num_rows * _PORTION_BYTES // max(1, rows.nbytes))
+    for start in range(0, rows.num_rows, step):
+        columns = [values_list(column.slice(start, step)) for column in rows.columns]
+        yield from _dicts(rows.column_names, columns)
 
 
 def values_list(column: pa.Array | pa.ChunkedArray) -> list[Any]:
