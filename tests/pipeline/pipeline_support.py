@@ -13,7 +13,25 @@ from forebay.events import Event, What
 from forebay.pipeline import Recipe, RunOptions, RunReport, run
 from forebay.store import Store
 
-WORDS = "alpha beta gamma delta river dam pool turbine water  flow http://x.org/a me@x.org one two  three".split(" ")
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "river",
+    "dam",
+    "pool",
+    "turbine",
+    "water",
+    "",
+    "flow",
+    "http://x.org/a",
+    "me@x.org",
+    "one",
+    "two",
+    "",
+    "three",
+]
 
 STEPS: list[object] = [
     "whitespace_normalization_mapper",

@@ -130,7 +130,9 @@ class TestMapAndFilter:
                 raise ValueError("no such thing")
             return row
 
-        with pytest.raises(BuildError, match=r"operator 1 .*broken raised ValueError at row 34 of shard 1: no such thing"):
+        with pytest.raises(
+            BuildError, match=r"operator 1 .*broken raised ValueError at row 34 of shard 1: no such thing"
+        ):
             forebay.map(ROWS, broken, store=store)
 
     def test_a_store_that_may_not_be_written_costs_a_warning_only(self, tmp_path: Path) -> None:

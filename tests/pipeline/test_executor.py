@@ -42,7 +42,9 @@ class Doubler:
         elif task.get("later"):
             threading.Timer(0.05, lambda: self.reply.done(number, {"value": 2 * value})).start()
         else:
-            self.reply.done(number, {"value": 2 * value, "pid": os.getpid(), "text": "x" * int(str(task.get("size", 0)))})
+            self.reply.done(
+                number, {"value": 2 * value, "pid": os.getpid(), "text": "x" * int(str(task.get("size", 0)))}
+            )
 
     def finish(self) -> None:
         """Nothing is under way."""
@@ -137,7 +139,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     parent = os.fork()
     if parent == 0:
         executor = Forked(Doubler(tmp_path), 2, ignore, str)
-        for worker in executor._workers:  # noqa: SLF001 - to know whom to look for
+        for worker in executor._workers:
             (tmp_path / f"pid-{worker.pid}").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(parent, 0)

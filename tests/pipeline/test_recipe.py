@@ -45,7 +45,12 @@ def test_reads_what_data_juicer_writes(tmp_path: Path, monkeypatch: pytest.Monke
         tmp_path / "out/clean.jsonl.zst", "jsonl", "zst",
     )  # fmt: skip
     assert recipe.export.keep_stats
-    assert (recipe.processes, recipe.text_key, recipe.suffixes, recipe.on_bad_rows) == (3, "content", (".jsonl",), "skip")
+    assert (recipe.processes, recipe.text_key, recipe.suffixes, recipe.on_bad_rows) == (
+        3,
+        "content",
+        (".jsonl",),
+        "skip",
+    )
     assert [(step.name, dict(step.params), step.line) for step in recipe.steps] == [
         ("whitespace_normalization_mapper", {}, 12),
         ("text_length_filter", {"min_len": 20, "max_len": 900}, 13),

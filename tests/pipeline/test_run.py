@@ -20,14 +20,14 @@ class TestWhatIsComputed:
     def test_cold_all_warm_nothing(self, bench: Bench) -> None:
         cold = bench.run()
         assert cold.shards >= 6
-        assert counts(cold) == {name: (cold.shards, 0) for name in ["read", *OPERATORS]}
+        assert counts(cold) == dict.fromkeys(["read", *OPERATORS], (cold.shards, 0))
         assert cold.rows_in == 300
         assert cold.rows_out == len(bench.exported()) < 300
         assert cold.export is not None
         assert cold.export.written
         warm = bench.run()
         assert warm.no_op
-        assert counts(warm) == {name: (0, cold.shards) for name in ["read", *OPERATORS]}
+        assert counts(warm) == dict.fromkeys(["read", *OPERATORS], (0, cold.shards))
         assert (warm.rows_in, warm.rows_out) == (cold.rows_in, cold.rows_out)
         assert warm.export is not None
         assert not warm.export.written
@@ -72,7 +72,7 @@ class TestWhatIsComputed:
         bench.steps[-1] = {"words_num_filter": {"min_num": 8}}
         report = bench.run()
         assert counts(report) == {
-            **{name: (0, cold.shards) for name in ["read", *OPERATORS[:-1]]}, "words_num_filter": (cold.shards, 0),
+            **dict.fromkeys(["read", *OPERATORS[:-1]], (0, cold.shards)), "words_num_filter": (cold.shards, 0),
         }  # fmt: skip
         assert report.operators[-1].reason == "min_num: 4 -> 8"
         assert report.export is not None
@@ -133,7 +133,7 @@ class TestWhatIsComputed:
         cold = bench.run()
         before = bench.out.read_bytes()
         report = bench.run(refresh=True)
-        assert counts(report) == {name: (cold.shards, 0) for name in ["read", *OPERATORS]}
+        assert counts(report) == dict.fromkeys(["read", *OPERATORS], (cold.shards, 0))
         assert bench.out.read_bytes() == before
         assert bench.run().no_op
 

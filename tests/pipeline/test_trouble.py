@@ -17,7 +17,7 @@ from forebay.errors import BuildError, StoreError
 from forebay.events import What
 from forebay.pipeline import RunReport
 
-SLOW = '''
+SLOW = """
 import os, time
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def deadly(row, folder, times):
                 mark.touch()
                 os.kill(os.getpid(), 9)
     return row
-'''
+"""
 
 RUNNER = """
 import json, sys
@@ -73,7 +73,12 @@ def slow(bench: Bench) -> Bench:
 def start(bench: Bench, processes: int = 2, **recipe: Any) -> subprocess.Popen[str]:
     import json
 
-    values = {"folder": str(bench.folder), "steps": bench.steps, "recipe": {**bench.recipe, **recipe}, "processes": processes}
+    values = {
+        "folder": str(bench.folder),
+        "steps": bench.steps,
+        "recipe": {**bench.recipe, **recipe},
+        "processes": processes,
+    }
     code = RUNNER.format(tests=str(Path(__file__).parent))
     return subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(values)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -128,7 +133,10 @@ class TestKills:
 
     def test_a_killed_worker_costs_a_warning(self, slow: Bench, tmp_path: Path) -> None:
         wanted = expected(slow, tmp_path)
-        slow.steps.insert(1, {"mapper": {"function": "ops.py:deadly", "params": {"folder": str(tmp_path), "times": 1}, "version": "1"}})
+        slow.steps.insert(
+            1,
+            {"mapper": {"function": "ops.py:deadly", "params": {"folder": str(tmp_path), "times": 1}, "version": "1"}},
+        )
         report = slow.run(processes=2)
         (told,) = slow.told()
         assert "a worker was lost (killed by signal 9; out of memory?) at operator 2 deadly on shard" in told
@@ -136,8 +144,13 @@ class TestKills:
         assert report.run_key is not None
 
     def test_a_shard_that_kills_every_worker_is_an_error(self, slow: Bench, tmp_path: Path) -> None:
-        slow.steps.insert(1, {"mapper": {"function": "ops.py:deadly", "params": {"folder": str(tmp_path), "times": 9}, "version": "1"}})
-        with pytest.raises(BuildError, match=r"two workers were lost .*operator 2 deadly on shard \d+ \(corpus.jsonl from line"):
+        slow.steps.insert(
+            1,
+            {"mapper": {"function": "ops.py:deadly", "params": {"folder": str(tmp_path), "times": 9}, "version": "1"}},
+        )
+        with pytest.raises(
+            BuildError, match=r"two workers were lost .*operator 2 deadly on shard \d+ \(corpus.jsonl from line"
+        ):
             slow.run(processes=2)
 
     @pytest.mark.parametrize("processes", [1, 2])
@@ -260,7 +273,9 @@ class TestStoreInTrouble:
 
         bench.rows[280]["id"] = "two hundred"  # type: ignore[assignment]
         bench.write()
-        with pytest.raises(SourceError, match=r"column 'id' is int64 in .*corpus.jsonl:1 but .*corpus.jsonl:281|corpus.jsonl:\d+"):
+        with pytest.raises(
+            SourceError, match=r"column 'id' is int64 in .*corpus.jsonl:1 but .*corpus.jsonl:281|corpus.jsonl:\d+"
+        ):
             bench.run()
         bench.recipe["on_bad_rows"] = "skip"
         report = bench.run()
@@ -294,7 +309,12 @@ class TestDrift:
         first = bench.run()
         rows = bench.exported()
         assert {tuple(row["keys"]) for row in rows} == {("early", "id", "late", "meta", "text")}
-        assert rows[0] == {**bench.rows[0], "meta": {**bench.rows[0]["meta"], "deep": None}, "late": None, "keys": rows[0]["keys"]}
+        assert rows[0] == {
+            **bench.rows[0],
+            "meta": {**bench.rows[0]["meta"], "deep": None},
+            "late": None,
+            "keys": rows[0]["keys"],
+        }
         one_shard = bench.folder / "one.jsonl"
         bench.run(bench.make(shard_bytes=10**7, export_path=str(one_shard)))
         assert [set(row) for row in bench.exported()] == [set(row) for row in rows]

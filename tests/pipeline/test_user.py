@@ -12,7 +12,7 @@ from pipeline_support import Bench, counts
 
 from forebay.errors import BuildError, RecipeError, UnhashableError
 
-OPS = '''
+OPS = """
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -89,7 +89,7 @@ def sideways(row):
 def process_single(row):
     row["text"] = row["text"].upper()
     return row
-'''
+"""
 
 
 @pytest.fixture
@@ -109,7 +109,9 @@ def run_one(bench: Bench, *steps: object, **options: Any) -> list[dict[str, Any]
 
 
 class TestKindsAndForms:
-    @pytest.mark.parametrize(("function", "form"), [("clean", "row"), ("clean_batch", "batch"), ("clean_arrow", "arrow")])
+    @pytest.mark.parametrize(
+        ("function", "form"), [("clean", "row"), ("clean_batch", "batch"), ("clean_arrow", "arrow")]
+    )
     def test_mappers(self, user: Bench, function: str, form: str) -> None:
         found = run_one(user, use("mapper", function, input=form))
         assert found == [{**row, "text": row["text"].strip() + "!"} for row in user.rows]
@@ -145,9 +147,7 @@ class TestKindsAndForms:
 
     def test_new_and_removed_columns(self, user: Bench) -> None:
         found = run_one(user, use("mapper", "measured"))
-        assert found == [
-            {"id": row["id"], "text": row["text"], "words": len(row["text"].split())} for row in user.rows
-        ]
+        assert found == [{"id": row["id"], "text": row["text"], "words": len(row["text"].split())} for row in user.rows]
 
     def test_changed_types_and_nested_values_changed_in_place(self, user: Bench) -> None:
         found = run_one(user, use("mapper", "widen"))
@@ -159,7 +159,11 @@ class TestKindsAndForms:
     def test_a_class_is_made_once_per_worker(self, user: Bench) -> None:
         found = run_one(user, use("mapper", "Prefix", init={"prefix": "> "}))
         assert [row["text"] for row in found] == ["> " + row["text"] for row in user.rows]
-        made = [module.Prefix.made for module in list(sys.modules.values()) if getattr(module, "__file__", "") == str(user.folder / "ops.py")]
+        made = [
+            module.Prefix.made
+            for module in list(sys.modules.values())
+            if getattr(module, "__file__", "") == str(user.folder / "ops.py")
+        ]
         assert made == [1]
 
     def test_only_the_columns_it_says_it_reads(self, user: Bench) -> None:
@@ -205,7 +209,9 @@ class TestKeysOfFunctions:
         assert counts(report)["clean"] == (report.shards, 0)
         assert "tidy" in report.operators[0].reason
         assert "ops.py:7" in report.operators[0].reason
-        assert "rows changed in operator 1 clean" in report.operators[1].reason or report.operators[1].shards_computed == 0
+        assert (
+            "rows changed in operator 1 clean" in report.operators[1].reason or report.operators[1].shards_computed == 0
+        )
 
     def test_a_changed_global(self, user: Bench) -> None:
         run_one(user, use("mapper", "clean"))
@@ -247,7 +253,9 @@ class TestKeysOfFunctions:
             run_one(user, use("mapper", "clean"))
 
     def test_cache_false(self, user: Bench) -> None:
-        first = run_one(user, "whitespace_normalization_mapper", use("mapper", "clean", cache=False), use("filter", "keep"))
+        first = run_one(
+            user, "whitespace_normalization_mapper", use("mapper", "clean", cache=False), use("filter", "keep")
+        )
         report = user.run()
         assert counts(report)["whitespace_normalization_mapper"] == (0, report.shards)
         assert counts(report)["clean"] == (report.shards, 0)
@@ -339,7 +347,11 @@ class TestDeterminism:
 
     @pytest.mark.parametrize("processes", [1, 2])
     def test_what_differs_is_told_once_and_not_cached_nor_what_follows(self, counting: Bench, processes: int) -> None:
-        counting.steps = ["whitespace_normalization_mapper", use("mapper", "counted", version="1"), "clean_links_mapper"]
+        counting.steps = [
+            "whitespace_normalization_mapper",
+            use("mapper", "counted", version="1"),
+            "clean_links_mapper",
+        ]
         first = counting.run(processes=processes)
         told = [text for text in counting.told() if "different results" in text]
         assert len(told) == 1, counting.told()

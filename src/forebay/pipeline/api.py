@@ -147,5 +147,3 @@ def _apply(
     chosen = RunOptions(processes=processes, need_table=True)
     report = runner.run(recipe, store=store or default_store(), options=chosen, hook=hook, origin=origin)
     return cast("Data", rows.like(data, report.table))
-
-

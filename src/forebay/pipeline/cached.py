@@ -124,9 +124,7 @@ def _arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
 @overload
 def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
 @overload
-def cached(
-    *, version: str | None = None, store: Store | None = None
-) -> Callable[[Callable[P, R]], Cached[P, R]]: ...
+def cached(*, version: str | None = None, store: Store | None = None) -> Callable[[Callable[P, R]], Cached[P, R]]: ...
 def cached(
     function: Callable[P, R] | None = None, /, *, version: str | None = None, store: Store | None = None
 ) -> Cached[P, R] | Callable[[Callable[P, R]], Cached[P, R]]:
@@ -163,5 +161,3 @@ def _is_deferred(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
     deferred = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
     return code is not None and bool(code.co_flags & deferred)
-
-

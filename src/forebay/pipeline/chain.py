@@ -20,8 +20,29 @@ if TYPE_CHECKING:
     from forebay.fingerprint import KeyTree
 
 _IGNORED = frozenset(
-    "num_proc image_key audio_key video_key cpu_required mem_required gpu_required accelerator turbo skip_op_error work_dir "
-    "batch_size batch_mode index_key history_key query_key response_key auto_op_parallelism num_cpus num_gpus runtime_env".split()
+    [
+        "num_proc",
+        "image_key",
+        "audio_key",
+        "video_key",
+        "cpu_required",
+        "mem_required",
+        "gpu_required",
+        "accelerator",
+        "turbo",
+        "skip_op_error",
+        "work_dir",
+        "batch_size",
+        "batch_mode",
+        "index_key",
+        "history_key",
+        "query_key",
+        "response_key",
+        "auto_op_parallelism",
+        "num_cpus",
+        "num_gpus",
+        "runtime_env",
+    ]
 )
 """Parameters that every operator of Data-Juicer takes and that change no result here."""
 

@@ -36,7 +36,11 @@ def check(link: Link, operator: Any, rows: pa.Table, result: Any, *, rowwise: bo
     """
     if not rows.num_rows:
         return ""
-    at = np.unique(np.linspace(0, rows.num_rows - 1, SAMPLE_ROWS).astype(np.int64)) if rowwise else np.arange(rows.num_rows)
+    at = (
+        np.unique(np.linspace(0, rows.num_rows - 1, SAMPLE_ROWS).astype(np.int64))
+        if rowwise
+        else np.arange(rows.num_rows)
+    )
     sample = rows.take(array_of(at)) if rowwise else rows
     differs = _DIFFERS[link.use.kind](operator, sample, rows, result, at)
     if differs is None:

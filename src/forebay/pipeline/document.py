@@ -132,6 +132,6 @@ def _scalar(value: str, text: str) -> object:
     import yaml  # here, because most commands read no recipe
 
     try:
-        return yaml.load(value, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+        return yaml.load(value, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise RecipeError(f"override {text!r}: the value is not YAML", subject=text) from error

@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from forebay.errors import InputError, StoreError
-from forebay.fingerprint import file_digest
+from forebay.errors import StoreError
 from forebay.pipeline import keys
 from forebay.pipeline.executor import Message
 from forebay.pipeline.recipe import Export
@@ -25,6 +24,7 @@ from forebay.pipeline.report import ExportReport
 from forebay.pipeline.result import Result
 from forebay.pipeline.scheduler import Scheduler, Task
 from forebay.pipeline.space import Parcel, Space
+from forebay.pipeline.standing import digest_at
 from forebay.table.schema import Schema, union
 from forebay.types import JSON, Buffer, Digest, Entry, Key
 
@@ -36,15 +36,9 @@ class _DamagedError(Exception):
     """A shard could not be read; the run starts over to heal it."""
 
 
-def up_to_date(export: Export, run: Entry, store: Store) -> ExportReport | None:
-    """Return a report if the file at the export's path is what a remembered run exported; else None."""
-    known = run.meta.get("export")
-    if not isinstance(known, dict) or _digest_at(export.path, store) != known["digest"]:
-        return None
-    return ExportReport(str(export.path), False, cast("int", known["bytes"]), str(known["digest"]))
-
-
-def write(export: Export, result: Result, space: Space, scheduler: Scheduler, store: Store | None) -> ExportReport | None:
+def write(
+    export: Export, result: Result, space: Space, scheduler: Scheduler, store: Store | None
+) -> ExportReport | None:
     """Write a result to its export's path, unless it is there; None where a shard turned out damaged.
 
     Raises:
@@ -54,7 +48,7 @@ def write(export: Export, result: Result, space: Space, scheduler: Scheduler, st
     key = keys.key_of("forebay.export/1", result.key, export.spelling)
     if store is not None:
         entry = space.get("export", key)
-        present = _digest_at(export.path, store)
+        present = digest_at(export.path, store)
         if entry is not None and entry.meta["digest"] == present:
             _name(export, key, store)
             return ExportReport(str(export.path), False, cast("int", entry.meta["bytes"]), str(present))
@@ -171,13 +165,6 @@ class _Parts:
             path.unlink()
 
 
-def _digest_at(path: Path, store: Store) -> Digest | None:
-    try:
-        return file_digest(path, store.file_memo)
-    except InputError:
-        return None  # nothing there, or nothing that can be read
-
-
 def _place(export: Export) -> str:
     return f"exports/{keys.key_of('forebay.path/1', str(export.path))[:32]}"
 
@@ -189,7 +176,7 @@ def _previous(export: Export, store: Store | None) -> _Previous:
     try:
         named = store.names.get(_place(export))
         entry = store.get(*named) if named else None
-        if entry is None or _digest_at(export.path, store) != entry.meta["digest"]:
+        if entry is None or digest_at(export.path, store) != entry.meta["digest"]:
             return _Previous(export.path)
         parts = json.loads(bytes(store.read(entry.object("parts").digest)))
     except (StoreError, KeyError):
@@ -197,9 +184,7 @@ def _previous(export: Export, store: Store | None) -> _Previous:
     return _Previous(export.path, {key: (offset, length) for key, offset, length in parts if length})
 
 
-def _remember(
-    export: Export, key: Key, report: ExportReport, ranges: list[JSON], space: Space, store: Store
-) -> None:
+def _remember(export: Export, key: Key, report: ExportReport, ranges: list[JSON], space: Space, store: Store) -> None:
     """Keep what the rendering amounts to, and what the path holds; a store that fails costs nothing but time."""
     parcel = Parcel()
     objects = [parcel.put("parts", json.dumps(ranges, separators=(",", ":")).encode())] if ranges else []

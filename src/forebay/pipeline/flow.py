@@ -231,7 +231,16 @@ class Flow:
             step = moving.steps[link.index]
             if data is not None:
                 moving.shard = moving.shard.with_layer(Layer.from_json(data))
-            step = Step(step.index, step.key, step.reused, step.rows_in, moving.shard.visible_rows, step.seconds, None, step.kept)
+            step = Step(
+                step.index,
+                step.key,
+                step.reused,
+                step.rows_in,
+                moving.shard.visible_rows,
+                step.seconds,
+                None,
+                step.kept,
+            )
             moving.steps[link.index] = step
             self.ledger.step(step, moving.index)
 
@@ -256,4 +265,3 @@ class Flow:
         rows = moving.shard.visible_rows
         key = keys.delta(link.key, moving.shard.state(link.sees)) if sure else Key("")
         self.ledger.step(Step(link.index, key, counted, rows, rows), moving.index)
-

@@ -36,7 +36,23 @@ _TWINS = {
     "python_file_mapper": OperatorKind.MAPPER, "python_lambda_mapper": OperatorKind.MAPPER,
     "python_file_filter": OperatorKind.FILTER, "python_lambda_filter": OperatorKind.FILTER,
 }  # fmt: skip
-_OPTIONS = frozenset("function input params init version cache name reads writes batch_size top ratio largest".split())
+_OPTIONS = frozenset(
+    [
+        "function",
+        "input",
+        "params",
+        "init",
+        "version",
+        "cache",
+        "name",
+        "reads",
+        "writes",
+        "batch_size",
+        "top",
+        "ratio",
+        "largest",
+    ]
+)
 _VERSION = "1"
 """Raised when the adapters change what they make of a function's results."""
 
@@ -166,7 +182,16 @@ def _twin(step: Step, where: str) -> dict[str, object]:
         options["function"] = f"{params.pop('file_path')}:{params.pop('function_name', default)}"
     else:
         raise RecipeError(f"{where}{step.name} wants file_path or lambda_str")
-    for known in ("text_key", "image_key", "audio_key", "video_key", "num_proc", "cpu_required", "mem_required", "accelerator"):
+    for known in (
+        "text_key",
+        "image_key",
+        "audio_key",
+        "video_key",
+        "num_proc",
+        "cpu_required",
+        "mem_required",
+        "accelerator",
+    ):
         params.pop(known, None)
     return options | params
 
@@ -180,7 +205,7 @@ def _lambda(source: str, where: str) -> Callable[..., Any]:
         raise RecipeError(f"{where}lambda_str is not Python: {error.msg}", subject=source) from error
     if not isinstance(tree.body, ast.Lambda):
         raise RecipeError(f"{where}lambda_str is not a lambda", subject=source, hint="write lambda row: …")
-    return cast("Callable[..., Any]", eval(compile(tree, "<recipe>", "eval"), {}))  # noqa: S307 - a recipe is code
+    return cast("Callable[..., Any]", eval(compile(tree, "<recipe>", "eval"), {}))
 
 
 def _find(spelled: str, recipe: Recipe, where: str) -> object:
@@ -280,7 +305,12 @@ def _key(name: str, kind: OperatorKind, call: Call, options: Mapping[str, object
         "input": call.input, "batch_size": call.batch_size if call.input != "row" else 0, "select": dict(call.select),
         "reads": options.get("reads"), "writes": options.get("writes"), "adapter": _VERSION,
     }  # fmt: skip
-    children = [function, tree(dict(call.params), label="params"), tree(call.init, label="init"), tree(how, label="how")]
+    children = [
+        function,
+        tree(dict(call.params), label="params"),
+        tree(call.init, label="init"),
+        tree(how, label="how"),
+    ]
     return combine(name, f"user-{kind.value}", children)
 
 

@@ -25,7 +25,9 @@ class Place:
         """``shard 4 (corpus.jsonl from line 1201)``."""
         if not self.file:
             return f"shard {self.shard + 1}"
-        return f"shard {self.shard + 1} ({self.file} from {f'line {self.line}' if self.line else f'row {self.row + 1}'})"
+        return (
+            f"shard {self.shard + 1} ({self.file} from {f'line {self.line}' if self.line else f'row {self.row + 1}'})"
+        )
 
     def to_json(self) -> JSON:
         """Return the place as JSON."""

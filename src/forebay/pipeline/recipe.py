@@ -35,20 +35,87 @@ _EXPORT_FORMATS = {
 """Suffix of an export -> (format, compression). As with Data-Juicer, `.json` means one object a line."""
 
 _OURS = frozenset(
-    "project_name dataset_path dataset export_path export_type np text_keys suffixes process "
-    "keep_stats_in_res_ds on_bad_rows use_cache shard_bytes retain".split()
+    [
+        "project_name",
+        "dataset_path",
+        "dataset",
+        "export_path",
+        "export_type",
+        "np",
+        "text_keys",
+        "suffixes",
+        "process",
+        "keep_stats_in_res_ds",
+        "on_bad_rows",
+        "use_cache",
+        "shard_bytes",
+        "retain",
+    ]
 )
-_SILENT = frozenset("temp_dir ds_cache_dir executor_type debug config auto".split())
+_SILENT = frozenset(["temp_dir", "ds_cache_dir", "executor_type", "debug", "config", "auto"])
 _WITHOUT_MEANING = frozenset(
-    "add_suffix adaptive_batch_size audio_key audio_special_token auto_num auto_op_parallelism cache_compress checkpoint "
-    "conflict_resolve_strategy custom_operator_paths data_probe_algo data_probe_ratio debug ds_cache_dir eoc_special_token "
-    "event_logging executor_type export_aws_credentials export_extra_args export_in_parallel export_original_dataset "
-    "export_shard_size fusion_strategy generated_dataset_config hpo_config image_bytes_key image_key image_special_token "
-    "intermediate_storage job_id keep_hashes_in_res_ds load_dataset_kwargs max_log_size_mb min_common_dep_num_to_combine "
-    "op_fusion op_list_to_mine op_list_to_trace open_insight_mining open_monitor open_tracer partition partition_size "
-    "percentiles preserve_intermediate_data ray_address read_options resource_optimization save_stats_in_one_file "
-    "skip_op_error temp_dir trace_keys trace_num turbo use_checkpoint validators video_key video_special_token "
-    "backup_count auto config".split()
+    [
+        "add_suffix",
+        "adaptive_batch_size",
+        "audio_key",
+        "audio_special_token",
+        "auto_num",
+        "auto_op_parallelism",
+        "cache_compress",
+        "checkpoint",
+        "conflict_resolve_strategy",
+        "custom_operator_paths",
+        "data_probe_algo",
+        "data_probe_ratio",
+        "debug",
+        "ds_cache_dir",
+        "eoc_special_token",
+        "event_logging",
+        "executor_type",
+        "export_aws_credentials",
+        "export_extra_args",
+        "export_in_parallel",
+        "export_original_dataset",
+        "export_shard_size",
+        "fusion_strategy",
+        "generated_dataset_config",
+        "hpo_config",
+        "image_bytes_key",
+        "image_key",
+        "image_special_token",
+        "intermediate_storage",
+        "job_id",
+        "keep_hashes_in_res_ds",
+        "load_dataset_kwargs",
+        "max_log_size_mb",
+        "min_common_dep_num_to_combine",
+        "op_fusion",
+        "op_list_to_mine",
+        "op_list_to_trace",
+        "open_insight_mining",
+        "open_monitor",
+        "open_tracer",
+        "partition",
+        "partition_size",
+        "percentiles",
+        "preserve_intermediate_data",
+        "ray_address",
+        "read_options",
+        "resource_optimization",
+        "save_stats_in_one_file",
+        "skip_op_error",
+        "temp_dir",
+        "trace_keys",
+        "trace_num",
+        "turbo",
+        "use_checkpoint",
+        "validators",
+        "video_key",
+        "video_special_token",
+        "backup_count",
+        "auto",
+        "config",
+    ]
 )
 """Keys that Data-Juicer knows and that change nothing here."""
 
@@ -130,7 +197,9 @@ class Recipe:
         return _build(document.parse(text, file), overrides, Path.cwd())
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, object], overrides: Sequence[str] = (), base: Path | None = None) -> Recipe:
+    def from_mapping(
+        cls, values: Mapping[str, object], overrides: Sequence[str] = (), base: Path | None = None
+    ) -> Recipe:
         """Make a recipe from a mapping with the same keys as the file.
 
         Raises:
@@ -164,7 +233,9 @@ def export_for(path: Path, kind: str | None, keep_stats: bool, where: str = "") 
                           hint="drop one of the two")  # fmt: skip
     if suffix is None:
         known = ", ".join(_EXPORT_FORMATS)
-        raise RecipeError(f"{where}cannot tell the format of export_path {path}", subject=path, hint=f"end it in {known}")
+        raise RecipeError(
+            f"{where}cannot tell the format of export_path {path}", subject=path, hint=f"end it in {known}"
+        )
     return Export(path, *_EXPORT_FORMATS[suffix], keep_stats)
 
 

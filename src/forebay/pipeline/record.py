@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import StoreError
 from forebay.pipeline.chain import Link
-from forebay.pipeline.flow import Moving
 from forebay.pipeline.lineage import Place
 from forebay.pipeline.report import ExportReport, OperatorReport, RunReport
 from forebay.types import JSON, Cost, Entry, Key
 
 if TYPE_CHECKING:
     from forebay.fingerprint import KeyTree
+    from forebay.pipeline.flow import Moving
     from forebay.store import Store
 
 
@@ -74,7 +74,9 @@ class Detail:
 
         found: dict[str, Any] = json.loads(data)
         return cls(
-            tuple(OperatorRecord(name, kind, key, KeyTree.from_json(tree)) for name, kind, key, tree in found["operators"]),
+            tuple(
+                OperatorRecord(name, kind, key, KeyTree.from_json(tree)) for name, kind, key, tree in found["operators"]
+            ),
             tuple(ShardRecord(Place.from_json(place), base, tuple(keys)) for place, base, keys in found["shards"]),
             tuple((index, key) for index, key in found["globals"]),
             tuple((kind, Key(key)) for kind, key in found["sources"]),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TableOrigin:
-    """The shards of a table; see `forebay.pipeline.origins.Origin`."""
+    """The shards of a table; see `forebay.pipeline.files.Origin`."""
 
     def __init__(self, table: Table) -> None:
         self.entries: list[tuple[str, Key]] = []

@@ -151,7 +151,7 @@ class Space:
         """Note that this run has made an entry: with `refresh`, only such are found."""
         self._fresh.add((kind, key))
 
-    def lease(self, key: Key) -> Lease | None | bool:
+    def lease(self, key: Key) -> Lease | bool | None:
         """Take a lease; None where someone else has it, False where the store gives none."""
         if self.store is None or self.broken:
             return False

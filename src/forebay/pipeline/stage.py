@@ -90,7 +90,16 @@ def layers_of(entry: Entry) -> tuple[Layer, ...]:
 def found_step(link: Link, entry: Entry) -> Step:
     """Return the step of an operator whose result was found."""
     meta = cast("Mapping[str, Any]", entry.meta)
-    return Step(link.index, entry.key, True, meta["rows_in"], meta["rows_out"], 0.0, meta.get("types"), layers=len(meta["layers"]))
+    return Step(
+        link.index,
+        entry.key,
+        True,
+        meta["rows_in"],
+        meta["rows_out"],
+        0.0,
+        meta.get("types"),
+        layers=len(meta["layers"]),
+    )
 
 
 @dataclass(slots=True)
@@ -154,7 +163,15 @@ class StageRun:
         if keep:
             parts: dict[str, JSON] = {"operator": link.key, "name": link.use.name, "input": state}
             self.parcel.entries.append(
-                Entry("summary", key, (ref,), {"rows": visible}, parts, cost=Cost(seconds, ref.size), dataset=self.bench.dataset)
+                Entry(
+                    "summary",
+                    key,
+                    (ref,),
+                    {"rows": visible},
+                    parts,
+                    cost=Cost(seconds, ref.size),
+                    dataset=self.bench.dataset,
+                )
             )
         self.steps.append(Step(link.index, key, False, visible, visible, seconds, kept=keep))
         return [ref.role, ref.digest, ref.size]
@@ -208,7 +225,8 @@ class StageRun:
 
         What `gap` holds is `Schema.gap`. After this, operators see the same whatever the shards' boundaries.
         """
-        from forebay.table import casting, layers as tables
+        from forebay.table import casting
+        from forebay.table import layers as tables
         from forebay.table.schema import Schema
 
         wanted = Schema.from_json(gap)
@@ -220,7 +238,10 @@ class StageRun:
         empty = casting.cast_table(own.select([]), absent)
         changed |= {name: empty.column(name) for name in absent.names}
         state, keep = self.shard.state(), self.keep_until > 0
-        layers = [draft.stored(lambda role, data: self.parcel.put(role, data, keep=keep)) for draft in tables.diff(own, changed)]
+        layers = [
+            draft.stored(lambda role, data: self.parcel.put(role, data, keep=keep))
+            for draft in tables.diff(own, changed)
+        ]
         self.shard = self.shard.with_layer(*layers)
         if keep:
             self.parcel.entries.append(

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from forebay.pipeline import keys
 from forebay.pipeline.executor import Message
+from forebay.pipeline.intake import file_from_json
 from forebay.pipeline.lineage import Place
-from forebay.pipeline.origins import file_from_json
 from forebay.pipeline.stage import StageRun
 from forebay.pipeline.worker import Work, Worker
 from forebay.table.schema import Schema
@@ -137,12 +137,19 @@ def stage(worker: Worker, task: Message, work: Work) -> None:
     summary = run.summarise(current.closing) if current.closing else None
     steps: list[JSON] = [step.to_json() for step in run.steps]
     told: list[JSON] = list(run.told)
-    work.result = {"shard": run.shard.to_json(), "steps": steps, "summary": summary, "told": told, "tainted": run.tainted}
+    work.result = {
+        "shard": run.shard.to_json(),
+        "steps": steps,
+        "summary": summary,
+        "told": told,
+        "tainted": run.tainted,
+    }
 
 
 def choose(worker: Worker, task: Message, work: Work) -> None:
     """The global half: one selection per shard, from all summaries in dataset order."""
-    from forebay.table import ipc, layers as tables
+    from forebay.table import ipc
+    from forebay.table import layers as tables
 
     if not _leased(worker, task, work):
         return
@@ -180,7 +187,8 @@ def choose(worker: Worker, task: Message, work: Work) -> None:
 
 def render(worker: Worker, task: Message, work: Work) -> None:
     """One shard of the result as a part of the export, in a file of the scratch folder."""
-    from forebay.table import export, layers as tables
+    from forebay.table import export
+    from forebay.table import layers as tables
     from forebay.table.casting import describe
 
     space = worker.job.space

@@ -115,7 +115,9 @@ class _Mapper:
             ((_, result),) = self._caller.each(rows)
             return _columns_of(result, rows)
         if self._caller.input == "batch":
-            return _join_batches([_lists(result, start) for start, result in self._caller.each(rows)], rows, self._caller)
+            return _join_batches(
+                [_lists(result, start) for start, result in self._caller.each(rows)], rows, self._caller
+            )
         results: list[Mapping[str, object]] = []
         for number, result in self._caller.each(rows):
             if not isinstance(result, Mapping):
@@ -205,7 +207,9 @@ class _Selector:
         self._caller = caller
 
     def summarise(self, rows: pa.Table) -> pa.Table:
-        return pa.table([array_of(np.array([float(value) for value in self._caller.values(rows)], np.float64))], ["score"])
+        return pa.table(
+            [array_of(np.array([float(value) for value in self._caller.values(rows)], np.float64))], ["score"]
+        )
 
     def select(self, summaries: Iterable[pa.Table]) -> Iterator[Mask]:
         scores = [numbers_of(summary.column("score")) for summary in summaries]
@@ -281,9 +285,13 @@ def _lists(result: object, start: int) -> Mapping[str, list[Any]]:
     if isinstance(result, pa.Table):
         return {name: values_list(result.column(name)) for name in result.column_names}
     if not isinstance(result, Mapping):
-        raise RowError(start, TypeError(f"a function over batches returns a dict of lists, not {type(result).__name__}"))
+        raise RowError(
+            start, TypeError(f"a function over batches returns a dict of lists, not {type(result).__name__}")
+        )
     columns = cast("Mapping[str, Any]", result)
-    return {name: values.tolist() if isinstance(values, np.ndarray) else list(values) for name, values in columns.items()}
+    return {
+        name: values.tolist() if isinstance(values, np.ndarray) else list(values) for name, values in columns.items()
+    }
 
 
 def _join_batches(
@@ -351,7 +359,9 @@ def _canonical(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_canonical(item) for item in cast("Iterable[object]", value)) + "]"
     if isinstance(value, Mapping):
-        items = sorted((_canonical(key), _canonical(item)) for key, item in cast("Mapping[object, object]", value).items())
+        items = sorted(
+            (_canonical(key), _canonical(item)) for key, item in cast("Mapping[object, object]", value).items()
+        )
         return "{" + ",".join(f"{key}:{item}" for key, item in items) + "}"
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return f"{type(value).__name__}:{value!r}"

@@ -90,7 +90,12 @@ class _Writer:
             return self._arrow("frame", pa.Table.from_pandas(value))
         if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in "biufcSUMm":
             return self._object("scalar", value.tobytes(), dtype=value.dtype.str)
-        if numpy is not None and type(value) is numpy.ndarray and value.dtype.kind in "biufcSUMm" and not value.dtype.names:
+        if (
+            numpy is not None
+            and type(value) is numpy.ndarray
+            and value.dtype.kind in "biufcSUMm"
+            and not value.dtype.names
+        ):
             data = numpy.ascontiguousarray(value)
             flat = memoryview(data.reshape(-1).view(numpy.uint8)) if data.size and data.dtype.itemsize else b""
             return self._object("array", flat, dtype=value.dtype.str, shape=list(value.shape))

@@ -100,7 +100,11 @@ class Worker:
 
     def _look_closer(self, task: Message) -> None:
         """Read all that a task needs, so that whatever else is damaged is set aside now, and made again in one go."""
-        digests = [ref.digest for ref in Shard.from_json(task["shard"]).objects()] if task["do"] in ("stage", "render") else []
+        digests = (
+            [ref.digest for ref in Shard.from_json(task["shard"]).objects()]
+            if task["do"] in ("stage", "render")
+            else []
+        )
         digests += cast("list[Digest]", task.get("summaries", []))
         for digest in digests:
             try:

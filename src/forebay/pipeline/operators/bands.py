@@ -119,7 +119,7 @@ def _values(hashes: Words, a: Longs | np.uint64, b: Longs | np.uint64) -> Words:
 
 
 def _distinct(hashes: Words, offsets: Offsets) -> tuple[Words, Offsets]:
-    """Drop what occurs twice in one text: a least value is that of the set, and a text may say one thing over and over."""
+    """Drop what occurs twice in one text: a least value is that of the set, and a text may repeat itself for long."""
     counts = np.diff(offsets)
     keys = np.repeat(np.arange(len(counts), dtype=np.uint64) << np.uint64(32), counts)
     keys |= hashes

@@ -74,7 +74,7 @@ class DocumentDeduplicator:
         texts = _letters(texts) if self.ignore_non_character else texts
         blank = np.frombuffer(texts.data.tobytes().translate(ASCII_BLANKS), bool)
         starts, ends = edge_blanks(texts, blank)
-        view = memoryview(np.ascontiguousarray(texts.data))
+        view = np.ascontiguousarray(texts.data).data
         trimmed = [view[first:last] for first, last in zip(starts.tolist(), ends.tolist(), strict=True)]
         for number in _with_wide_edges(texts, starts, ends).tolist():
             trimmed[number] = memoryview(trimmed[number].tobytes().decode("utf-8").strip().encode("utf-8"))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forebay.errors import SourceError
 from forebay.pipeline.operators.texts import column_of
@@ -36,7 +35,7 @@ def field_of(rows: pa.Table, path: str) -> pa.Array:
         names = [field.name for field in array.type]
         if name not in names:
             raise SourceError(f"no field {path!r}", subject=path, hint=f"fields of {here}: {', '.join(names)}")
-        array = pc.struct_field(array, name)
+        array = array.flatten()[names.index(name)]
     return array
 
 

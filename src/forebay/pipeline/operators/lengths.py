@@ -40,7 +40,7 @@ class MaximumLineLengthFilter(LengthFilter):
         """Find the longest line of each row; 0 for an empty row."""
         chars = texts.characters()
         cuts = _cuts(chars)
-        # A CR LF leaves an empty line between its halves, a row's end an empty one after its last cut: neither is longest.
+        # A CR LF leaves an empty line between its halves, a row's end one after its last cut: neither is longest.
         before = np.searchsorted(cuts, chars.offsets)
         starts = np.insert(cuts + 1, before[:-1], chars.offsets[:-1])
         ends = np.insert(cuts, before[1:], chars.offsets[1:])

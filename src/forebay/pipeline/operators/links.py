@@ -1,8 +1,8 @@
 """Mappers that remove or replace what a pattern matches: links, e-mail addresses.
 
-A link or an address holds no white space. So with the default patterns the words that can hold one are found by numpy,
-from the few bytes that one must have (``://``, ``www``, ``@`` …), and the pattern runs on those words alone: what stands
-around a word is white space or the row's end, which is all that the pattern could see of it.
+A link or an address holds no white space. So with the default patterns the words that can hold one are found by
+numpy, from the few bytes that one must have (``://``, ``www``, ``@`` …), and the pattern runs on those words alone: what
+stands around a word is white space or the row's end, which is all that the pattern could see of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 _PART = r"(?:[^{space}()<>]|\((?:[^{space}()<>]|\([^{space}()<>]+\))*\))"
 _ENDING = r"(?:\((?:[^{space}()<>]|\([^{space}()<>]+\))*\)|[^{space}`!()\[\]{{}};:'\".,<>?{quotes}])"
-_START = r"(?:[{letter}][{word}-]++:(?:/{{1,3}}|[{letter}0-9%])|[wW]{{3}}[{digit}]{{0,3}}[.]|[{letter}0-9.\-]+[.][{letter}]{{2,4}}/)"
-_LINK = rf"({_START}{_PART}+{_ENDING})"
+_SCHEME = r"[{letter}][{word}-]++:(?:/{{1,3}}|[{letter}0-9%])"
+_HOST = r"[wW]{{3}}[{digit}]{{0,3}}[.]|[{letter}0-9.\-]+[.][{letter}]{{2,4}}/"
+_LINK = rf"((?:{_SCHEME}|{_HOST}){_PART}+{_ENDING})"
 """A link: ``scheme:`` with one to three slashes or a letter, ``www.`` or ``host.tld/``, then anything but white space,
 where round brackets must pair (two deep) and the last character is no closing punctuation. Each repetition can be taken
 one way only, so that no text makes it backtrack without end."""
@@ -43,7 +44,7 @@ _BLANK = bytes(code in b"\t\n\v\f\r " for code in range(256))
 _SCHEME_END = bytes(chr(code).isalnum() or code in b"_-" or code >= 0x80 for code in range(256))
 _AFTER_COLON = bytes(chr(code).isalnum() or code in b"/%" or code >= 0x80 for code in range(256))
 _HOST_END = bytes(chr(code).isalpha() or code >= 0x80 for code in range(256))
-_BEFORE_AT = bytes(chr(code).isalnum() and code < 0x80 or code in b".-+_" for code in range(256))
+_BEFORE_AT = bytes((chr(code).isalnum() and code < 0x80) or code in b".-+_" for code in range(256))
 
 
 @cache
@@ -62,7 +63,7 @@ def _unicode_link() -> re.Pattern[str]:
 class _PatternMapper:
     """Replaces what a pattern matches.
 
-    With a pattern of the user's, every row is searched, by `regex` as in Data-Juicer, where a dot matches any character.
+    With a pattern of the user's, every row is searched, by `regex` as in Data-Juicer; a dot matches any character.
     """
 
     text_key: str
@@ -99,10 +100,10 @@ class _PatternMapper:
         return replace_rows(texts, np.array(list(cleaned), np.int64), list(cleaned.values())) if cleaned else texts
 
     @cached_property
-    def _custom(self) -> re.Pattern[str]:
+    def _custom(self) -> Any:
         import regex  # an optional dependency: the catalogue has seen to it that it is there
 
-        return regex.compile(self.pattern, flags=regex.DOTALL)
+        return regex.compile(self.pattern or "", flags=regex.DOTALL)
 
     @cached_property
     def _replacement(self) -> bytes:

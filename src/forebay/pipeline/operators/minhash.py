@@ -42,8 +42,8 @@ class DocumentMinhashDeduplicator:
     """Keeps the first of each cluster of near-duplicate texts.
 
     The summary is one 64-bit hash a band, null for a null text; a null text is near no other, so it is always kept.
-    Texts with too few tokens for a shingle are near-duplicates of each other, as in Data-Juicer. The global half reads
-    the summaries where they lie, 8 bytes a row and band, and takes about 50 bytes a row besides, one band after another.
+    Texts with too few tokens for a shingle are near-duplicates of each other, as in Data-Juicer. The global half
+    reads the summaries where they lie, 8 bytes a row and band, and takes about 50 bytes a row besides, band after band.
     """
 
     text_key: str
@@ -71,7 +71,7 @@ class DocumentMinhashDeduplicator:
     def _ignored(self) -> Any:
         import regex  # an optional dependency: the catalogue has seen to it that it is there
 
-        return regex.compile(self.ignore_pattern)
+        return regex.compile(self.ignore_pattern or "")
 
     def summarise(self, rows: pa.Table) -> pa.Table:
         """Return uint64 columns ``band_0`` and so on: texts that agree in one are near-duplicates.

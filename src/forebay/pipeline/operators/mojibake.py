@@ -3,8 +3,8 @@
 For a line in which ftfy sees no mojibake it replaces single characters (quotes, ligatures, wide forms, control
 characters), normalises, and starts again until nothing changes. That much is done here, and ftfy asked only:
 
-- where a character stands that its test for mojibake knows: the test is a regular expression without repetition, each
-  alternative of at most six characters and with at least one beyond ASCII in it, so looking around these finds the same;
+- where a character stands that its test for mojibake knows: the test is a regular expression without repetition,
+  each alternative of at most six characters and with at least one beyond ASCII, so looking around these finds the same;
 - to mend the line as a whole, where the test says so, or where the line holds what is no matter of single characters:
   HTML entities, terminal escapes, CR.
 """
@@ -15,7 +15,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast
+from typing import Literal
 
 import ftfy
 from ftfy import badness, chardata, fixes
@@ -77,7 +77,7 @@ class LineFixer:
         everything = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
         quotes = chardata.SINGLE_QUOTE_RE.findall(everything) + chardata.DOUBLE_QUOTE_RE.findall(everything)
         tables = (chardata.LIGATURES, chardata.WIDTH_MAP, chardata.CONTROL_CHARS)
-        characters = {chr(cast("int", code)) for table in tables for code in table} | set("\u2028\u2029")
+        characters = {chr(code) for table in tables for code in table} | set("\u2028\u2029")
         characters.update("".join(quotes))
         return {character: _mended(character) for character in characters if _mended(character) != character}
 

@@ -60,8 +60,8 @@ class CharacterRepetitionFilter(RatioFilter):
 def ngrams(items: Hashes, length: int) -> Hashes:
     """Hash every run of `length` items, given a number for each item; one for each place where a run begins.
 
-    Runs are doubled (1, 2, 4 …) and then joined from the powers of two in `length`. Each joining has a multiplier of its
-    own, 3 mod 4, so that no long regular pattern cancels out mod 2^64.
+    Runs are doubled (1, 2, 4 …) and then joined from the powers of two in `length`. Each joining has a multiplier of
+    its own, 3 mod 4, so that no long regular pattern cancels out mod 2^64.
     """
     power, result, done, size, step = items, None, 0, 1, 0
     while size <= length:

@@ -135,7 +135,8 @@ class TopkSpecifiedFieldSelector(_FieldSelector):
         quota = _quota(self.top_ratio, self.topk, total) or 0
         parts = [chunk for column in columns for chunk in column.chunks]
         order = "descending" if self.reverse else "ascending"
-        ranked = pc.sort_indices(pa.chunked_array(parts), sort_keys=[("", order)])  # a stable sort: equals by row
+        options = pc.SortOptions([("value", order)])
+        ranked = pc.call_function("sort_indices", [pa.table({"value": pa.chunked_array(parts)})], options)  # stable
         yield from _split(_marked(total, ranked.to_numpy()[:quota]), counts)
 
 

@@ -44,7 +44,7 @@ def first_words(data: Bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray
     for first in range(0, len(short), LANES):
         lanes = short[first : first + LANES]
         result[lanes] = _one_block(padded, starts[lanes], lengths[lanes])
-    view = memoryview(np.ascontiguousarray(data))
+    view = np.ascontiguousarray(data).data
     for lane in np.flatnonzero(lengths > _ONE_BLOCK).tolist():
         message = view[int(starts[lane]) : int(starts[lane] + lengths[lane])]
         result[lane] = int.from_bytes(hashlib.sha1(message, usedforsecurity=False).digest()[:4], "little")

@@ -44,7 +44,7 @@ def _without(data: Bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.in
     if starts.size == 0:
         return data
     if starts.size * 128 < data.size:  # long pieces are copied faster one by one than under a mask
-        view = memoryview(data)
+        view = data.data
         firsts, lasts = [0, *ends.tolist()], [*starts.tolist(), len(data)]
         return np.frombuffer(b"".join([view[a:b] for a, b in zip(firsts, lasts, strict=True)]), np.uint8)
     steps = np.zeros(len(data) + 1, np.int8)
@@ -62,7 +62,7 @@ def replace_spans(texts: Texts, spans: Sequence[tuple[int, int, bytes]]) -> Text
     """
     if not spans:
         return texts
-    view, pieces, done = memoryview(texts.data), list[bytes | memoryview](), 0
+    view, pieces, done = texts.data.data, list[bytes | memoryview](), 0
     for start, end, replacement in spans:
         pieces += (view[done:start], replacement)
         done = end
@@ -77,7 +77,7 @@ def replace_rows(texts: Texts, numbers: npt.NDArray[np.int64], rows: Sequence[by
     """Put other rows in the place of those at `numbers` (ascending)."""
     starts, ends = texts.offsets[numbers].tolist(), texts.offsets[numbers + 1].tolist()
     # An empty row has no span of its own to tell its place from its neighbours', so offsets are counted from lengths.
-    view, pieces, done = memoryview(texts.data), list[bytes | memoryview](), 0
+    view, pieces, done = texts.data.data, list[bytes | memoryview](), 0
     for start, end, row in zip(starts, ends, rows, strict=True):
         pieces += (view[done:start], row)
         done = end

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,14 +170,14 @@ class Texts:
         whole = self.decode()
         ends = self.offsets if self.ascii else self.characters_offsets()
         bounds = ends.tolist()
-        return [whole[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+        return [whole[first:last] for first, last in pairwise(bounds)]
 
     def to_arrow(self) -> pa.Array:
         """Return the rows as an Arrow array of the type that they came from."""
         kind: Any = pa.large_string() if self.large else pa.string()
         offsets = self.offsets if self.large else self.offsets.astype(np.int32)
         missing = 0 if self.valid is None else int(len(self) - self.valid.sum())
-        bitmap = pa.py_buffer(np.packbits(self.valid, bitorder="little")) if missing else None
+        bitmap = None if self.valid is None else pa.py_buffer(np.packbits(self.valid, bitorder="little"))
         buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(self.data))]
         return pa.Array.from_buffers(kind, len(self), buffers, missing)
 
