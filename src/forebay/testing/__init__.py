@@ -1,4 +1,4 @@
-"""For tests of Forebay and of what stands on it: disks that fail on purpose, and conformance suites to subclass.
+"""For tests of Forebay and of what stands on it: disks and hubs that fail on purpose, conformance suites to subclass.
 
 Loaded lazily, so that a disk in memory can be had without pytest.
 """
@@ -10,21 +10,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forebay.testing.crashes import Crash, each_crash
+    from forebay.testing.fakehub import Exchange, FakeHub, HubFault, HubFaults, Repository
     from forebay.testing.faults import Fault, FaultKind, Operation, WorldStopped
     from forebay.testing.faulty import FaultyFilesystem
     from forebay.testing.filesystem_tests import FilesystemTests
     from forebay.testing.memory import Clock, MemoryFilesystem
+    from forebay.testing.store_machine import StoreStateMachine
+    from forebay.testing.store_tests import StoreTests
     from forebay.testing.turns import Turns, Worker
 
 __all__ = [
     "Clock",
     "Crash",
+    "Exchange",
+    "FakeHub",
     "Fault",
     "FaultKind",
     "FaultyFilesystem",
     "FilesystemTests",
+    "HubFault",
+    "HubFaults",
     "MemoryFilesystem",
     "Operation",
+    "StoreStateMachine",
+    "StoreTests",
     "Turns",
     "Worker",
     "WorldStopped",
@@ -34,12 +43,19 @@ __all__ = [
 _MODULES = {
     "Clock": "memory",
     "Crash": "crashes",
+    "Exchange": "fakehub",
+    "FakeHub": "fakehub",
     "Fault": "faults",
     "FaultKind": "faults",
     "FaultyFilesystem": "faulty",
     "FilesystemTests": "filesystem_tests",
+    "HubFault": "fakehub",
+    "HubFaults": "fakehub",
     "MemoryFilesystem": "memory",
     "Operation": "faults",
+    "StoreStateMachine": "store_machine",
+    "StoreTests": "store_tests",
+    "Repository": "fakehub",
     "Turns": "turns",
     "Worker": "turns",
     "WorldStopped": "faults",
