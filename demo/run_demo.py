@@ -22,7 +22,7 @@ WORK = ROOT / "demo" / "work"
 CORPUS = WORK / "corpus.jsonl"
 STORE = WORK / "store"
 RECIPE = "demo/recipe.yaml"
-LATE_CHANGE = "process.11.maximum_line_length_filter.max_len=120"
+LATE_CHANGE = "process.maximum_line_length_filter.max_len=120"
 EDITED = "json/decoder.py"
 
 

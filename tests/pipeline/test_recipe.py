@@ -117,6 +117,8 @@ class TestOverrides:
         assert (recipe.processes, recipe.project) == (1, "other")
         by_name = Recipe.load(path, ["process.text_length_filter.text_length_filter.min_len=30"])
         assert by_name.steps == recipe.steps
+        short = Recipe.load(path, ["process.text_length_filter.min_len=30"])
+        assert short.steps == recipe.steps
 
     def test_a_bare_name_gets_parameters(self, tmp_path: Path) -> None:
         recipe = Recipe.load(

@@ -107,7 +107,11 @@ def _descend(target: object, part: str, so_far: str, text: str, following: str) 
         index = _index(items, part, text)
         if isinstance(items[index], str):  # an operator written as a bare name gets parameters now
             items[index] = {items[index]: {}}
-        return items[index]
+        item = items[index]
+        if isinstance(item, dict) and part in item and following not in item:
+            # process.text_length_filter.min_len: who names the operator means its parameters
+            return _descend(cast("dict[str, object]", item), part, so_far, text, following)
+        return item
     if isinstance(target, dict):
         values = cast("dict[str, object]", target)
         if values.get(part) is None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Replace a value of the recipe: np=4, or process.3.text_length_filter.min_len=20. May be repeated.",
+    help="Replace a value of the recipe: np=4, or process.text_length_filter.min_len=20. May be repeated.",
 )
 @click.option("--np", "processes", type=click.IntRange(min=1), metavar="N", help="Worker processes, else the recipe's.")
 @click.option("--no-cache", is_flag=True, help="Neither look into the store nor write to it.")
