@@ -13,9 +13,7 @@ from typing import Any
 
 from forebay.fingerprint.syntax import constant_text
 
-_NOISE = frozenset(
-    {"PUSH_NULL", "PRECALL", "CACHE", "KW_NAMES", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"}
-)
+_NOISE = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"})
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
 _FREE = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
@@ -42,6 +40,7 @@ class Load:
         line: line number in the source file.
         arguments: what is loaded right after, or tested for membership right before; at most two.
         empty: whether it is called without any argument.
+        keywords: names of the keyword arguments that it is called with.
     """
 
     scope: str
@@ -50,6 +49,7 @@ class Load:
     line: int
     arguments: tuple[Argument, ...] = ()
     empty: bool = False
+    keywords: tuple[str, ...] = ()
     stored: bool = False
     """Whether an item of it is only assigned: ``os.environ["X"] = "1"``."""
 
@@ -130,7 +130,30 @@ def _load(
         following += 1
     arguments, empty = _call(steps, at, following)
     stored = [step.opname for step in steps[following + 1 : following + 2]] == ["STORE_SUBSCR"]
-    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty, stored)
+    keywords = _keywords(code, steps, at, following)
+    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty, keywords, stored)
+
+
+def _keywords(code: CodeType, steps: list[dis.Instruction], at: int, following: int) -> tuple[str, ...]:
+    """Return the keywords of the call whose text begins where the name does."""
+    begin = steps[at].positions
+    for number in range(following, len(steps)):
+        step = steps[number]
+        place = step.positions
+        if step.opname.startswith("CALL") and begin is not None and place is not None:
+            if (place.lineno, place.col_offset) != (begin.lineno, begin.col_offset):
+                continue
+            before = steps[number - 1]
+            # Python 3.11 and 3.12 name them in KW_NAMES, later ones in a constant before CALL_KW.
+            named = before.opname == "KW_NAMES" or step.opname == "CALL_KW"
+            names = _constant(code, before) if named else ()
+            return tuple(map(str, names)) if isinstance(names, tuple) else ()
+    return ()
+
+
+def _constant(code: CodeType, step: dis.Instruction) -> Any:
+    # dis does not look up the constant of KW_NAMES.
+    return code.co_consts[step.arg] if step.opname == "KW_NAMES" and step.arg is not None else step.argval
 
 
 def _call(steps: list[dis.Instruction], at: int, following: int) -> tuple[tuple[Argument, ...], bool]:
@@ -148,11 +171,9 @@ def _call(steps: list[dis.Instruction], at: int, following: int) -> tuple[tuple[
             arguments.append(Argument(name=str(step.argval)))
         else:
             break
-    closing = steps[following + 1] if following + 1 < len(steps) else None
-    none = (
-        bool(arguments) and arguments[0] == Argument(None) and closing is not None and closing.opname.startswith("CALL")
-    )
-    return tuple(arguments), none and closing is not None and closing.arg == 1
+    closing = [step for step in steps[following + 1 : following + 3] if step.opname != "KW_NAMES"][:1]
+    none = arguments == [Argument(None)] and [step.arg for step in closing if step.opname.startswith("CALL")] == [1]
+    return tuple(arguments), none
 
 
 def _bindings(steps: list[dis.Instruction], at: int) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
@@ -186,10 +207,10 @@ def code_text(code: CodeType) -> str:
     for step in dis.get_instructions(code):
         if step.opname in ("CACHE", "RESUME", "NOP"):
             continue
-        value = step.argval
+        value = _constant(code, step)
         if isinstance(value, CodeType):
             out.append(f"{step.opname} ({code_text(value)})")
-        elif step.opname.startswith("LOAD_CONST"):
+        elif step.opname.startswith(("LOAD_CONST", "KW_NAMES", "RETURN_CONST")):
             out.append(f"{step.opname} {constant_text(value)}")
         else:
             out.append(f"{step.opname} {value!r}")

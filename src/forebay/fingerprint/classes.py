@@ -63,7 +63,7 @@ def _members(walk: Walk, node: Node, value: type) -> dict[str, Any]:
     fields = vars(value).get("__dataclass_fields__")
     if fields is not None:
         # The methods that dataclass() writes follow from the fields.
-        members = {name: member for name, member in members.items() if not _is_generated(member)}
+        members = {name: member for name, member in members.items() if not _is_generated(name, member)}
         for name, field in fields.items():
             kind = getattr(field._field_type, "name", "")
             flags = (kind, field.init, field.repr, field.compare, field.hash, field.kw_only)
@@ -73,13 +73,16 @@ def _members(walk: Walk, node: Node, value: type) -> dict[str, Any]:
     return members
 
 
-def _is_generated(member: Any) -> bool:
+def _is_generated(name: str, member: Any) -> bool:
+    if not name.startswith("__"):
+        return False
     inner = getattr(member, "__wrapped__", member)  # repr() is wrapped against recursion
     return isinstance(inner, FunctionType) and inner.__code__.co_filename == "<string>"
 
 
 def _enum_members(value: Any) -> dict[str, Any]:
     members = {f"member.{name}": member._value_ for name, member in value._member_map_.items()}
+    members["members"] = list(value._member_map_)  # in the order in which they are iterated over
     for name, member in vars(value).items():
         if name not in _SKIPPED and name not in _ENUM_PRIVATE and name not in value._member_map_:
             members[name] = member

@@ -23,7 +23,7 @@ def _function(walk: Walk, node: Node, value: FunctionType) -> None:
     node.detail = f"{value.__qualname__.rpartition('<locals>.')[2]}()"
     origin = _origin_of_function(value)
     if not origin.is_user:
-        foreign(walk, node, "function", f"{value.__module__}.{value.__qualname__}", origin)
+        foreign(walk, node, "function", _code_name(code, origin), origin)
         # A decorator from a package wraps the user's function in a closure.
         for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
             if not _is_dispatch_cache(value, name):
@@ -33,6 +33,16 @@ def _function(walk: Walk, node: Node, value: FunctionType) -> None:
     _defaults(walk, node, value)
     cells = dict(zip(code.co_freevars, value.__closure__ or (), strict=True))
     Names(walk, node, info, value.__globals__, value.__builtins__).describe(cells)
+
+
+def _code_name(code: CodeType, origin: Origin) -> str:
+    """Return a name for installed code; not the function's, which functools.wraps() takes from what it wraps."""
+    parts = code.co_filename.replace("\\", "/").split("/")
+    name = f"{'/'.join(parts[-2:])} {code.co_qualname}"
+    # A package's stamp fixes its lines. Python's minor version does not, nor does a line tell lambdas apart.
+    if origin.kind == "package":
+        name += f" {code.co_firstlineno}"
+    return f"{name} {code.co_code.hex()}" if code.co_name == "<lambda>" else name
 
 
 def _origin_of_function(value: FunctionType) -> Origin:
@@ -84,10 +94,13 @@ def builtin(walk: Walk, node: Node, value: Any) -> None:
 
 def _drawn(walk: Walk, node: Node, name: str) -> bool:
     found = hazards.hazard(name, empty=False)
-    if found is None or not found.family:
+    if found is None or found.cacheable:
         return False
     node.kind, node.content, node.detail = "function", name.encode(), f"{name}()"
-    walk.draws.append((node, found.family, found.concern(name, "")))
+    if found.family:
+        walk.draws.append((node, found.family, found.concern(name, "")))
+    else:
+        node.notes.append(found.concern(name, ""))
     return True
 
 

@@ -95,7 +95,11 @@ def _table() -> dict[str, Hazard]:
     names("os.", "getpid getppid getcwd getlogin uname cpu_count", _MACHINE)
     names("", "socket.gethostname platform.node sys.argv multiprocessing.current_process builtins.input", _MACHINE)
     names("subprocess.", "run Popen check_output check_call call getoutput", _MACHINE)
-    names("", "builtins.eval builtins.exec builtins.__import__ importlib.import_module os.system", _DYNAMIC)
+    names(
+        "",
+        "builtins.eval builtins.exec builtins.__import__ builtins.globals importlib.import_module os.system",
+        _DYNAMIC,
+    )
     names("builtins.", "hash id", _HASH)
     return table
 

@@ -32,7 +32,7 @@ _CALL_STATE = frozenset({"_tokenizer", "deprecation_warnings", "_in_target_conte
 @describes("torch.nn.modules.module.Module", whole=True)
 def _torch_module(walk: Walk, node: Node, value: Any) -> None:
     state = vars(value)
-    compiled = state["_modules"]["_orig_mod"] if "_orig_mod" in state["_modules"] else None
+    compiled = state["_modules"].get("_orig_mod")
     if compiled is not None:  # torch.compile() makes it faster, not other
         if id(value) in walk.entries:
             walk.entries[id(compiled)] = walk.entries[id(value)]

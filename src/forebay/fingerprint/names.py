@@ -217,6 +217,8 @@ class Names:
         found = hazards.hazard(name, empty=load.empty)
         if found is None:
             return False
+        if found.family and "generator" in load.keywords:  # torch draws from the generator it is given
+            return False
         concern = found.concern(name.removeprefix("builtins."), self._where(load))
         if found.family:
             self.walk.draws.append((self.node, found.family, concern))
