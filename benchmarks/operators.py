@@ -1,9 +1,9 @@
 """How fast each native operator is: megabytes of text a second on one core, with the machine's floor beside it.
 
-``python -m benchmarks.operators`` measures CPU seconds, not wall seconds, so that neighbours on the machine disturb less; one
-round of every operator after another, several rounds, and the median of each with its spread. The floor is what one pass
-over the same bytes costs: `bytes.translate`, which most operators do at least once. With ``--peer``, and where Data-Juicer
-is installed, its own operators run over the same texts.
+``python -m benchmarks.operators`` measures CPU seconds, not wall seconds, so that neighbours on the machine disturb
+less: one round of every operator after another, several rounds, and the median of each with its spread. The floor is
+what one pass over the same bytes costs: `bytes.translate`, which most operators do at least once. With ``--peer``, and
+where Data-Juicer is installed, its own operators run over the same texts.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="Data-Juicer's own, too")
     arguments = parser.parse_args()
     names = [name for name in catalog.names() if catalog.find(name).reads == ("{text_key}",) and arguments.only in name]
-    print(f"MB/s a core: median (low to high) of {arguments.rounds} rounds; {arguments.megabytes:g} MB of text a corpus")
+    print(
+        f"MB/s a core: median (low to high) of {arguments.rounds} rounds; {arguments.megabytes:g} MB of text a corpus"
+    )
     for label, texts in corpora(arguments.megabytes).items():
         size = sum(len(text.encode("utf-8")) for text in texts) / 1e6
         shards = shards_of(texts)

@@ -4,8 +4,8 @@ Run with an interpreter that has py-data-juicer 1.6.1, ftfy and scipy::
 
     python scripts/record_data_juicer.py tests/operators/data_juicer.json
 
-The cases are in ``tests/operators/parity_cases.py``. A mapper's answer is the texts that changed, by row; a filter's, its
-statistics and the rows it kept; a deduplicator's or selector's, the rows it kept, in dataset order.
+The cases are in ``tests/operators/parity_cases.py``. A mapper's answer is the texts that changed, by row; a filter's,
+its statistics and the rows it kept; a deduplicator's or selector's, the rows it kept, in dataset order.
 """
 
 from __future__ import annotations

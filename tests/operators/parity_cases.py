@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 
-BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x84\x85\xa0\u1680\u180e\u2000\u2007\u200a\u200b\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff\ufffc"
+BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x84\x85\xa0\u1680\u180e"
+BLANKS += "\u2000\u2007\u200a\u200b\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff\ufffc"
 
 _HAND = [
     "",
@@ -66,7 +67,7 @@ _HAND = [
     "httſ://x.com/a hTTpK://x.com/b www٣.example.com/x www1234.com/",
     "two http://a.com/x\nlines http://b.com/y\r\nhttp://c.com/z\x1chttp://d.com/w\u2028http://e.com/v\x85http://f.com/u",
     "http://a.com/x\u00a0http://b.com/y\u200bhttp://c.com/z\u3000http://d.com/w",
-    "(http://a.com) [http://a.com] <a href=\"http://a.com/b\">link</a> http://user:pw@host:80/p?q=%20",
+    '(http://a.com) [http://a.com] <a href="http://a.com/b">link</a> http://user:pw@host:80/p?q=%20',
     "a" * 40 + ".com/" + "b" * 40 + "(" * 3,
     # e-mail
     "write to first.last+tag@sub.example.com, or a@b.c; or A@B.C or a@B.c",
@@ -209,7 +210,10 @@ GLOBALS = [
     ("document_minhash_deduplicator", {"tokenization": "character", "window_size": 7, "jaccard_threshold": 0.8}),
     ("document_minhash_deduplicator", {"tokenization": "punctuation", "window_size": 2, "num_permutations": 64}),
     ("document_minhash_deduplicator", {"tokenization": "punctuation", "window_size": 1, "num_permutations": 64}),
-    ("document_minhash_deduplicator", {"window_size": 1, "num_permutations": 96, "num_bands": 8, "num_rows_per_band": 12}),
+    (
+        "document_minhash_deduplicator",
+        {"window_size": 1, "num_permutations": 96, "num_bands": 8, "num_rows_per_band": 12},
+    ),
     ("document_minhash_deduplicator", {"ignore_pattern": "[\\p{P}\\d]", "num_permutations": 100}),
     ("random_selector", {}),
     ("random_selector", {"select_ratio": 0.3}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 def shards(rows: pa.Table, bounds: Sequence[int]) -> list[pa.Table]:
     """Cut a table at `bounds`, each shard's columns in one chunk of their own."""
     edges = [0, *sorted(bounds), rows.num_rows]
-    return [pa.Table.from_pylist(rows.slice(a, b - a).to_pylist(), rows.schema) for a, b in zip(edges, edges[1:], strict=False)]
+    return [pa.Table.from_pylist(rows.slice(a, b - a).to_pylist(), rows.schema) for a, b in pairwise(edges)]
 
 
 def mapped(name: str, params: dict[str, Any], rows: pa.Table) -> list[Any]:

@@ -1,10 +1,11 @@
-"""What holds for every operator: nulls, types of text, empty shards, missing columns, and that boundaries do not matter."""
+"""What holds for every operator: nulls, types of text, empty shards, missing columns; boundaries do not matter."""
 
 from __future__ import annotations
 
 import random
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,8 +35,8 @@ def _module(name: str) -> ModuleType:
 
 cases, support = _module("parity_cases"), _module("parity_support")
 ROWS = support.table(cases.ROWS)
-BY_KIND = {kind: [case for case in [*cases.MAPPERS, *cases.FILTERS, *cases.GLOBALS] if catalog.find(case[0]).kind is kind]
-           for kind in OperatorKind}  # fmt: skip
+EVERY = [*cases.MAPPERS, *cases.FILTERS, *cases.GLOBALS]
+BY_KIND = {kind: [case for case in EVERY if catalog.find(case[0]).kind is kind] for kind in OperatorKind}
 MAPPERS, FILTERS = BY_KIND[OperatorKind.MAPPER], BY_KIND[OperatorKind.FILTER]
 GLOBALS = BY_KIND[OperatorKind.DEDUPLICATOR] + BY_KIND[OperatorKind.SELECTOR]
 TEXT_OPERATORS = [name for name in catalog.names() if catalog.find(name).reads == ("{text_key}",)]
@@ -60,13 +61,14 @@ def _run(name: str, params: dict[str, Any], rows: pa.Table) -> Any:
 def test_boundaries_do_not_matter_to_mappers_and_filters(bounds: list[int]) -> None:
     parts = support.shards(ROWS, bounds)
     for name, params in _defaults(MAPPERS):
-        assert sum((support.mapped(name, params, part) for part in parts), []) == support.mapped(name, params, ROWS)
+        pieces = [support.mapped(name, params, part) for part in parts]
+        assert list(chain(*pieces)) == support.mapped(name, params, ROWS)
     for name, params in _defaults(FILTERS):
         whole_stats, whole = support.filtered(name, params, ROWS)
         answers = [support.filtered(name, params, part) for part in parts]
         assert np.array_equal(np.concatenate([keep for _, keep in answers]), whole)
         for key, values in whole_stats.items():
-            assert sum((stats[key] for stats, _ in answers), []) == values
+            assert list(chain(*(stats[key] for stats, _ in answers))) == values
 
 
 @settings(max_examples=8, deadline=None)
@@ -85,7 +87,8 @@ def test_large_strings_slices_and_dictionaries_are_text_too(name: str) -> None:
     assert _run(name, {}, large) == expected
     padded = pa.concat_tables([texts.slice(5, 3), texts, texts.slice(0, 2)]).combine_chunks().slice(3, len(texts))
     assert _run(name, {}, padded) == expected
-    chunked = pa.table({"text": pa.chunked_array([texts.column("text").chunk(0).slice(0, 9), texts.column("text").chunk(0).slice(9)])})
+    column = texts.column("text").chunk(0)
+    chunked = pa.table({"text": pa.chunked_array([column.slice(0, 9), column.slice(9)])})
     assert _run(name, {}, chunked) == expected
     encoded = pa.table({"text": texts.column("text").combine_chunks().dictionary_encode()})
     assert _run(name, {}, encoded) == expected
@@ -130,7 +133,8 @@ def test_null_texts(name: str) -> None:
 @pytest.mark.parametrize("name", TEXT_OPERATORS)
 def test_columns_of_nothing(name: str) -> None:
     kind = catalog.find(name).kind
-    for column in (pa.array([], pa.string()), pa.array([], pa.large_string()), pa.nulls(0), pa.nulls(3), pa.nulls(3, pa.string())):
+    no_rows = [pa.array([], pa.string()), pa.array([], pa.large_string()), pa.nulls(0)]
+    for column in (*no_rows, pa.nulls(3), pa.nulls(3, pa.string())):
         answer = _run(name, {}, pa.table({"text": column}))
         if kind is OperatorKind.MAPPER:
             assert answer == [None] * len(column)
@@ -161,7 +165,8 @@ def test_a_missing_column_is_told_with_those_there_are(name: str) -> None:
         _run(name, {}, pa.table({"body": ["a"], "id": [1]}))
     with pytest.raises(SourceError, match="column 'text' holds int64, not text"):
         _run(name, {}, pa.table({"text": [1, 2]}))
-    assert _run(name, {"text_key": "body"}, pa.table({"body": ["a b c"], "id": [1]})) == _run(name, {}, pa.table({"text": ["a b c"]}))
+    other = _run(name, {"text_key": "body"}, pa.table({"body": ["a b c"], "id": [1]}))
+    assert other == _run(name, {}, pa.table({"text": ["a b c"]}))
 
 
 @pytest.mark.parametrize("name", ["alphanumeric_filter", "whitespace_normalization_mapper", "clean_links_mapper"])

@@ -43,5 +43,5 @@ def test_other_results_under_the_same_version_are_refused() -> None:
 
 
 def test_a_helper_counts_as_source() -> None:
-    reached = set(recorder.modules("forebay.pipeline.operators.minhash", set()))
-    assert {f"forebay.pipeline.operators.{name}" for name in ("bands", "sha1", "shingles", "texts", "casing")} <= reached
+    reached = set(recorder.modules(f"{recorder.HOME}.minhash", set()))
+    assert {f"{recorder.HOME}.{name}" for name in ("bands", "sha1", "shingles", "texts", "casing")} <= reached

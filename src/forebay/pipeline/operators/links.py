@@ -1,8 +1,8 @@
 """Mappers that remove or replace what a pattern matches: links, e-mail addresses.
 
 A link or an address holds no white space. So with the default patterns the words that can hold one are found by
-numpy, from the few bytes that one must have (``://``, ``www``, ``@`` …), and the pattern runs on those words alone: what
-stands around a word is white space or the row's end, which is all that the pattern could see of it.
+numpy, from the few bytes that one must have (``://``, ``www``, ``@`` …), and the pattern runs on those words alone:
+what stands around a word is white space or the row's end, which is all that the pattern could see of it.
 """
 
 from __future__ import annotations

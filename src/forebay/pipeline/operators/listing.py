@@ -1,7 +1,8 @@
 """Every native operator: name, parameters with their defaults, version, and the class that computes it.
 
 Names, parameters and defaults are those of py-data-juicer 1.6.1; `design/0006-native-operators.md` tells each
-difference in results. Raise an operator's version whenever what it gives changes: `tests/operators/test_versions.py` minds it.
+difference in results. Raise an operator's version whenever what it gives changes: `tests/operators/test_versions.py`
+minds it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ _NO_LIMIT = sys.maxsize
 TEXT_KEY = Param("text_key", "str", "text")
 
 _EXECUTION_NAMES = """
-    accelerator adaptive_batching audio_key auto_op_parallelism batch_mode batch_size cpu_required gpu_required history_key
-    image_bytes_key image_key input_columns instruction_key mem_required memory num_cpus num_gpus num_proc output_columns
-    prompt_key query_key ray_execution_mode response_key runtime_env skip_op_error system_key turbo video_key work_dir
+    accelerator adaptive_batching audio_key auto_op_parallelism batch_mode batch_size cpu_required gpu_required
+    history_key image_bytes_key image_key input_columns instruction_key mem_required memory num_cpus num_gpus num_proc
+    output_columns prompt_key query_key ray_execution_mode response_key runtime_env skip_op_error system_key turbo
+    video_key work_dir
 """
 
 EXECUTION = tuple(Param(name, "any", None, nullable=True, in_key=False) for name in _EXECUTION_NAMES.split())
