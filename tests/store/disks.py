@@ -159,7 +159,7 @@ def agree(store: Store, disk: MemoryFilesystem, home: Path) -> None:
     """The index says what the files say: every counted byte, every entry."""
     usage = store.usage()
     files: Mapping[str, bytes] = disk.tree()
-    sizes = {folder: 0 for folder in COUNTED}
+    sizes = dict.fromkeys(COUNTED, 0)
     for path, content in files.items():
         folder = Path(path).relative_to(home).parts[0]
         if folder in sizes:

@@ -167,7 +167,7 @@ def test_format_of_a_later_version(tmp_path: Path) -> None:
 
 # The interpreter's own files need not be readable to others, so all is imported before we become one of them.
 IMPORTS = """
-import ctypes, importlib.metadata, os, random, sqlite3, sys, threading
+import concurrent.futures.thread, ctypes, importlib.metadata, os, random, sqlite3, sys, threading
 from pathlib import Path
 from forebay.config import Settings
 from forebay.errors import StoreReadOnlyError

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from disks import World, check, counted_bytes, payload, put
+from disks import World, check, counted_bytes, key, payload, put
 
 from forebay.errors import ObjectDamagedError, ObjectMissingError, StoreError
 from forebay.store import Store
@@ -62,7 +62,7 @@ class Chaos:
                 put(store, name, *payloads(name), seconds=self.chance.random() * 10)
             elif action == 4:
                 self.safe.discard(name)
-                store.unpin("delta", check_key(name))
+                store.unpin("delta", key(name))
             elif action == 5:
                 store.gc(max_bytes=self.chance.choice([None, 3_000, 0]))
             elif action == 6:
@@ -74,8 +74,8 @@ class Chaos:
             pass  # the disk failed, or it is full of pins: the job goes on without the store
 
     def pin(self, store: Store, name: str) -> None:
-        if len(self.safe) < 2 and store.get("delta", check_key(name)) is not None:
-            store.pin("delta", check_key(name))
+        if len(self.safe) < 2 and store.get("delta", key(name)) is not None:
+            store.pin("delta", key(name))
             if check(store, name, payloads(name)):
                 self.safe.add(name)
 
@@ -96,12 +96,6 @@ class Chaos:
                 assert check(store, name, payloads(name)) or name not in self.safe, f"lost {name}\n{self.told}"
             put(store, "n0", *payloads("n0"))
             assert counted_bytes(self.disk, self.world.home) <= BUDGET
-
-
-def check_key(name: str):  # noqa: ANN201
-    from disks import key
-
-    return key(name)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -131,7 +125,7 @@ def test_disk_that_fails_now_and_then(tmp_path: Path, seed: int) -> None:
             elif action == 4:
                 store.gc(max_bytes=chance.choice([None, 2000]))
             else:
-                store.remove("delta", check_key(name))
+                store.remove("delta", key(name))
         except StoreError:
             pass
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from forebay.config import Settings
 from forebay.events import Hook, ignore
-from forebay.store import Store, index
+from forebay.store import Store, mounts
 from forebay.testing import MemoryFilesystem
 from forebay.testing.store_tests import StoreTests
 
@@ -43,7 +43,7 @@ class TestWithoutLocks(StoreTests):
 
     @pytest.fixture(autouse=True)
     def no_locks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(index, "locks_work", lambda folder: False)
+        monkeypatch.setattr(mounts, "locks_work", lambda folder: False)
 
 
 class TestMemory(StoreTests):

@@ -1,6 +1,7 @@
 """Running a recipe, from keys to export; design/0005-runs.md tells the whole.
 
-`run` is the way in. A rerun with nothing to do ends here, after a few look-ups; all else is `forebay.pipeline.computing`.
+`run` is the way in. A rerun with nothing to do ends here, after a few look-ups; all else is
+`forebay.pipeline.computing`.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ def run(
 
 
 def plan(recipe: Recipe, *, store: Store | None, options: RunOptions | None = None, hook: Hook = ignore) -> RunReport:
-    """Tell what `run` would compute and reuse, and why, without doing it. From a shard's first miss on all counts as computed,
-    though results that come out unchanged would save what follows them.
+    """Tell what `run` would compute and reuse, and why, without doing it.
+
+    From a shard's first miss on all counts as computed, though results that come out unchanged would save what follows.
 
     Raises:
         ForebayError: as `run`.
@@ -88,6 +90,7 @@ class Run:
     began: float = field(default_factory=time.perf_counter)
 
     def go(self) -> RunReport:
+        """Do it; see `run`."""
         retained_operators(self.recipe.retain, len(self.chain.links))  # a wrong one is told before the work
         processes(self.options, self.recipe.processes)
         self._tell_notes()
@@ -195,7 +198,7 @@ class Run:
     def store_bytes(self) -> int | None:
         """Bytes at rest in the store now; None without one."""
         try:
-            return self.store.usage().bytes if self.store is not None else None
+            return self.store.bytes_at_rest() if self.store is not None else None
         except StoreError:
             return None
 

@@ -59,6 +59,10 @@ class Quarantine:
             self._tell(path, What.WARNING, f"{what} is damaged ({why}) and cannot be set aside: {error}", name, kind)
             return
         self._moved.append(Moved(target.name, path, size))
+        try:
+            self._fs.flush_dir(path.parent)
+        except OSError:
+            pass  # a power cut may bring it back: it is found damaged again
         message = f"{what} is damaged ({why}); set aside as {target}, it will be made again"
         self._tell(path, What.QUARANTINE, message, name, kind)
 

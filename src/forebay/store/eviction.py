@@ -90,7 +90,8 @@ class Planner:
     def _take_broken(self) -> None:
         """Take entries that name an object which is gone: they are misses."""
         query = (
-            "SELECT id, kind, key, file_bytes FROM entries WHERE EXISTS (SELECT 1 FROM refs WHERE refs.entry = entries.id"
+            "SELECT id, kind, key, file_bytes FROM entries WHERE EXISTS (SELECT 1 FROM refs"
+            " WHERE refs.entry = entries.id"
             " AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.digest = refs.digest))"
         )
         for row in self._db.execute(query).fetchall():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
 from forebay.io import Filesystem, Trouble, publish, stage
 from forebay.store.layout import Layout
+
+_FEW = 8
+"""So many flushes one after another are cheaper than loading and starting threads."""
 
 
 class Files:
@@ -63,9 +67,21 @@ class Files:
         """
         folders = {path.parent for path in paths}
         above = {each for folder in folders for each in folder.parents if each.is_relative_to(self._layout.home)}
-        for folder in (*folders, *(above - self._durable)):
-            self._fs.flush_dir(folder)
+        self.flush_folders([*folders, *(above - self._durable)])
         self._durable |= above
+
+    def flush_folders(self, folders: Collection[Path]) -> None:
+        """Flush folders, those that are still there, several at a time where that pays."""
+        count = min(self._fs.parallel_flushes, len(folders))
+        if count <= _FEW:
+            for folder in folders:
+                quietly(self._fs.flush_dir, folder)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(count, thread_name_prefix="forebay-flush") as pool:
+            for _ in pool.map(partial(quietly, self._fs.flush_dir), folders):
+                pass
 
     def remove(self, path: Path, *, durable: bool = True) -> bool:
         """Remove a file; tell whether it was there.
@@ -104,3 +120,11 @@ def store_error(what: str, error: OSError) -> StoreError:
     if trouble is Trouble.READ_ONLY:
         return StoreReadOnlyError(message, hint="set FOREBAY_HOME to a folder that you may write to")
     return StoreError(message)
+
+
+def quietly(do: Callable[[Path], None], path: Path) -> None:
+    """Unlink, or flush, what may be gone already."""
+    try:
+        do(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # gone already: that is what we want

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ class Holds:
                 entries.update((str(pair[0]), str(pair[1])) for pair in value["entries"])
                 objects.update(str(digest) for digest in value["objects"])
         return Held(frozenset(entries), frozenset(objects))
+
+    @contextmanager
+    def reading(self, token: str, entries: Sequence[tuple[str, Key]], found: Iterable[Entry | None]) -> Generator[None]:
+        """Hold entries, and the objects of those that were found, while the block runs."""
+        objects = {ref.digest for entry in found if entry is not None for ref in entry.objects}
+        hold = self.hold(token, entries, sorted(objects))
+        try:
+            yield
+        finally:
+            hold.close()
 
     def hold(self, token: str, entries: Iterable[tuple[str, Key]], objects: Iterable[Digest]) -> ReaderHold:
         """Hold entries and objects until the result is closed, or this process dies."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
-from forebay.store import schema
+from forebay.store import mounts, schema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,7 +32,6 @@ BUSY_SECONDS = 40.0
 _POLL_SECONDS = 0.01
 
 _STALE_LOCK_SECONDS = 20.0
-_NO_LOCKS = ("nfs", "fuse", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "beegfs", "virtiofs", "vboxsf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +222,7 @@ class Index:
         if path is None:
             return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         if self._dotfile is None:
-            self._dotfile = not locks_work(path.parent)
+            self._dotfile = not mounts.locks_work(path.parent)
         fresh = not path.exists()
         vfs = "?vfs=unix-dotfile" if self._dotfile else ""
         timeout = _STALE_LOCK_SECONDS if self._dotfile else BUSY_SECONDS
@@ -321,31 +320,6 @@ def _set_journal(db: sqlite3.Connection, mode: str, timeout: float) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
         time.sleep(_POLL_SECONDS)
-
-
-def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
-    """Tell whether the file system of `folder` has locks that SQLite can trust, as far as its type says."""
-    try:
-        lines = mounts.read_text("utf-8", errors="surrogateescape").splitlines()
-    except OSError:  # not Linux: SQLite's own choice it is
-        return True
-    best, kind = -1, ""
-    where = str(folder.resolve())
-    for line in lines:
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = _unescape(fields[1])
-        inside = point == "/" or where == point or where.startswith(point + "/")
-        if inside and len(point) >= best:  # a later mount over the same point hides the earlier one
-            best, kind = len(point), fields[2]
-    return not kind.startswith(_NO_LOCKS)
-
-
-def _unescape(point: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        point = point.replace(code, char)
-    return point
 
 
 def _uri(path: Path) -> str:

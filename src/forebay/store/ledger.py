@@ -23,8 +23,9 @@ from forebay.store import entry as entries
 from forebay.store import schema, session
 from forebay.store.aside import Quarantine
 from forebay.store.eviction import Plan, Planner, Wish
-from forebay.store.holds import Held, Holds
-from forebay.store.layout import Layout
+from forebay.store.files import Files, quietly
+from forebay.store.holds import Holds
+from forebay.store.layout import Layout, parse_entry, parse_object
 from forebay.types import Digest, Entry, Key
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Ledger:
         *,
         fs: Filesystem,
         layout: Layout,
+        files: Files,
         settings: Settings,
         mine: session.Session,
         holds: Holds,
@@ -83,6 +85,7 @@ class Ledger:
         self._index = index
         self._fs = fs
         self._layout = layout
+        self._files = files
         self._settings = settings
         self._mine = mine
         self._holds = holds
@@ -115,8 +118,7 @@ class Ledger:
             limit = self._settings.max_bytes
             of = f"the budget of {limit} bytes" if limit is not None else f"{self._layout.home}"
             what = f"no room for {need} bytes in {of}: {short} more are wanted, and what is left may not go"
-            hint = "raise max_bytes, unpin something or free the disk"
-            raise StoreFullError(what, subject=self._layout.home, hint=hint)
+            raise StoreFullError(what, subject=self._layout.home, hint="raise max_bytes, unpin or free the disk")
 
     def make_room(self, size: int) -> int:
         """Evict until `size` bytes at rest are gone, or nothing more may go; return how many went."""
@@ -200,10 +202,6 @@ class Ledger:
             db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
             db.execute("DELETE FROM loose WHERE digest = ?", (digest,))
         db.executemany("DELETE FROM damaged WHERE name = ?", ((name,) for name, _ in plan.damaged))
-
-    def held(self) -> Held:
-        """Return what may not go."""
-        return self._holds.held()
 
     def enter_object(self, db: sqlite3.Connection, digest: Digest) -> None:
         """Take the files of an object into the books, or off them, as they are."""
@@ -339,14 +337,11 @@ class Ledger:
             self._sync_path(db, moved.origin.parent.name, moved.origin.name, moved.origin.parent.parent.name)
 
     def _sync_path(self, db: sqlite3.Connection, folder: str, name: str, above: str) -> None:
-        from forebay.store.layout import parse_entry, parse_object
-
         found = parse_object(folder, name)
+        key = parse_entry(folder, name)
         if found is not None:
             self.enter_object(db, found[0])
-            return
-        key = parse_entry(folder, name)
-        if key is not None:
+        elif key is not None:
             self.sync_entry(db, above, key)
 
     def sync_entry(self, db: sqlite3.Connection, kind: str, key: Key) -> None:
@@ -382,8 +377,7 @@ class Ledger:
         for path in paths:
             quietly(self._fs.unlink, path)
             folders[path.parent] = None
-        for folder in folders:
-            quietly(self._fs.flush_dir, folder)
+        self._files.flush_folders(folders)
 
     def reclaim(self, db: sqlite3.Connection) -> None:
         """Take over what dead sessions left: their files into the books, their reservations off them."""
@@ -404,11 +398,3 @@ class Ledger:
         for name, _ in self._fs.scan(self._layout.tmp):
             if session.token_of(name) == token:
                 quietly(self._fs.unlink, self._layout.tmp / name)
-
-
-def quietly(do: Callable[[Path], None], path: Path) -> None:
-    """Unlink, or flush, what may be gone already."""
-    try:
-        do(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # gone already: that is what we want

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from forebay.types import JSON, Digest, Key
 
 
-@dataclass(frozen=True, slots=True)
-class EntryInfo:
-    """One row of the index.
+class EntryInfo(NamedTuple):
+    """One row of the index; a tuple, because there may be many.
 
     Attributes:
         kind: family of work.

@@ -57,6 +57,13 @@ class Scanner:
                     if key is not None:
                         yield kind, key
 
+    def damaged(self) -> Iterator[tuple[str, int]]:
+        """Yield what was set aside: name, size in bytes."""
+        for name in self._files(self._layout.quarantine):
+            size = self._size(self._layout.quarantine / name)
+            if size is not None:
+                yield name, size
+
     def temporaries(self) -> Iterator[tuple[str, int, float]]:
         """Yield temporaries: name, size in bytes, seconds since they were written to."""
         now = self._fs.now()
@@ -73,7 +80,11 @@ class Scanner:
         A temporary of a session that another machine may still be writing is left alone for a day.
         """
         count = freed = 0
-        for name, size, idle in self.temporaries():
+        try:
+            found = list(self.temporaries())
+        except OSError:  # a failing disk: another time
+            found = []
+        for name, size, idle in found:
             token = session.token_of(name)
             if token is None or not session.is_over(token, idle):
                 continue
@@ -101,10 +112,7 @@ class Scanner:
             " WHERE NOT EXISTS (SELECT 1 FROM refs WHERE refs.digest = objects.digest)"
         )
         self._aside.drain()  # what was moved just now is counted here
-        for name in self._files(self._layout.quarantine):
-            size = self._size(self._layout.quarantine / name)
-            if size is not None:
-                db.execute("INSERT INTO damaged VALUES (?, ?)", (name, size))
+        db.executemany("INSERT INTO damaged VALUES (?, ?)", self.damaged())
 
     def _fill_temporaries(self, db: sqlite3.Connection) -> None:
         """Count the temporaries of the living as spoken for, as far as no intent of theirs does."""

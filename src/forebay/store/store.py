@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,14 +28,15 @@ from forebay.store.names import Names
 from forebay.store.opening import finish, prepare, trusted, write_recency
 from forebay.store.reading import Reader
 from forebay.store.recency import Recency
-from forebay.store.reports import EntryInfo, GcReport, ReindexReport, Usage, VerifyReport
 from forebay.store.scan import Scanner
 from forebay.store.session import Session
-from forebay.store.upkeep import Upkeep
 from forebay.types import Buffer, Digest, Entry, Key
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from forebay.store.reports import EntryInfo, GcReport, ReindexReport, Usage, VerifyReport
+    from forebay.store.upkeep import Upkeep
 
 Result = TypeVar("Result")
 
@@ -42,17 +44,13 @@ Result = TypeVar("Result")
 class Store:
     """Objects by the digest of their content, and entries that name them by the key of the work that made them.
 
-    Open it with `Store.open`. Safe to use from threads, from several processes at once, and after fork(). Reading needs
-    neither lock nor index nor write access.
-
-    Example::
+    Safe to use from threads, from several processes at once, and after fork(). Reading needs
+    neither lock nor index nor write access. Example::
 
         with Store.open() as store:
             entry = store.get("delta", key)
             if entry is None or not store.complete(entry):
-                with store.batch() as batch:
-                    patch = batch.put("patch", payload)
-                    batch.add(Entry("delta", key, (patch,), cost=Cost(seconds=0.4)))
+                store.commit(Entry("delta", key, cost=Cost(seconds=0.4)), {"patch": payload})
     """
 
     def __init__(self, settings: Settings, fs: Filesystem, hook: Hook) -> None:
@@ -81,11 +79,19 @@ class Store:
         index = Index(place, fill=scanner.fill, trusted=trusted)
         scanner.alive = index.keep_lock
         self._ledger = Ledger(
-            index, fs=fs, layout=layout, settings=settings, mine=session, holds=self._holds, aside=aside, hook=hook
+            index,
+            fs=fs,
+            layout=layout,
+            files=files,
+            settings=settings,
+            mine=session,
+            holds=self._holds,
+            aside=aside,
+            hook=hook,
         )
         self._index = index
         self._recency = Recency(lambda used: write_recency(index, used), fs.now)
-        self._upkeep = Upkeep(index, self._ledger, scanner, self._reader, self._holds, self._leases, fs, settings, hook)
+        self._scanner = scanner
         self._workshop = Workshop(fs, layout, files, self._ledger, self._reader, session, settings.codec)
         self.file_memo = IndexMemo(index, writable=self.writable, now=fs.now)
         """Digests of files outside of the store, for `forebay.fingerprint.file_digest`."""
@@ -95,10 +101,7 @@ class Store:
             self, finish, self._recency, self.file_memo, self._ledger, session, index, self.writable
         )
         if self.writable:
-            try:
-                scanner.remove_temporaries()
-            except OSError:
-                pass  # another time
+            scanner.remove_temporaries()
 
     @staticmethod
     def open(settings: Settings | None = None, *, fs: Filesystem | None = None, hook: Hook = ignore) -> Store:
@@ -227,11 +230,9 @@ class Store:
             StoreReadOnlyError: it is not there, and may not be written.
             StoreError: see `Batch`.
         """
-        if not self.writable:
-            found = self._whole(kind, key)
-            if found is not None:
-                return found
-            self._check_writable()
+        if not self.writable and (found := self._whole(kind, key)) is not None:
+            return found
+        self._check_writable()
         return Flight(self._leases, self._whole, self.batch, self._hook).build(kind, key, make, on_wait)
 
     def lease(self, key: Key) -> Lease | None:
@@ -274,26 +275,19 @@ class Store:
         return self._holds.unpin(kind, key)
 
     def pins(self) -> list[Pin]:
-        """Return what is pinned, the oldest pin first."""
+        """Return what is pinned, the oldest first."""
         return self._holds.pins()
 
-    @contextmanager
-    def reading(self, entries: Iterable[tuple[str, Key]]) -> Generator[None]:
+    def reading(self, entries: Iterable[tuple[str, Key]]) -> AbstractContextManager[None]:
         """Hold entries and their objects against eviction, as long as the block runs and this process lives.
 
         Where the store may not be written nothing is held: eviction by others may then cause misses.
         """
         wanted = list(entries)
         if not self.writable:
-            yield
-            return
-        found = [self._look(kind, key) for kind, key in wanted]
-        objects = {ref.digest for entry in found if entry is not None for ref in entry.objects}
-        hold = self._holds.hold(f"{self._session.token}-{self._session.number()}", wanted, sorted(objects))
-        try:
-            yield
-        finally:
-            hold.close()
+            return nullcontext()
+        token = f"{self._session.token}-{self._session.number()}"
+        return self._holds.reading(token, wanted, [self._look(kind, key) for kind, key in wanted])
 
     # Upkeep
 
@@ -336,11 +330,15 @@ class Store:
         """
         self._check_writable()
         self._flush()
-        return self._told("reindex", self._upkeep.reindex)
+        return self._told("reindex", lambda: self._upkeep.reindex())
 
     def usage(self) -> Usage:
         """Say how much is there, by kind and by dataset."""
-        return self._told("measure", self._upkeep.usage)
+        return self._told("measure", lambda: self._upkeep.usage())
+
+    def bytes_at_rest(self) -> int:
+        """Return the bytes that the budget limits: `Usage.bytes`, at the cost of one look-up."""
+        return self._told("measure", lambda: self._upkeep.bytes_at_rest())
 
     def entries(self, kind: str | None = None, dataset: str | None = None) -> Iterator[EntryInfo]:
         """Yield what the index knows of each entry, in no order."""
@@ -362,6 +360,15 @@ class Store:
         return self._told("remove from", lambda: self._upkeep.remove(kind, key))
 
     # Within
+
+    @cached_property
+    def _upkeep(self) -> Upkeep:
+        from forebay.store.upkeep import Upkeep  # most who open a store only look things up
+
+        return Upkeep(
+            self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases, self._fs, self.settings,
+            self._hook,
+        )  # fmt: skip
 
     def _look(self, kind: str, key: Key) -> Entry | None:
         check_kind(kind)

@@ -142,11 +142,15 @@ class Upkeep:
                 damaged_bytes=totals[3],
                 max_bytes=self.settings.max_bytes,
                 free_bytes=free,
-                kinds=_shares(db, "kind"),
-                datasets=_shares(db, "dataset"),
+                kinds=_shares(db, 0),
+                datasets=_shares(db, 1),
             )
 
         return self.index.read(count)
+
+    def bytes_at_rest(self) -> int:
+        """Add up what the budget limits; see `Store.bytes_at_rest`."""
+        return self.index.read(_total)
 
     def entries(self, kind: str | None, dataset: str | None) -> Iterator[EntryInfo]:
         """List entries; see `Store.entries`."""
@@ -189,6 +193,7 @@ class Upkeep:
         """Compare index and files, and take the differences into the books: files are the truth."""
         objects = set(self.scanner.objects())
         entries = set(self.scanner.entries())
+        damaged = list(self.scanner.damaged())
 
         def work(db: sqlite3.Connection) -> None:
             self.ledger.reclaim(db)
@@ -198,6 +203,8 @@ class Upkeep:
             listed = set(db.execute("SELECT kind, key FROM entries"))
             for kind, key in entries ^ listed:
                 self.ledger.sync_entry(db, kind, key)
+            db.execute("DELETE FROM damaged")
+            db.executemany("INSERT INTO damaged VALUES (?, ?)", damaged)
 
         self.ledger.transact(work)
 
@@ -221,19 +228,23 @@ def _total(db: sqlite3.Connection) -> int:
     return db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]
 
 
-def _shares(db: sqlite3.Connection, column: str) -> dict[str, Share]:
-    own = {
-        name: (count, size)
-        for name, count, size in db.execute(
-            f"SELECT {column}, COUNT(*), SUM(file_bytes) FROM entries GROUP BY {column}"
-        )
-    }
-    query = (
-        f"SELECT name, COUNT(*), SUM(bytes) FROM (SELECT DISTINCT entries.{column} AS name, refs.digest AS digest"
-        " FROM entries JOIN refs ON refs.entry = entries.id) JOIN objects USING (digest) GROUP BY name"
-    )
-    named = {name: (count, size) for name, count, size in db.execute(query)}
+def _shares(db: sqlite3.Connection, column: int) -> dict[str, Share]:
+    """Add up by kind (0) or dataset (1). In Python: SQLite is slow at distinct pairs of long texts."""
+    sizes: dict[str, int] = {}
+    for digest, size in db.execute("SELECT digest, bytes FROM objects"):
+        sizes[digest] = sizes.get(digest, 0) + size
+    places: dict[int, str] = {}
+    entries: dict[str, int] = {}
+    total: dict[str, int] = {}
+    for row in db.execute("SELECT kind, dataset, id, file_bytes FROM entries"):
+        name = places[row[2]] = row[column]
+        entries[name] = entries.get(name, 0) + 1
+        total[name] = total.get(name, 0) + row[3]
+    objects: dict[str, set[str]] = {name: set() for name in entries}
+    for number, digest in db.execute("SELECT entry, digest FROM refs"):
+        if digest in sizes:
+            objects[places[number]].add(digest)
     return {
-        name: Share(count, named.get(name, (0, 0))[0], size + named.get(name, (0, 0))[1])
-        for name, (count, size) in sorted(own.items())
+        name: Share(count, len(objects[name]), total[name] + sum(sizes[digest] for digest in objects[name]))
+        for name, count in sorted(entries.items())
     }

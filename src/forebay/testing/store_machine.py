@@ -69,7 +69,7 @@ class StoreStateMachine(RuleBasedStateMachine):
         self.store.close()
 
     def _open(self, **changes: Any) -> Store:
-        given = {"min_free_bytes": 0, "max_bytes": self.max_bytes, **self.settings, **changes}
+        given: dict[str, Any] = {"min_free_bytes": 0, "max_bytes": self.max_bytes, **self.settings, **changes}
         return Store.open(Settings(home=_HOME, **given), fs=self.disk)
 
     @initialize(codec=st.sampled_from(["none", "zstd", "lz4", "gzip"]), verify=st.sampled_from(["always", "once"]))

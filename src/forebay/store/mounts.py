@@ -1,0 +1,32 @@
+"""Whether file locks work where a store is, as far as the type of its mount says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_NO_LOCKS = ("nfs", "fuse", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "beegfs", "virtiofs", "vboxsf")
+
+
+def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
+    """Tell whether the file system of `folder` has locks that SQLite can trust, as far as its type says."""
+    try:
+        lines = mounts.read_text("utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # not Linux: SQLite's own choice it is
+        return True
+    best, kind = -1, ""
+    where = str(folder.resolve())
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = _unescape(fields[1])
+        inside = point == "/" or where == point or where.startswith(point + "/")
+        if inside and len(point) >= best:  # a later mount over the same point hides the earlier one
+            best, kind = len(point), fields[2]
+    return not kind.startswith(_NO_LOCKS)
+
+
+def _unescape(point: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, char)
+    return point
