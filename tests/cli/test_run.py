@@ -49,6 +49,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def said(stderr: str) -> list[str]:
+    """Lines of standard error, without progress: a slow machine has time for some."""
+    return [line for line in stderr.splitlines() if not re.match(r"forebay: (\d\S* of \S+ results|.* so far$)", line)]
+
+
 def counts(report: Any) -> dict[str, tuple[int, int]]:
     """(computed, reused) of each operator."""
     return {one["name"]: (one["shards_computed"], one["shards_reused"]) for one in report["operators"]}
@@ -150,7 +155,7 @@ def test_quiet_says_nothing(project: Path, call: Call) -> None:
 
 def test_require_cache(project: Path, call: Call) -> None:
     result = call("run", "recipe.yaml", "--require-cache", code=1)
-    assert len(result.stderr.splitlines()) == 1
+    assert len(said(result.stderr)) == 1
     call("run", "recipe.yaml")
     call("run", "recipe.yaml", "--require-cache")
 
@@ -177,7 +182,7 @@ def test_retain(project: Path, call_json: CallJson, retain: str) -> None:
 def test_bad_input_is_one_line_and_2(project: Path, call: Call, arguments: list[str], word: str) -> None:
     result = call("run", *arguments, code=2)
     assert word in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert len(said(result.stderr)) == 1
     assert result.stdout == ""
 
 
@@ -187,7 +192,7 @@ def test_a_malformed_line_is_named(project: Path, call: Call, call_json: CallJso
     result = call("run", "recipe.yaml", code=2)
     assert "corpus.jsonl" in result.stderr
     assert "301" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert len(said(result.stderr)) == 1
     assert call_json("run", "recipe.yaml", "--set", "on_bad_rows=skip")["bad_rows"] == 1
 
 
@@ -197,7 +202,7 @@ def test_an_operator_that_raises_is_one_line_and_1(project: Path, call: Call) ->
     result = call("run", "recipe.yaml", code=1)
     assert "ValueError" in result.stderr
     assert "too much" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert len(said(result.stderr)) == 1
 
 
 def test_a_run_is_pinned_with_its_table(project: Path, call: Call, call_json: CallJson) -> None:
@@ -265,7 +270,7 @@ class TestExplain:
     )
     def test_bad_input(self, project: Path, call: Call, arguments: list[str]) -> None:
         call("run", "recipe.yaml")
-        assert len(call("explain", *arguments, code=2).stderr.splitlines()) == 1
+        assert len(said(call("explain", *arguments, code=2).stderr)) == 1
 
 
 SLOW = """
@@ -287,8 +292,9 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(project: Path, processe
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
+    (line,) = said(err)
     assert re.fullmatch(
-        r"forebay: stopped; \d+ results done; what is done is kept: the same command goes on from there\n", err
+        r"forebay: stopped; \d+ results done; what is done is kept: the same command goes on from there", line
     )
     assert out == ""
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
@@ -319,7 +325,7 @@ def wait_for(happened: Callable[[], bool], running: subprocess.Popen[str]) -> No
 def test_in_a_pipe_there_is_no_live_view(project: Path) -> None:
     done = subprocess.run([*FOREBAY, "run", "recipe.yaml"], capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout + done.stderr
-    assert done.stderr == ""
+    assert said(done.stderr) == []
 
 
 def test_json_imports_no_terminal_library(project: Path) -> None:
