@@ -271,7 +271,7 @@ CONCERNS = [
     ("import numpy as np\ndef fn(x): return np.random.rand()", "random", "numpy.random.rand", False),
     ("from numpy.random import rand\ndef fn(x): return rand()", "random", "numpy.random.rand", False),
     ("import numpy.random as r\ndef fn(x): return r.default_rng(None)", "random", "numpy.random.default_rng", False),
-    ("import numpy.random as r\ndef fn(x): return r.RandomState(seed=None)", "random", "numpy.random.RandomState", False),
+    ("import numpy.random as r\ndef fn(x): return r.RandomState(seed=None)", "random", "numpy.random.RandomState", False),  # noqa: E501
     ("def fn(x):\n    import torch\n    return torch.rand(3)", "random", "torch.rand", False),
     ("import os\ndef fn(x): return os.urandom(3)", "random", "os.urandom", False),
     ("import uuid\ndef fn(x): return uuid.uuid4()", "random", "uuid.uuid4", False),

@@ -42,7 +42,7 @@ VALUES = st.recursive(
     HASHABLE,
     lambda inner: (
         st.lists(inner, max_size=4) | st.tuples(inner) | st.sets(HASHABLE, max_size=4)
-        | st.dictionaries(HASHABLE, inner, max_size=4) | st.lists(st.integers(), min_size=99, max_size=103)
+        | st.dictionaries(HASHABLE, inner, max_size=4) | st.lists(st.integers(), min_size=31, max_size=34)
     ),
     max_leaves=8,
 )  # fmt: skip

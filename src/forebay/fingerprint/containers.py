@@ -13,7 +13,7 @@ from forebay.fingerprint.graph import Node
 from forebay.fingerprint.keytree import Concern
 from forebay.fingerprint.walk import Walk, describes
 
-LARGE = 100
+LARGE = {"dict": 100, "list": 32, "tuple": 32, "set": 16, "frozenset": 16}
 """A container of more atoms than this is one part of a key, not a part per element."""
 
 
@@ -103,7 +103,7 @@ def _pair(walk: Walk, node: Node, label: str, pair: tuple[Any, Any], key: bytes 
 
 def _is_large(node: Node, items: Any) -> bool:
     node.detail = f"{len(items)} items" if len(items) != 1 else "1 item"
-    if len(items) <= LARGE:
+    if len(items) <= LARGE[node.kind]:
         return False
     content = plain(items)
     if content is not None:
