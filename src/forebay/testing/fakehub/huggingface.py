@@ -117,9 +117,9 @@ class HuggingFace:
     def _api(self, request: Request, segments: list[str]) -> Answer:
         if segments == ["whoami-v2"]:
             return self._whoami(request)
-        if segments[0] == "resolve-cache" and len(segments) > 4:
+        if segments[:1] == ["resolve-cache"] and len(segments) > 4:
             return self._from_resolve_cache(request, _TYPES.get(segments[1], ""), segments[2:])
-        if segments[0] not in _TYPES or len(segments) < 2:
+        if len(segments) < 2 or segments[0] not in _TYPES:
             return as_json({"error": "Not Found"}, 404)
         kind = _TYPES[segments[0]]
         questions = {"revision", "tree", "paths-info", "refs", "commits", "xet-read-token", "parquet"}

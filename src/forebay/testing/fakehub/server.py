@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Self, cast
 from urllib.parse import unquote
 
-from forebay.testing.fakehub.exchange import Answer, Host, Request, Shelf
+from forebay.testing.fakehub.exchange import Answer, Host, Request, Shelf, as_json
 from forebay.testing.fakehub.faults import HubFault, HubFaults
 from forebay.testing.fakehub.huggingface import HuggingFace
 from forebay.testing.fakehub.listener import Listener, abort
@@ -191,9 +191,12 @@ class FakeHub:
             self._send(handler, entry, part or answer.body, fault)
 
     def _answer(self, request: Request) -> Answer:
-        if request.host == "cdn":
-            return self.huggingface.from_cdn(request)
-        return self.modelscope.answer(request) if request.host == "ms" else self.huggingface.answer(request)
+        try:
+            if request.host == "cdn":
+                return self.huggingface.from_cdn(request)
+            return self.modelscope.answer(request) if request.host == "ms" else self.huggingface.answer(request)
+        except ValueError as error:  # a number, cursor or body that is none
+            return as_json({"error": f"Bad request: {error}"}, 400)
 
     def _send(self, handler: _Handler, entry: _Open, body: Part | bytes, fault: HubFault) -> None:
         left = fault.cut_after_bytes
