@@ -80,7 +80,7 @@ def test_a_text_that_repeats_itself() -> None:
 def test_bands_tell_signatures_apart() -> None:
     signatures = np.array([[1, 2, 3, 4], [1, 2, 9, 9], [2, 1, 3, 4], [1, 2, 3, 4]], np.uint32)
     first, second = band_hashes(signatures, 2, 2)
-    assert (first[0] == first[1] == first[3])
+    assert first[0] == first[1] == first[3]
     assert first[2] != first[0]
     assert second[0] == second[2] == second[3]
     assert second[1] != second[0]

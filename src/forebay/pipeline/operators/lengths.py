@@ -70,7 +70,7 @@ class AverageLineLengthFilter(LengthFilter):
 def _cuts(chars: Characters, *, pairs_once: bool = False) -> Counts:
     """Return the positions, ascending, of characters that cut lines; of a CR LF within a row only the LF if told so."""
     classes = characters.line_breaks().classes(chars)
-    cuts = np.flatnonzero(classes)
+    cuts = np.flatnonzero(classes != 0)
     if pairs_once and cuts.size:
         kinds = classes[cuts]
         paired = np.zeros(len(cuts), bool)

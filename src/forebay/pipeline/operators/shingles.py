@@ -67,7 +67,7 @@ def by_spaces(texts: Texts) -> Slices:
 def by_punctuation(texts: Texts) -> Slices:
     """Cut at each punctuation character, put a space in its place; tokens may be empty, and every text has one."""
     codes = texts.characters()
-    marks = np.flatnonzero(_punctuation().classes(codes))
+    marks = np.flatnonzero(_punctuation().classes(codes) != 0)
     data = texts.data.copy()
     starts = np.flatnonzero((data & 0xC0) != 0x80)
     widths = np.diff(np.append(starts, len(data)))[marks]
