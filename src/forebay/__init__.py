@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from forebay.config import Settings as Settings
     from forebay.config import resolve as settings
     from forebay.errors import ForebayError as ForebayError

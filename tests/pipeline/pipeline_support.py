@@ -75,7 +75,8 @@ class Bench:
 
     def make(self, **changes: Any) -> Recipe:
         values = {
-            "project_name": "test", "dataset_path": str(self.corpus), "export_path": str(self.out), "process": self.steps,
+            "project_name": "test", "dataset_path": str(self.corpus), "export_path": str(self.out),
+            "process": self.steps,
             "shard_bytes": 4000, **self.recipe, **changes,
         }  # fmt: skip
         return Recipe.from_mapping(values, base=self.folder)

@@ -50,14 +50,18 @@ class TestNames:
     def test_a_rerun_with_nothing_to_do_loads_no_arrays(self, bench: Bench) -> None:
         bench.recipe["process"] = bench.steps
         bench.run()
+        values = {
+            "dataset_path": str(bench.corpus), "export_path": str(bench.out), "process": bench.steps,
+            "shard_bytes": 4000, "project_name": "test",
+        }  # fmt: skip
         code = (
             "import sys, forebay.pipeline as p, forebay.store as s\n"
             "from forebay.config import resolve\n"
-            f"recipe = p.Recipe.from_mapping({dict(dataset_path=str(bench.corpus), export_path=str(bench.out), process=bench.steps, shard_bytes=4000, project_name='test')!r})\n"
+            f"recipe = p.Recipe.from_mapping({values!r})\n"
             f"with s.Store.open(resolve(home={str(bench.folder / 'store')!r})) as store:\n"
             "    report = p.run(recipe, store=store)\n"
             "assert report.no_op\n"
-            f"print([name for name in {HEAVY[:3] + ['multiprocessing', 'asyncio']!r} if name in sys.modules])"
+            f"print([name for name in {[*HEAVY[:3], 'multiprocessing', 'asyncio']!r} if name in sys.modules])"
         )
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert found.returncode == 0, found.stderr
@@ -121,7 +125,7 @@ class TestMapAndFilter:
         assert [row["text"] for row in made] == [row["text"] for row in ROWS]
 
     def test_what_holds_no_rows(self, store: forebay.Store) -> None:
-        with pytest.raises(InputError, match="cannot take rows from a builtins.int"):
+        with pytest.raises(InputError, match=r"cannot take rows from a builtins\.int"):
             forebay.map(3, shout, store=store)
 
     def test_an_error_names_the_row(self, store: forebay.Store) -> None:

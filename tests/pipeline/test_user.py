@@ -1,4 +1,5 @@
-"""User functions: every kind and input form, keyed by content, told with the row when they fail, checked for determinism."""
+"""User functions: every kind and input form, keyed by content, told with the row when they fail, checked for
+determinism."""
 
 from __future__ import annotations
 
@@ -321,7 +322,7 @@ class TestErrors:
 
     def test_a_file_that_does_not_import(self, user: Bench) -> None:
         (user.folder / "ops.py").write_text("import nosuch\n")
-        with pytest.raises(RecipeError, match="cannot import ops.py: ModuleNotFoundError"):
+        with pytest.raises(RecipeError, match=r"cannot import ops\.py: ModuleNotFoundError"):
             run_one(user, use("mapper", "clean"))
 
 

@@ -26,8 +26,8 @@ def open(*, hook: Hook = ignore, **settings: object) -> Store:  # noqa: A001 - t
 
     Args:
         hook: is told what happens in it.
-        **settings: fields of `forebay.Settings`, over the environment and the configuration file: ``home``, ``max_bytes``,
-            ``codec`` …
+        **settings: fields of `forebay.Settings`, over the environment and the configuration file: ``home``,
+            ``max_bytes``, ``codec`` …
 
     Raises:
         ConfigError: a setting is wrong.
@@ -36,7 +36,7 @@ def open(*, hook: Hook = ignore, **settings: object) -> Store:  # noqa: A001 - t
     from forebay import config
     from forebay.store import Store
 
-    return Store.open(config.resolve(**settings), hook=hook)
+    return Store.open(config.resolve(None, **settings), hook=hook)
 
 
 def run(
@@ -141,8 +141,9 @@ def _apply(
     project = str(options.pop("project", getattr(function, "__name__", kind)))
     origin = rows.origin_of(data, store or default_store(), project)
     if origin is None:
-        raise InputError(f"cannot take rows from a {type(data).__module__}.{type(data).__qualname__}", subject=type(data),
-                         hint="give a list of dicts, a pyarrow.Table, a datasets.Dataset or a forebay.Table")  # fmt: skip
+        given = f"{type(data).__module__}.{type(data).__qualname__}"
+        hint = "give a list of dicts, a pyarrow.Table, a datasets.Dataset or a forebay.Table"
+        raise InputError(f"cannot take rows from a {given}", subject=type(data), hint=hint)
     recipe = Recipe((), (Step(kind, options, function=function),), project=project)
     chosen = RunOptions(processes=processes, need_table=True)
     report = runner.run(recipe, store=store or default_store(), options=chosen, hook=hook, origin=origin)

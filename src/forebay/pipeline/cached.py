@@ -9,9 +9,9 @@
     lengths.key("corpus.jsonl")      # its key
     lengths.forget("corpus.jsonl")   # computed again next time
 
-What can be kept: Arrow tables, numpy arrays (not of objects), pandas frames, bytes, and JSON-like values, nested in dicts,
-lists and tuples. Stored as Arrow IPC, raw array bytes and JSON, never pickled; arrays come back read-only, as views of the
-store's file.
+What can be kept: Arrow tables, numpy arrays (not of objects), pandas frames, bytes, and JSON-like values, nested in
+dicts, lists and tuples. Stored as Arrow IPC, raw array bytes and JSON, never pickled; arrays come back read-only, as
+views of the store's file.
 """
 
 from __future__ import annotations

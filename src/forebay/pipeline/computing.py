@@ -6,7 +6,7 @@ Apart from `runner` because a rerun with nothing to do needs none of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,6 +66,11 @@ class Computation:
             )
 
     def compute(self, origin: Origin, run_key: Key | None) -> RunReport:
+        """Compute what is not known, and remember it under `run_key`, if there is one.
+
+        Raises:
+            ForebayError: as `forebay.pipeline.run`.
+        """
         done = 0
         try:
             with self._working() as work:
@@ -189,11 +194,12 @@ class Computation:
         return RunReport(
             project=self._run.recipe.project, operators=ledger.reports(reasons), shards=len(shards),
             rows_in=sum(moving.shard.rows for moving in shards), rows_out=rows_out,
-            seconds=time.perf_counter() - self._run.began, read=ledger.read_report(), store_bytes=self._run.store_bytes(), **more,
+            seconds=time.perf_counter() - self._run.began, read=ledger.read_report(),
+            store_bytes=self._run.store_bytes(), **more,
         )  # fmt: skip
 
     @contextmanager
-    def _working(self) -> Iterator[Work]:
+    def _working(self) -> Generator[Work]:
         """What it takes to compute: scratch folder, scheduler (its workers start with the first task), ledger, flow."""
         scratch = Scratch()
         count = processes(self._run.options, self._run.recipe.processes)

@@ -1,8 +1,8 @@
 """Does a user's function give the same for the same? A sample of a shard's rows is computed again and compared.
 
-Done by each worker on the first shard that it computes with a function. Rows are computed again one sample at a time, so
-a function that counts its calls, draws unseeded numbers or reads the clock is found out; one that only depends on which
-rows share a batch is told apart by computing the whole shard again.
+Done by each worker on the first shard that it computes with a function. Rows are computed again one sample at a time,
+so a function that counts its calls, draws unseeded numbers or reads the clock is found out; one that only depends on
+which rows share a batch is told apart by computing the whole shard again.
 """
 
 from __future__ import annotations

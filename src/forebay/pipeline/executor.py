@@ -1,8 +1,8 @@
 """Where tasks run: in this process, or in forked workers that speak JSON over a socket pair. Never pickle.
 
-The seam is `Executor`: tasks and results are JSON objects, told apart by their number. Workers are forked before this process
-starts a thread or Arrow, so that user functions reach them by memory; a worker that replaces a dead one is forked later, from a
-parent that by design has not touched Arrow either.
+The seam is `Executor`: tasks and results are JSON objects, told apart by their number. Workers are forked before this
+process starts a thread or Arrow, so that user functions reach them by memory; a worker that replaces a dead one is
+forked later, from a parent that by design has not touched Arrow either.
 
 What a worker sends, one frame each: ``{"began": n}``, ``{"at": text}`` (what it is doing now, for the message should it
 die), ``{"done": n, "result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte big-endian length and UTF-8 JSON.
@@ -333,8 +333,9 @@ class Forked:
         doing = worker.at or self._describe(worker.tasks.get(suspect) or next(iter(worker.tasks.values())))
         if suspect in worker.tasks:
             if suspect in self._killed_by:
-                raise BuildError(f"two workers were lost on the same task: {doing} ({how})", subject=doing,
-                                 hint="if memory ran out, use fewer processes (np) or smaller shards (shard_bytes)")  # fmt: skip
+                hint = "if memory ran out, use fewer processes (np) or smaller shards (shard_bytes)"
+                what = f"two workers were lost on the same task: {doing} ({how})"
+                raise BuildError(what, subject=doing, hint=hint)
             self._killed_by[suspect] = doing
         self._hook(Event(What.WARNING, f"a worker was lost ({how}) at {doing}; trying once more"))
         self._fork()

@@ -1,9 +1,9 @@
 """The result as a file: never written when it is there already, and never rendered again where a part of it is.
 
-What a table's rendering in a format amounts to (digest, and for JSON Lines the bytes of each shard) is remembered under
-the table's content (entry ``export``), not under a path; a name under ``exports/`` remembers which rendering a path holds.
-So an export is up to date when the file's digest, remembered by its times, says so; and where only some shards changed,
-the bytes of the others are taken from the file that is there.
+What a table's rendering in a format amounts to (digest, and for JSON Lines the bytes of each shard) is remembered
+under the table's content (entry ``export``), not under a path; a name under ``exports/`` remembers which rendering a
+path holds. So an export is up to date when the file's digest, remembered by its times, says so; and where only some
+shards changed, the bytes of the others are taken from the file that is there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a run starts from, by content: the files of a recipe, known by digest.
 
-Digests are remembered by (device, inode, size, times), so an unchanged file is not even opened. Looked at by every rerun,
-so it is light; cutting and reading are `forebay.pipeline.intake`.
+Digests are remembered by (device, inode, size, times), so an unchanged file is not even opened. Looked at by every
+rerun, so it is light; cutting and reading are `forebay.pipeline.intake`.
 """
 
 from __future__ import annotations

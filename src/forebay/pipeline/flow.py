@@ -51,7 +51,7 @@ class Moving:
     def note(self, step: Step, added: Iterable[Layer]) -> None:
         """Remember an operator's step, and what it did to the schema."""
         self.steps[step.index] = step
-        types = dict((str(name), kind) for name, kind in cast("list[list[JSON]]", step.types or []))
+        types = {str(name): kind for name, kind in cast("list[list[JSON]]", step.types or [])}
         before = {column.name: column.type for column in self.schema.columns}
         names = columns_after(self.schema.names, list(added))
         self.schema = Schema(tuple(Column(name, types.get(name, before.get(name, "null"))) for name in names))

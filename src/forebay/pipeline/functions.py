@@ -8,8 +8,8 @@
     - deduplicator: {function: "ops.py:canonical_url"}                                 # equal keys are duplicates
     - selector: {function: "ops.py:score", top: 1000}
 
-Data-Juicer's `python_file_mapper`, `python_lambda_mapper` and their filter twins are read as the same thing. Nothing here
-imports an array library; the adapters that compute are in `forebay.pipeline.user`.
+Data-Juicer's `python_file_mapper`, `python_lambda_mapper` and their filter twins are read as the same thing. Nothing
+here imports an array library; the adapters that compute are in `forebay.pipeline.user`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _call(step: Step, options: Mapping[str, object], kind: OperatorKind, recipe:
     is_class = isinstance(function, type)
     return Call(
         function=function,
-        input=cast("Input", given),
+        input=given,
         params=dict(cast("Mapping[str, object]", params)),
         init=dict(cast("Mapping[str, object]", init or {})) if is_class or init is not None else None,
         batch_size=size,

@@ -1,7 +1,8 @@
 """Files in: cut into shards and read into Arrow, once per content.
 
-A plain file of lines is cut first (entry ``source``: byte ranges), then each range is read by itself (entry ``shard``:
-rows), so an edit costs the reading of its own shard. Any other source is read in one pass (entry ``source``: its shards).
+A plain file of lines is cut first (entry ``source``: byte ranges), then each range is read by itself (entry
+``shard``: rows), so an edit costs the reading of its own shard. Any other source is read in one pass (entry
+``source``: its shards).
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ class Read:
         """Return what an entry's meta or a task's answer tells."""
         data = cast("dict[str, Any]", meta)
         base = ref_from_json(data["base"])
-        return cls(base, data["rows"], Schema.from_json(data["schema"]), data["bad_rows"], data.get("first_line", line), key,
-                   reused, data.get("seconds", 0.0))  # fmt: skip
+        first = data.get("first_line", line)
+        schema = Schema.from_json(data["schema"])
+        return cls(base, data["rows"], schema, data["bad_rows"], first, key, reused, data.get("seconds", 0.0))
 
 
 @dataclass(slots=True)
@@ -164,7 +166,8 @@ class Intake:
                 else:
                     message: Message = {
                         "do": "read", "file": file_to_json(it.file), "shard": shard.to_json(),
-                        "key": key if self._flow.space.store else None, "expect": it.expect.to_json() if it.expect else None,
+                        "key": key if self._flow.space.store else None,
+                        "expect": it.expect.to_json() if it.expect else None,
                     }  # fmt: skip
                     tasks.append(Task(message, partial(self._take_rows, it, at, key)))
         if tasks:
@@ -215,7 +218,7 @@ class Intake:
                 row += read.rows
                 self.bad_rows += read.bad
         if self.bad_rows:
-            text = f"{self.bad_rows} malformed rows were set aside (on_bad_rows: skip); they are in the store's shard entries"
+            text = f"{self.bad_rows} malformed rows were set aside (on_bad_rows: skip)"
             self._flow.hook(Event(What.WARNING, text))
         return moving
 

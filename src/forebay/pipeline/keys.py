@@ -1,4 +1,4 @@
-"""The keys of a run's work. Each is a BLAKE3 over a tagged JSON list; the tag's number is raised when the meaning changes.
+"""The keys of a run's work: BLAKE3 over a tagged JSON list; the tag's number is raised when the meaning changes.
 
 ========== ==========================================================================================================
 ``source``  content of a file + how it is cut -> byte ranges of its shards

@@ -91,5 +91,5 @@ class GlobalOperator(Protocol):
         ...
 
     def select(self, summaries: Iterable[pa.Table]) -> Iterator[Mask]:
-        """Return for each shard, in dataset order, one bool per row: keep it? Duplicates keep their first occurrence."""
+        """Return per shard, in dataset order, one bool per row: keep it? Duplicates keep their first occurrence."""
         ...

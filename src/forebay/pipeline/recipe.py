@@ -326,8 +326,8 @@ def _step(doc: Document, index: int, entry: object) -> Step:
     if isinstance(entry, str):
         return Step(entry, {}, line)
     if not isinstance(entry, Mapping) or len(cast("Mapping[str, object]", entry)) != 1:
-        raise RecipeError(f"{where}operator {index + 1} is neither a name nor one `name: {{parameters}}`", subject=entry,
-                          hint="indent the parameters deeper than the name")  # fmt: skip
+        what = f"{where}operator {index + 1} is neither a name nor one `name: {{parameters}}`"
+        raise RecipeError(what, subject=entry, hint="indent the parameters deeper than the name")
     ((name, params),) = cast("Mapping[object, object]", entry).items()
     if params is None:
         params = {}

@@ -1,8 +1,8 @@
 """A run, remembered: what it was made of, what it gave, and why what was computed was not found.
 
-The `run` entry's meta is small (counts, the export's digest, the table's key), so that a rerun with nothing to do reads
-little whatever the size of the data. Its object ``detail`` is for `explain` and retention: operators' key trees, sources,
-and per shard the base and the key of every operator's result.
+The `run` entry's meta is small (counts, the export's digest, the table's key), so that a rerun with nothing to do
+reads little whatever the size of the data. Its object ``detail`` is for `explain` and retention: operators' key
+trees, sources, and per shard the base and the key of every operator's result.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def report_of(entry: Entry, project: str, seconds: float, export: ExportReport |
     table = meta["table"]
     return RunReport(
         project=project, operators=operators, shards=shards, rows_in=meta["rows_in"], rows_out=meta["rows_out"],
-        seconds=seconds, read=OperatorReport("read", "source", 0, shards, meta["rows_in"], meta["rows_in"]), export=export,
+        seconds=seconds, export=export,
+        read=OperatorReport("read", "source", 0, shards, meta["rows_in"] + meta["bad_rows"], meta["rows_in"]),
         bad_rows=meta["bad_rows"], run_key=entry.key, table_key=Key(table) if table else None, no_op=True,
     )  # fmt: skip
 

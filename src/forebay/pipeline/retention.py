@@ -1,10 +1,12 @@
 """Which intermediate results stay after a successful run.
 
-``all`` keeps everything, for iterating freely. ``last:K`` keeps the results of the run's last K operators, ``final`` none;
-both also drop what earlier runs of the same project left (other parameters, other versions of the source), so that a
-project takes the same space however often it is run. The final table, the record of the run and the source's shards stay.
+``all`` keeps everything, for iterating freely. ``last:K`` keeps the results of the run's last K operators, ``final``
+none; both also drop what earlier runs of the same project left (other parameters, other versions of the source), so
+that a project takes the same space however often it is run. The final table, the record of the run and the source's
+shards stay.
 
-Only entries labelled with the run's own project go: what another project made, and this run merely reused, is left to it.
+Only entries labelled with the run's own project go: what another project made, and this run merely reused, is left to
+it.
 """
 
 from __future__ import annotations

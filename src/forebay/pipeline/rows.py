@@ -106,7 +106,7 @@ def _enter(data: Any, store: Store, name: str) -> Table | None:
     if _is_a(data, "pyarrow", "Table"):
         return Table.from_arrow(store, data, name)
     if _is_a(data, "datasets", "Dataset"):
-        return Table.from_hf(store, data, name)
+        return Table.from_hf(store, cast("Any", data), name)
     return None
 
 

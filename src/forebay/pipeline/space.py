@@ -1,8 +1,8 @@
 """Where a run's objects lie: in the store, and behind it in a scratch folder for what the store may or can not keep.
 
-A run without a cache has a space without a store; a run whose store fails goes on in the scratch folder (a cache never
-breaks the work). Readers need not know: `Space.read` looks in both. A space is safe to use after a fork, and its `publish`
-in another thread than its `read`.
+A run without a cache has a space without a store; a run whose store fails goes on in the scratch folder (a cache
+never breaks the work). Readers need not know: `Space.read` looks in both. A space is safe to use after a fork, and
+its `publish` in another thread than its `read`.
 """
 
 from __future__ import annotations
@@ -151,18 +151,19 @@ class Space:
         """Note that this run has made an entry: with `refresh`, only such are found."""
         self._fresh.add((kind, key))
 
-    def lease(self, key: Key) -> Lease | bool | None:
-        """Take a lease; None where someone else has it, False where the store gives none."""
+    def lease(self, key: Key) -> tuple[bool, Lease | None]:
+        """Take a lease on some work: whether we may do it, and the lease; none where the store gives none."""
         if self.store is None or self.broken:
-            return False
+            return True, None
         try:
-            return self.store.lease(key)
+            lease = self.store.lease(key)
         except StoreError as error:
             self.broken = self.broken or str(error)
-            return False
+            return True, None
+        return lease is not None, lease
 
     def publish(self, parcel: Parcel) -> Sequence[Entry]:
-        """Make a parcel's objects and entries durable; without a store that works, its objects go to the scratch folder.
+        """Make a parcel's objects and entries durable; where no store works, its objects go to the scratch folder.
 
         Returns the entries that the store has now.
 

@@ -1,7 +1,7 @@
 """One stage over one shard: look each operator up, compute from the first miss on, look up again after each.
 
-After every operator the shard's state (its content, not its history) feeds the next key, so an operator whose result did
-not change costs nothing after it. Runs in a worker; everything made goes into one `Parcel`, published as a whole.
+After every operator the shard's state (its content, not its history) feeds the next key, so an operator whose result
+did not change costs nothing after it. Runs in a worker; everything made goes into one `Parcel`, published as a whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import BuildError, ForebayError, RecipeError, StoreError
@@ -22,6 +23,8 @@ from forebay.types import JSON, Buffer, Cost, Digest, Entry, Key
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from forebay.table.layers import Draft
 
 Message = dict[str, JSON]
 
@@ -215,10 +218,11 @@ class StageRun:
             drafts = tables.stats(stats, whole.num_rows) + tables.select(result)
         else:
             result = self._guarded(link, lambda: operator.expand(rows))
-            drafts = self._guarded(link, lambda: tables.rows(*result, whole))
+            new, parents = cast("tuple[Any, Any]", result)
+            drafts = self._guarded(link, lambda: tables.rows(new, parents, whole))
         keep = self._may_keep(link, operator, rows, result, keep)
         self._rows = tables.apply(whole, drafts) if drafts else whole
-        return [draft.stored(lambda role, data: self.parcel.put(role, data, keep=keep)) for draft in drafts], keep
+        return [draft.stored(partial(self.parcel.put, keep=keep)) for draft in cast("list[Draft]", drafts)], keep
 
     def conform(self, gap: JSON) -> None:
         """Bring a shard whose own schema is narrower to the table's: columns it misses, types that are wider elsewhere.
@@ -238,10 +242,7 @@ class StageRun:
         empty = casting.cast_table(own.select([]), absent)
         changed |= {name: empty.column(name) for name in absent.names}
         state, keep = self.shard.state(), self.keep_until > 0
-        layers = [
-            draft.stored(lambda role, data: self.parcel.put(role, data, keep=keep))
-            for draft in tables.diff(own, changed)
-        ]
+        layers = [draft.stored(partial(self.parcel.put, keep=keep)) for draft in tables.diff(own, changed)]
         self.shard = self.shard.with_layer(*layers)
         if keep:
             self.parcel.entries.append(
@@ -300,7 +301,7 @@ class StageRun:
         except ForebayError as error:
             raise BuildError(f"{link.label} failed on {self.place.shard_text}: {error.what}", subject=link.use.name,
                              hint=error.hint) from error  # fmt: skip
-        except Exception as error:  # an operator is somebody else's code: it may raise anything
+        except Exception as error:  # noqa: BLE001 - an operator is somebody else's code: it may raise anything
             row, cause = getattr(error, "row", None), getattr(error, "cause", error)
             where = self.place.shard_text if row is None else place_of(self.place, self.shard, row, self.read)
             raise BuildError(

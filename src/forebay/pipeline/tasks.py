@@ -209,12 +209,10 @@ def _leased(worker: Worker, task: Message, work: Work) -> bool:
     """Take the task's lease; False, and the answer is "busy", where another process has it."""
     if not task.get("lease"):
         return True
-    lease = worker.job.space.lease(Key(str(task["lease"])))
-    if lease is None:
+    ours, work.lease = worker.job.space.lease(Key(str(task["lease"])))
+    if not ours:
         work.result = {"busy": True}
-        return False
-    work.lease = lease or None  # False: the store gives none, so we go on without
-    return True
+    return ours
 
 
 HANDLERS: Mapping[str, Handler] = {"scan": scan, "ingest": ingest, "read": read, "stage": stage, "choose": choose,

@@ -3,11 +3,12 @@
 A function takes one of three inputs:
 
 - ``row``: a dict, one value per column. A mapper returns a dict (its keys are the row's new columns; it may change and
-  return the one it was given), a filter a bool, a flat-mapper an iterable of dicts, a deduplicator a key (equal keys are
-  duplicates, None never is), a selector a number;
+  return the one it was given), a filter a bool, a flat-mapper an iterable of dicts, a deduplicator a key (equal keys
+  are duplicates, None never is), a selector a number;
 - ``batch``: a dict of equally long lists; the same, one per row. A flat-mapper returns a dict of lists with one more
   column, ``__parent``: the number in the batch of the row that each came from, ascending;
-- ``arrow``: a `pyarrow.Table` of the whole shard; results are a table, or an Arrow or numpy array with one value per row.
+- ``arrow``: a `pyarrow.Table` of the whole shard; results are a table, or an Arrow or numpy array with one value per
+  row.
 
 What a function raises becomes a `RowError`, which says which row of the shard it was.
 """
@@ -252,7 +253,7 @@ def _from_dicts(results: list[Mapping[str, object]], rows: pa.Table) -> Mapping[
 
 
 def _same(values: list[object], name: str, rows: pa.Table) -> bool:
-    """Cheap test that a flat column is as it was; nested values may have been changed in place, so they are compared as arrays."""
+    """Cheap test that a flat column is as it was; nested ones are compared as arrays, later."""
     if name not in rows.column_names or pa.types.is_nested(rows.schema.field(name).type):
         return False
     before = values_list(rows.column(name))
@@ -283,7 +284,8 @@ def _widened(made: pa.Array, name: str, rows: pa.Table) -> pa.Array:
 
 def _lists(result: object, start: int) -> Mapping[str, list[Any]]:
     if isinstance(result, pa.Table):
-        return {name: values_list(result.column(name)) for name in result.column_names}
+        table = cast("Any", result)
+        return {name: values_list(table.column(name)) for name in table.column_names}
     if not isinstance(result, Mapping):
         raise RowError(
             start, TypeError(f"a function over batches returns a dict of lists, not {type(result).__name__}")
@@ -305,7 +307,7 @@ def _join_batches(
             if len(values) != wanted:
                 raise RowError(start, ValueError(f"column {name!r} has {len(values)} values for {wanted} rows"))
             columns.setdefault(name, [None] * start).extend(values)
-        for name, values in columns.items():
+        for values in columns.values():
             values.extend([None] * (start + wanted - len(values)))
     if not batches:
         return {}
@@ -324,10 +326,11 @@ def _columns_of(result: object, rows: pa.Table) -> Mapping[str, pa.Array | None]
     """A table (all columns), or a mapping (the changed ones) -> changed columns."""
     changed: dict[str, pa.Array | None] = {}
     if isinstance(result, pa.Table):
-        if result.num_rows != rows.num_rows:
-            raise RowError(None, ValueError(f"returned {result.num_rows} rows for {rows.num_rows}"))
-        changed = {name: None for name in rows.column_names if name not in result.column_names}
-        items: Iterable[tuple[str, Any]] = ((name, result.column(name)) for name in result.column_names)
+        table = cast("Any", result)
+        if table.num_rows != rows.num_rows:
+            raise RowError(None, ValueError(f"returned {table.num_rows} rows for {rows.num_rows}"))
+        changed = {name: None for name in rows.column_names if name not in table.column_names}
+        items: Iterable[tuple[str, Any]] = ((name, table.column(name)) for name in table.column_names)
     elif isinstance(result, Mapping):
         items = cast("Mapping[str, Any]", result).items()
     else:

@@ -1,7 +1,7 @@
 """Values as JSON and raw objects, and back: what `@cached` keeps. Never pickle.
 
-JSON scalars, lists and dicts with text keys are themselves. Everything else is an object with one key, ``"$"``, which says
-what it is: ``{"$": "array", "at": 0, "dtype": "<f8", "shape": [2, 3]}``; `at` counts the entry's objects.
+JSON scalars, lists and dicts with text keys are themselves. Everything else is an object with one key, ``"$"``, which
+says what it is: ``{"$": "array", "at": 0, "dtype": "<f8", "shape": [2, 3]}``; `at` counts the entry's objects.
 """
 
 from __future__ import annotations

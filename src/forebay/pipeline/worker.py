@@ -1,8 +1,8 @@
 """What a worker does: compute tasks one after the other, and publish what each made in a thread behind.
 
-A task is a JSON object whose ``do`` names what to do (`forebay.pipeline.tasks`); the answer is sent when everything that it
-speaks of is durable. At most one parcel waits to be published while the next task is computed, so memory is bounded by
-two shards per worker.
+A task is a JSON object whose ``do`` names what to do (`forebay.pipeline.tasks`); the answer is sent when everything
+that it speaks of is durable. At most one parcel waits to be published while the next task is computed, so memory is
+bounded by two shards per worker.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Worker:
             work.parcel = Parcel()
             work.result = {"damaged": error.what}
             self._look_closer(task)
-        except Exception as error:  # whatever went wrong is told to the parent, which raises it
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is told to the parent, which raises it
             _release(work)
             self.reply.failed(number, error_to_json(error))
             return
@@ -148,7 +148,7 @@ class Worker:
             broken = self.job.space.broken
             try:
                 self.job.space.publish(work.parcel)
-            except Exception as error:  # even the scratch folder failed: the run cannot go on
+            except Exception as error:  # noqa: BLE001 - even the scratch folder failed: the run cannot go on
                 _release(work)
                 self._failed = self._failed or error_to_json(error)
             if self._failed and work.number >= 0:
