@@ -91,11 +91,12 @@ def main() -> None:
     bench = Bench(work, options(arguments))
     kept = work / "results.json"
     figures: Figures = json.loads(kept.read_text()) if kept.exists() else {}
-    figures["options"] = {**asdict(bench.options), "load": os.getloadavg()[0]}
+    figures["options"] = asdict(bench.options)
     figures["machine"] = micro.machine()
     chosen = set(arguments.only.split(",")) | {"floor"}
     for name in (name for name in SECTIONS if name in chosen):
         bench.say(name)
+        figures.setdefault("loads", {})[name] = os.getloadavg()[0]
         figures[name] = isolated(SECTIONS[name], bench)
         kept.write_text(json.dumps(figures, indent=1))
     page = report.page(figures)
