@@ -9,15 +9,14 @@ import dis
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 from forebay.fingerprint.syntax import constant_text
 
 _NOISE = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"})
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
-_GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
+_GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _FREE = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
-_LOCALS = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", *_FREE)
 _STORES = ("STORE_FAST", "STORE_DEREF", "STORE_NAME", "STORE_GLOBAL")
 
 
@@ -41,6 +40,7 @@ class Load:
         arguments: what is loaded right after, or tested for membership right before; at most two.
         empty: whether it is called without any argument.
         keywords: names of the keyword arguments that it is called with.
+        bound: how many of the chain's first attributes belong to the import that bound the name.
     """
 
     scope: str
@@ -52,6 +52,12 @@ class Load:
     keywords: tuple[str, ...] = ()
     stored: bool = False
     """Whether an item of it is only assigned: ``os.environ["X"] = "1"``."""
+    bound: int = 0
+
+    @property
+    def bare(self) -> Load:
+        """The name alone, without what comes after it."""
+        return Load(self.scope, self.root, self.chain[: self.bound], self.line, bound=self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +92,24 @@ def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ..
         elif step.opname in _ATTRIBUTES:
             scan.attributes.add(str(step.argval))
         else:
-            for name in _names(step):
+            for name, last in _names(step):
                 load = _load(code, scan, imported, steps, at, name)
                 if load is not None:
-                    scan.loads[load] = None
+                    scan.loads[load if last else load.bare] = None
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             _scan(constant, scan, imported)
 
 
-def _names(step: dis.Instruction) -> Iterator[str]:
-    if step.opname.startswith("LOAD_") and step.opname != "LOAD_CONST":
-        if isinstance(step.argval, str):
-            yield step.argval
-        elif isinstance(step.argval, tuple):  # two loads in one, from Python 3.13 on
-            yield from (name for name in step.argval if isinstance(name, str))
+def _names(step: dis.Instruction) -> Iterator[tuple[str, bool]]:
+    """Yield the names that an instruction loads, each with whether attributes may be taken from it next."""
+    if isinstance(step.argval, tuple) and "LOAD_FAST" in step.opname:  # two steps in one, from Python 3.13 on
+        first, second = cast("tuple[str, str]", step.argval)
+        if step.opname.startswith("LOAD"):
+            yield first, False
+        yield second, True
+    elif step.opname.startswith("LOAD_") and step.opname != "LOAD_CONST" and isinstance(step.argval, str):
+        yield step.argval, True
 
 
 def _load(
@@ -112,7 +121,7 @@ def _load(
     name: str,
 ) -> Load | None:
     opname = steps[at].opname
-    if opname.startswith("LOAD_FAST") or opname in _LOCALS:
+    if "LOAD_FAST" in opname or opname in _FREE:
         if name in imported:
             scope, (root, before) = "import", imported[name]
         elif opname in _FREE and name in scan.free:
@@ -131,7 +140,7 @@ def _load(
     arguments, empty = _call(steps, at, following)
     stored = [step.opname for step in steps[following + 1 : following + 2]] == ["STORE_SUBSCR"]
     keywords = _keywords(code, steps, at, following)
-    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty, keywords, stored)
+    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty, keywords, stored, len(before))
 
 
 def _keywords(code: CodeType, steps: list[dis.Instruction], at: int, following: int) -> tuple[str, ...]:
@@ -185,14 +194,18 @@ def _bindings(steps: list[dis.Instruction], at: int) -> Iterator[tuple[str, tupl
         for number in range(at + 1, len(steps) - 1, 2):
             if steps[number].opname != "IMPORT_FROM":
                 break
-            yield str(steps[number + 1].argval), (module, (str(steps[number].argval),))
+            yield _stored(steps[number + 1]), (module, (str(steps[number].argval),))
         return
     attribute = at + 1 < len(steps) and steps[at + 1].opname == "IMPORT_FROM"
     for step in steps[at + 1 :]:
-        if step.opname in _STORES:
+        if step.opname.startswith(_STORES):
             # `import a.b` binds a, `import a.b as c` binds a.b.
-            yield str(step.argval), (module if attribute else module.partition(".")[0] or module, ())
+            yield _stored(step), (module if attribute else module.partition(".")[0] or module, ())
             return
+
+
+def _stored(step: dis.Instruction) -> str:
+    return str(step.argval[0] if isinstance(step.argval, tuple) else step.argval)
 
 
 def _line(step: dis.Instruction, code: CodeType) -> int:
