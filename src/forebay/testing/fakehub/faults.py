@@ -63,6 +63,11 @@ class HubFault:
         told = {field.name for field in fields(self) if getattr(self, field.name) != field.default}
         return bool(told) and told <= _OF_BYTES
 
+    @property
+    def instead(self) -> bool:
+        """Whether something else comes instead of what was asked for."""
+        return self.reset or self.status is not None or self.redirect_to is not None
+
     def over(self, other: HubFault) -> HubFault:
         """Return both; what this one says counts where both say something."""
         told: dict[str, Any] = {}
@@ -85,11 +90,9 @@ class Rule:
         self.left = times
         self.met = 0
 
-    def take(self, method: str, path: str, target: str, sends_file: bool) -> bool:
+    def take(self, method: str, path: str, target: str) -> bool:
         """Return whether the request meets it, and count that."""
         if self.left == 0 or (self.methods and method not in self.methods):
-            return False
-        if self.fault.only_bytes and not sends_file:
             return False
         if not (fnmatchcase(path, self.pattern) or fnmatchcase(target, self.pattern)):
             return False
@@ -126,9 +129,16 @@ class HubFaults:
 
     def met_by(self, method: str, path: str, target: str, *, sends_file: bool) -> HubFault:
         """Return what a request meets, and count it; `target` has the query too, `sends_file`: a file will follow."""
-        met = NO_FAULT
+        met: dict[int, HubFault] = {}
         with self._lock:
-            for rule in self._rules:
-                if rule.take(method, path, target, sends_file):
-                    met = rule.fault.over(met)
-        return met
+            for n, rule in enumerate(self._rules):
+                if not rule.fault.only_bytes and rule.take(method, path, target):
+                    met[n] = rule.fault
+                    sends_file = sends_file and not rule.fault.instead
+            for n, rule in enumerate(self._rules):
+                if sends_file and rule.fault.only_bytes and rule.take(method, path, target):
+                    met[n] = rule.fault
+        fault = NO_FAULT
+        for n in sorted(met):
+            fault = met[n].over(fault)
+        return fault
