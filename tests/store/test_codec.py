@@ -27,7 +27,7 @@ def encoded(name: CodecName, data: object) -> tuple[CodecName, bytes]:
 
 
 @pytest.mark.parametrize("name", CODECS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(parts=st.lists(st.tuples(st.integers(0, 255), st.integers(0, 400_000)), max_size=6))
 def test_round_trip_however_it_is_cut(name: CodecName, parts: list[tuple[int, int]]) -> None:
     pieces = [bytes([byte]) * size for byte, size in parts]
@@ -66,8 +66,8 @@ def test_gzip_holds_no_time() -> None:
 
 @pytest.mark.parametrize("name", ["zstd", "lz4", "gzip"])
 def test_bombs_cost_nothing(name: CodecName) -> None:
-    """A gigabyte of zeros in place of a kilobyte: decoding stops at the promised size."""
-    kept, bomb = encoded(name, (bytes(2**20) for _ in range(256)))
+    """Megabytes of zeros in place of a kilobyte: decoding stops at the promised size."""
+    kept, bomb = encoded(name, (bytes(2**20) for _ in range(64)))
     assert len(bomb) < 2**21
     tracemalloc.start()
     with pytest.raises(ObjectDamagedError, match="more than 1000 bytes"):

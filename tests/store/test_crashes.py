@@ -14,7 +14,7 @@ from forebay.types import Entry
 
 OLD = {"old": (payload("old"), payload("shared")), "pinned": (payload("pinned", 3000),)}
 NEW = {"new": (payload("new-1"), payload("new-2"), payload("shared")), "second": (payload("second", 200),)}
-CUTS = ("lose", "keep", 0, 1, 2)
+CUTS = ("lose", "keep", 0)
 
 
 def prepare(store: Store) -> None:

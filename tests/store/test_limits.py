@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,18 +218,18 @@ def run_as(code: str, *arguments: object, uid: int = NOBODY, gid: int = NOBODY) 
     assert done.returncode == 0, done.stderr
 
 
-def open_up(folder: Path) -> None:
-    """Let others pass through the folders above a test's."""
-    for each in (folder, *folder.parents):
-        if each.is_relative_to("/tmp") and each != Path("/tmp"):
-            each.chmod(each.stat().st_mode | 0o055)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can reach; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="forebay-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @AS_ROOT
 @pytest.mark.parametrize("index", ["there", "in use", "deleted"])
-def test_other_user_may_read(tmp_path: Path, index: str) -> None:
-    open_up(tmp_path)
-    home = tmp_path / "s"
+def test_other_user_may_read(open_folder: Path, index: str) -> None:
+    home = open_folder / "s"
     with Store.open(Settings(home=home)) as store:
         store.commit(Entry("delta", key("a")), {"o": payload("a", 200_000)})
         if index == "in use":
@@ -241,10 +242,9 @@ def test_other_user_may_read(tmp_path: Path, index: str) -> None:
 
 
 @AS_ROOT
-def test_group_may_write(tmp_path: Path) -> None:
+def test_group_may_write(open_folder: Path) -> None:
     """Whatever the umasks: another member of the group reads, writes, evicts; strangers may not even read."""
-    open_up(tmp_path)
-    home = tmp_path / "s"
+    home = open_folder / "s"
     home.mkdir()
     os.chown(home, 0, NOBODY)
     home.chmod(0o2770)

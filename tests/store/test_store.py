@@ -28,14 +28,9 @@ class TestLz4Always(StoreTests):
         return super().open_store(home, codec="lz4", verify="always", **settings)
 
 
-class TestGzipSizeOnly(StoreTests):
+class TestGroupGzip(StoreTests):
     def open_store(self, home: Path, **settings: Any) -> Store:
-        return super().open_store(home, codec="gzip", verify="size", **settings)
-
-
-class TestGroup(StoreTests):
-    def open_store(self, home: Path, **settings: Any) -> Store:
-        return super().open_store(home, group=True, **settings)
+        return super().open_store(home, group=True, codec="gzip", verify="size", **settings)
 
 
 class TestWithoutLocks(StoreTests):

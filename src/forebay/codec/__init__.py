@@ -2,7 +2,7 @@
 
 An object is encoded block by block, `BLOCK_BYTES` at a time, however its bytes arrive, so that the same bytes always
 become the same file and memory stays bounded. What the first block cannot be shrunk by five per cent is kept raw: raw
-objects are mapped and used in place. No codec keeps a checksum of its own: the object's name is one.
+objects are mapped and used in place. No checksums are added where a format can do without: the object's name is one.
 
 =======  ======  ================================================================
 codec    suffix  at rest
@@ -19,7 +19,7 @@ All are read by the usual tools: ``zstd -d``, ``lz4 -d``, ``gunzip``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 from forebay.config import CodecName
 from forebay.errors import ObjectDamagedError
@@ -67,7 +67,7 @@ def blocks(data: Buffer | Iterable[Buffer]) -> Iterator[memoryview]:
     A view that was yielded may be overwritten once the next one is asked for.
     """
     if isinstance(data, (bytes, bytearray, memoryview)):
-        yield from _cut(_flat(data))
+        yield from _cut(_flat(cast("Buffer", data)))
         return
     held = bytearray()
     for piece in data:
@@ -223,7 +223,10 @@ def _decode_zstd(view: memoryview, limit: int | None) -> Buffer:
 
     reader = zstandard.ZstdDecompressor().stream_reader(view, read_across_frames=True)
     if limit is None:
-        return b"".join(iter(lambda: reader.read(BLOCK_BYTES), b""))
+        parts: list[bytes] = []
+        while part := reader.read(BLOCK_BYTES):
+            parts.append(part)
+        return b"".join(parts)
     # The last byte of the buffer stays unused unless there is more than was promised.
     decoded, filled = bytearray(limit), 0
     target = memoryview(decoded)

@@ -39,10 +39,14 @@ class Files:
         self._durable: set[Path] = set()
 
     def load(self, path: Path) -> dict[str, Any] | None:
-        """Return the object in a JSON file; None where there is none, or it is damaged."""
+        """Return the object in a JSON file; None where there is none, or it is damaged.
+
+        Raises:
+            OSError: the disk does not say.
+        """
         try:
             value = json.loads(self._fs.read(path))
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         return value if isinstance(value, dict) else None
 
@@ -102,10 +106,14 @@ class Files:
         return True
 
     def names(self, folder: Path, *, dirs: bool = False) -> list[str]:
-        """Return the names of the files (or the folders) in a folder, sorted; none where it is not there."""
+        """Return the names of the files (or the folders) in a folder, sorted; none where it is not there.
+
+        Raises:
+            OSError: the disk does not say. That is not the same as none: eviction asks this for pins.
+        """
         try:
             return sorted(name for name, is_dir in self._fs.scan(folder) if is_dir == dirs)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
 

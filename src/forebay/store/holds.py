@@ -132,7 +132,7 @@ class Holds:
         process = ProcessName.from_json(value.get("process", {}))
         try:
             idle = self._fs.now() - self._fs.stat(path).mtime_ns / 1e9
-        except OSError:
+        except FileNotFoundError:  # closed meanwhile
             return None
         gone = process is not None and process.is_gone()
         # A machine whose clock is off by more than this from the disk's would be seen too early; hence the margin.

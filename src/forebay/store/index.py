@@ -73,6 +73,7 @@ class Index:
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._dotfile: bool | None = None
+        self._fleeting = False
         _OPEN.add(self)
 
     def write(self, work: Callable[[sqlite3.Connection], Result], *, durable: bool = False) -> Result:
@@ -91,12 +92,11 @@ class Index:
         return self._attempts(lambda db: self._transaction(db, work, durable=durable))
 
     def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run `work`, which only looks.
-
-        Raises:
-            StoreError: the index cannot be used.
-        """
-        return self._attempts(lambda db: work(db))
+        """Run `work`, which only looks. Raises a StoreError where the index cannot be used."""
+        result = self._attempts(lambda db: work(db))
+        if self._fleeting:
+            self.close()  # others go on writing what we took for immutable
+        return result
 
     def close(self) -> None:
         """Close the connection; the index opens again at the next need."""
@@ -242,14 +242,19 @@ class Index:
         """Open an index that we may not write: as it is, else as it was last checkpointed, else one in memory."""
         import sqlite3
 
-        assert self._place.path is not None
-        for how in ("?mode=ro", "?mode=ro&immutable=1"):
+        path = self._place.path
+        assert path is not None
+        # Without a log, SQLite would make one, even to read; so then the file must pass as immutable.
+        log = path.with_name(path.name + "-wal")
+        ways = ("?mode=ro", "?mode=ro&immutable=1") if log.exists() else ("?mode=ro&immutable=1",)
+        for how in ways:
             db = None
             try:
                 db = sqlite3.connect(
-                    _uri(self._place.path) + how, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
+                    _uri(path) + how, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
                 )
                 if self._usable(db, any_session=True):
+                    self._fleeting = True
                     return db
             except sqlite3.Error:  # no such file, no shared memory for WAL, not a database
                 pass

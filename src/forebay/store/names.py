@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 from forebay.errors import InputError
 from forebay.io import Filesystem
-from forebay.store.files import Files
+from forebay.store.files import Files, store_error
 from forebay.store.layout import Layout, check_hex, check_kind
-from forebay.types import Key, is_hex64
+from forebay.types import JSON, Key, is_hex64
 
 _MOST_BYTES = 200
 
@@ -23,8 +24,14 @@ class Names:
         self._files = files
         self._check_writable = check_writable
 
-    def set(self, path: str, kind: str, key: Key) -> None:
+    def set(self, path: str, kind: str, key: Key, facts: Mapping[str, JSON] | None = None) -> None:
         """Let a name point at an entry, durably; the last one to set it wins.
+
+        Args:
+            path: the name.
+            kind: of the entry.
+            key: of the entry.
+            facts: what else to keep with the name: when it was asked for, say.
 
         Raises:
             InputError: no name, kind or key.
@@ -33,15 +40,25 @@ class Names:
         self._check_writable()
         check_kind(kind)
         check_hex(key, "key")
-        self._files.replace(self._path(path), {"key": key, "kind": kind})
+        told = {"facts": dict(facts)} if facts else {}
+        self._files.replace(self._path(path), {"key": key, "kind": kind, **told})
 
     def get(self, path: str) -> tuple[str, Key] | None:
-        """Return the kind and key that a name points at; None: no such name, or its file is damaged."""
-        value = self._files.load(self._path(path))
+        """Return the kind and key that a name points at; None: no such name, or its file cannot be read."""
+        where = self._path(path)
+        try:
+            value = self._files.load(where)
+        except OSError:
+            return None
         if value is None:
             return None
         kind, key = value.get("kind"), value.get("key")
         return (kind, Key(key)) if isinstance(kind, str) and isinstance(key, str) and is_hex64(key) else None
+
+    def facts(self, path: str) -> Mapping[str, JSON]:
+        """Return what was kept with a name; nothing where there is no such name."""
+        facts = (self._files.load(self._path(path)) or {}).get("facts")
+        return cast("dict[str, JSON]", facts) if isinstance(facts, dict) else {}
 
     def remove(self, path: str) -> bool:
         """Remove a name; tell whether it was there."""
@@ -49,9 +66,16 @@ class Names:
         return self._files.remove(self._path(path))
 
     def list(self, prefix: str = "") -> list[str]:
-        """Return all names that begin with `prefix`, sorted."""
+        """Return all names that begin with `prefix`, sorted.
+
+        Raises:
+            StoreError: the disk does not say.
+        """
         found: list[str] = []
-        self._collect(self._layout.names, "", prefix, found)
+        try:
+            self._collect(self._layout.names, "", prefix, found)
+        except OSError as error:
+            raise store_error(f"cannot list {self._layout.names}", error) from error
         return sorted(found)
 
     def _collect(self, folder: Path, at: str, prefix: str, found: list[str]) -> None:

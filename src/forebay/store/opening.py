@@ -70,7 +70,10 @@ def _exists(fs: Filesystem, layout: Layout) -> bool:
 
 
 def _check_format(files: Files, layout: Layout) -> None:
-    found = files.load(layout.marker)
+    try:
+        found = files.load(layout.marker)
+    except OSError:  # what is tried next says what is wrong
+        return
     if found is not None and found.get("format") != FORMAT:
         what = f"the store in {layout.home} is of format {found.get('format')!r}, this version knows {FORMAT}"
         raise StoreError(what, subject=layout.home, hint="use a newer Forebay, or another FOREBAY_HOME")

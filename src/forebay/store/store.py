@@ -276,7 +276,7 @@ class Store:
 
     def pins(self) -> list[Pin]:
         """Return what is pinned, the oldest first."""
-        return self._holds.pins()
+        return self._told("list the pins of", self._holds.pins)
 
     def reading(self, entries: Iterable[tuple[str, Key]]) -> AbstractContextManager[None]:
         """Hold entries and their objects against eviction, as long as the block runs and this process lives.
@@ -355,7 +355,7 @@ class Store:
         self._check_writable()
         check_kind(kind)
         check_hex(key, "key")
-        if (kind, key) in self._holds.pinned():
+        if (kind, key) in self._told("list the pins of", self._holds.pinned):
             raise InputError(f"{kind} {key[:12]} is pinned", subject=key, hint=f"forebay unpin {kind}:{key[:12]}")
         return self._told("remove from", lambda: self._upkeep.remove(kind, key))
 
