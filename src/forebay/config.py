@@ -6,6 +6,11 @@ This is the only module that reads the environment. The file is TOML, `$FOREBAY_
     home = "/data/forebay"
     max_bytes = "200GB"
     codec = "zstd"
+
+    [hub]                                      # fields of `HubSettings`
+    hf_endpoints = ["https://mirror.example", "https://huggingface.co"]
+
+Tokens come from the environment, or from the file in which a hub's own program keeps them; never from ours.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -48,6 +53,45 @@ class Settings:
     """A lease whose heartbeat is older than this is dead."""
     require_cache: bool = False
     """Strict mode: a miss is an error."""
+
+
+HF_HOME, MS_HOME = "https://huggingface.co", "https://www.modelscope.cn"
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """Where datasets and models come from."""
+
+    hf_endpoints: tuple[str, ...] = (HF_HOME,)
+    """Hugging Face or mirrors of it, without the last slash, in the order in which they are tried."""
+    ms_endpoints: tuple[str, ...] = (MS_HOME,)
+    """ModelScope or mirrors of it, likewise."""
+    tokens: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Secrets, by `token_place` of the host that each belongs to."""
+    offline: bool = False
+    """Ask no network at all."""
+    fresh_seconds: float = 60.0
+    """How long the answer of a hub to "what is this branch now?" is taken for true."""
+    timeout_seconds: float = 30.0
+    """A connection that is silent for so long is dead."""
+    attempts: int = 5
+    """How often each origin is asked before the next one is."""
+    proxies: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Scheme (``http``, ``https``) -> proxy."""
+    no_proxy: tuple[str, ...] = ()
+    """Hosts, or ends of their names, that are asked directly; ``*`` is all."""
+    ca_bundle: str | None = None
+    """A file of certificates to trust instead of the system's."""
+
+    def token(self, host: str) -> str | None:
+        """Return the secret that belongs to a host (``name`` or ``name:port``), if there is one."""
+        name = host.rpartition(":")[0] or host
+        return self.tokens.get(token_place(host)) or self.tokens.get(token_place(name))
+
+
+def token_place(host: str) -> str:
+    """Return a host as it stands in the name of a variable: ``hub.example:8080`` is ``HUB_EXAMPLE_8080``."""
+    return re.sub(r"[^A-Z0-9]", "_", host.upper())
 
 
 def parse_bytes(text: str | int) -> int:
@@ -88,11 +132,88 @@ def resolve(environ: Mapping[str, str] | None = None, **arguments: object) -> Se
     """
     env = os.environ if environ is None else environ
     given = {name: value for name, value in arguments.items() if value is not None}
-    layers = [(_config_file(env), "configuration file"), (_from_environment(env), "environment"), (given, "argument")]
+    own = {name: value for name, value in _config_file(env).items() if name != "hub"}
+    layers = [(own, "configuration file"), (_from_environment(env), "environment"), (given, "argument")]
     settings = Settings(home=_default_home(env))
     for values, origin in layers:
         settings = replace(settings, **{name: _convert(name, value, origin) for name, value in values.items()})  # pyright: ignore[reportArgumentType]  # _convert fits each field
     return settings
+
+
+def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
+    """Resolve where datasets and models come from, for this process.
+
+    Endpoints: FOREBAY_HF_ENDPOINTS and FOREBAY_MS_ENDPOINTS (several, parted by commas), else HF_ENDPOINT and
+    MODELSCOPE_ENDPOINT, else the file. Tokens: HF_TOKEN (or the file that `hf auth login` writes) belongs to
+    huggingface.co and to HF_ENDPOINT's host, MODELSCOPE_API_TOKEN likewise, FOREBAY_TOKEN_<HOST> to any one host.
+
+    Raises:
+        ConfigError: a value that does not fit.
+    """
+    env = os.environ if environ is None else environ
+    table = _config_file(env).get("hub", {})
+    if not isinstance(table, dict) or not set(cast("dict[str, object]", table)) <= _HUB_NAMES:
+        raise ConfigError("[hub] of the configuration file", subject="hub", hint=f"known: {', '.join(_HUB_NAMES)}")
+    given = cast("dict[str, object]", table)
+    hf = _endpoints(env, ("FOREBAY_HF_ENDPOINTS", "HF_ENDPOINT"), given.get("hf_endpoints"), HF_HOME)
+    ms = _endpoints(env, ("FOREBAY_MS_ENDPOINTS", "MODELSCOPE_ENDPOINT"), given.get("ms_endpoints"), MS_HOME)
+    numbers = {name: _seconds(given, name, env) for name in ("fresh_seconds", "timeout_seconds")}
+    return HubSettings(
+        hf_endpoints=hf,
+        ms_endpoints=ms,
+        tokens=_tokens(env),
+        offline=any(env.get(name, "").lower() in _YES for name in ("FOREBAY_OFFLINE", "HF_HUB_OFFLINE")),
+        proxies={scheme: url for scheme in ("http", "https") if (url := _either(env, f"{scheme}_proxy"))},
+        no_proxy=tuple(part.strip() for part in _either(env, "no_proxy").split(",") if part.strip()),
+        ca_bundle=env.get("SSL_CERT_FILE") or env.get("REQUESTS_CA_BUNDLE") or None,
+        **{name: value for name, value in numbers.items() if value is not None},
+    )
+
+
+_HUB_NAMES = {"hf_endpoints", "ms_endpoints", "fresh_seconds", "timeout_seconds"}
+_YES = {"1", "true", "yes", "on"}
+
+
+def _either(env: Mapping[str, str], name: str) -> str:
+    return env.get(name) or env.get(name.upper()) or ""
+
+
+def _seconds(given: Mapping[str, object], name: str, env: Mapping[str, str]) -> float | None:
+    value = env.get(f"FOREBAY_{name.upper()}") or given.get(name)
+    return None if value is None else parse_seconds(str(value))
+
+
+def _endpoints(env: Mapping[str, str], variables: tuple[str, ...], given: object, home: str) -> tuple[str, ...]:
+    named = next((env[name] for name in variables if env.get(name)), given) or home
+    texts = named.split(",") if isinstance(named, str) else cast("list[object]", named)
+    found = tuple(str(text).strip().rstrip("/") for text in texts if str(text).strip())
+    for url in found:
+        if not re.fullmatch(r"https?://[^/?#\s@]+(/[^?#\s]*)?", url):
+            raise ConfigError(f"not an endpoint: {url!r}", subject=url, hint=f"write {home}; secrets do not belong here")
+    return found
+
+
+def _tokens(env: Mapping[str, str]) -> dict[str, str]:
+    tokens: dict[str, str] = {}
+    hf = env.get("HF_TOKEN") or env.get("HUGGING_FACE_HUB_TOKEN") or _token_file(env)
+    for token, home, variable in (
+        (hf, HF_HOME, "HF_ENDPOINT"),
+        (env.get("MODELSCOPE_API_TOKEN"), MS_HOME, "MODELSCOPE_ENDPOINT"),
+    ):
+        for url in (home, env.get(variable) or home):
+            if token:
+                tokens[token_place(re.sub(r"^https?://|/.*$", "", url))] = token.strip()
+    prefix = "FOREBAY_TOKEN_"
+    return tokens | {name.removeprefix(prefix): env[name] for name in env if name.startswith(prefix) and env[name]}
+
+
+def _token_file(env: Mapping[str, str]) -> str | None:
+    home = Path(env.get("HF_HOME") or Path(_default_home(env)).parent / "huggingface").expanduser()
+    path = Path(env["HF_TOKEN_PATH"]) if env.get("HF_TOKEN_PATH") else home / "token"
+    try:
+        return path.read_text("utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def colour_wanted(environ: Mapping[str, str] | None = None) -> bool:

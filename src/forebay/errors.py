@@ -8,12 +8,15 @@
     │   ├── RecipeError                    a recipe file
     │   ├── SourceError                    a dataset: malformed line, schema drift
     │   ├── UnhashableError (TypeError)    a value that no key can be made of
-    │   └── NotFoundError (LookupError)    a path, name, key or digest that does not exist
+    │   ├── NotFoundError (LookupError)    a path, name, key or digest that does not exist
+    │   └── AccessError (PermissionError)  a repository is gated or private, and the token given does not open it
     ├── StoreError (OSError)               the store could not do it; the job may go on without
     │   ├── StoreFullError                 no room within the budget or on the disk
     │   ├── StoreReadOnlyError             the store may not be written
     │   ├── ObjectMissingError             an object is not there (a miss)
     │   └── ObjectDamagedError             bytes do not match their name (quarantined, a miss)
+    ├── OriginError (ConnectionError)      a hub or server cannot be reached or fails: later it may not
+    │   └── WrongBytesError                an origin's bytes are not what their identity says
     ├── LeaseLostError (RuntimeError)      somebody took the work over
     ├── BuildError (RuntimeError)          the work itself failed: an operator raised
     ├── NondeterministicError (RuntimeError)   the same input gave other output: not cached
@@ -69,6 +72,10 @@ class NotFoundError(InputError, LookupError):
     """Something named by the user does not exist."""
 
 
+class AccessError(InputError, PermissionError):
+    """A repository is gated or private, and the token given, if any, does not open it."""
+
+
 class StoreError(ForebayError, OSError):
     """The store could not do what was asked; the job can go on without it."""
 
@@ -89,6 +96,18 @@ class ObjectMissingError(StoreError):
 
 class ObjectDamagedError(StoreError):
     """Bytes did not match their name; they are in quarantine, treat as a miss."""
+
+
+class OriginError(ForebayError, ConnectionError):
+    """A hub or server cannot be reached, or fails; what it holds may be there all the same."""
+
+    retryable = True
+
+
+class WrongBytesError(OriginError):
+    """An origin's bytes are not what their identity says; nothing of them was kept."""
+
+    retryable = False
 
 
 class LeaseLostError(ForebayError, RuntimeError):
