@@ -232,6 +232,8 @@ DISTINCT = {
     "count": lambda: itertools.count(3),
     "iterator": lambda: iter([1, 2]),
     "advanced iterator": lambda: itertools.islice(iter([1, 2]), 1, None),
+    "struct": lambda: struct.Struct("<i"),
+    "other struct": lambda: struct.Struct(">i"),
     "random": lambda: random.Random(1),
     "random seed": lambda: random.Random(2),
     "random advanced": lambda: stepped(random.Random(1), 3),

@@ -187,6 +187,11 @@ def _pattern(walk: Walk, node: Node, value: Any) -> None:
         walk.child(node, "library", type(value))
 
 
+@describes("_struct.Struct")
+def _struct(walk: Walk, node: Node, value: Any) -> None:
+    node.kind, node.detail, node.content = "struct", value.format, value.format.encode()
+
+
 @describes("random.Random")
 def _random(walk: Walk, node: Node, value: Any) -> None:
     node.kind, node.detail = "random state", type(value).__name__
