@@ -77,12 +77,14 @@ def is_over(token: str, idle_seconds: float) -> bool:
     if match is None:
         return idle_seconds > FOREIGN_SECONDS
     me = ProcessName.mine()
-    place, pid, started = match[2], int(match[3]), int(match[4])
-    if not me.place or place != _place(me):
+    host, place, pid, started = match[1], match[2], int(match[3]), int(match[4])
+    if (host, place, pid, started) == (_short(me.host), _place(me), me.pid, me.started):
+        return token not in _LIVE
+    if not me.place and host == _short(me.host):
+        return idle_seconds > FOREIGN_SECONDS or not _runs(pid)
+    if place != _place(me):
         # Another machine or container, whose processes we cannot see; or ours, before it was last started.
         return idle_seconds > FOREIGN_SECONDS or was_cut(token)
-    if pid == me.pid and started == me.started:
-        return token not in _LIVE
     return ProcessName(me.host, me.place, pid, started).is_gone()
 
 
@@ -93,6 +95,17 @@ def was_cut(token: str) -> bool:
     if match is None or not me.place:
         return False
     return match[1] == _short(me.host) and match[2][:8] != _place(me)[:8]
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether there is such a process, where the system says no more than that (no /proc)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
 
 
 def _place(process: ProcessName) -> str:

@@ -111,7 +111,7 @@ class Store:
 
         Args:
             settings: None: as the environment and the configuration file say.
-            fs: the file system; None: this machine's.
+            fs: the file system; None: this machine's. Where its home is no real folder, the index is in memory.
             hook: is told what happens.
 
         Raises:
