@@ -118,10 +118,9 @@ class InProcess:
                 block = not self._waiting or self._under_way >= _AHEAD
                 while block and not self._answers:
                     self._arrived.wait()
-                answers = list(self._answers)
-                self._answers.clear()
-                self._under_way -= len(answers)
-            yield from answers
+            while self._answers:  # one by one: whoever stops listening finds the rest next time
+                self._under_way -= 1
+                yield self._answers.popleft()
 
     def close(self) -> None:
         """See `Executor`."""
@@ -210,6 +209,7 @@ class Forked:
         self._describe = describe
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[tuple[int, Message]] = deque()
+        self._answers: deque[Outcome] = deque()
         self._killed_by: dict[int, str] = {}
         self._workers: list[_Worker] = []
         for _ in range(workers):
@@ -226,8 +226,12 @@ class Forked:
         Raises:
             BuildError: one task has killed two workers.
         """
-        while self._waiting or any(worker.tasks for worker in self._workers):
+        while self._waiting or self._answers or any(worker.tasks for worker in self._workers):
+            while self._answers:  # one by one: whoever stops listening finds the rest next time
+                yield self._answers.popleft()
             self._hand_out()
+            if not any(worker.tasks for worker in self._workers):
+                continue
             for selected, _ in self._selector.select():
                 worker: _Worker = selected.data
                 messages = worker.channel.receive()
@@ -237,8 +241,7 @@ class Forked:
                 for message in messages:
                     outcome = _outcome(worker, message)
                     if outcome is not None:
-                        self._hand_out()
-                        yield outcome
+                        self._answers.append(outcome)
 
     def close(self, patience_seconds: float = 3.0) -> None:
         """See `Executor`. Workers get `patience_seconds` to publish what they have, then are killed."""
