@@ -1,7 +1,7 @@
 """What a key costs: functions seen for the first time and again, values, files. `python -m benchmarks.fingerprint`.
 
-Every figure is CPU time of this thread; medians with lowest and highest of the samples. "cold": the function's file was
-never looked at; "neighbour": another function of a file that was; "again": the same function once more.
+Every figure is CPU time of the process, all threads; medians with lowest and highest of the samples. "cold": the
+function's file was never looked at; "neighbour": another function of a file that was; "again": the same one once more.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def sampled(calls: Iterable[Callable[[], object]]) -> Spread:
     """Time each call once."""
     samples: list[float] = []
     for call in calls:
-        began = time.thread_time_ns()
+        began = time.process_time_ns()
         call()
-        samples.append((time.thread_time_ns() - began) / 1e9)
+        samples.append((time.process_time_ns() - began) / 1e9)
     return Spread.of(samples)
 
 
@@ -65,9 +65,9 @@ class Cleaner:
 def measure(folder: Path) -> dict[str, Spread]:
     from forebay.fingerprint import differences, file_digest, tree
 
-    began = time.thread_time_ns()
+    began = time.process_time_ns()
     tree(len)
-    figures = {"first use: what is imported then": Spread.of([(time.thread_time_ns() - began) / 1e9])}
+    figures = {"first use: what is imported then": Spread.of([(time.process_time_ns() - began) / 1e9])}
     made = list(modules(folder))
     cleaners = [getattr(module, f"clean_{number}") for number, module in enumerate(made)]
     others = [getattr(module, f"trim_{number}") for number, module in enumerate(made)]

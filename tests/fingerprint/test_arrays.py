@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
+import signal
+import time
 
 import datasets
 import numpy as np
@@ -41,6 +44,21 @@ def test_numpy_memory_layout_does_not_count():
     assert digest(array[::2, 1:]) == digest(array[::2, 1:].copy())
     assert digest(np.broadcast_to(np.float32(1), (3, 2))) == digest(np.ones((3, 2), np.float32))
     assert digest(np.array(["2024-01-01"], "M8[D]")) == digest(np.array(["2024-01-01"], "M8[D]"))
+
+
+def test_large_arrays_can_be_keyed_before_and_after_a_fork():
+    array = np.arange(4 << 20)
+    wanted = digest(array)
+    child = os.fork()
+    if child == 0:
+        os._exit(digest(array) != wanted)
+    deadline = time.monotonic() + 30
+    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if done == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert done == (child, 0)
 
 
 def test_numpy_values_types_and_shapes_count():

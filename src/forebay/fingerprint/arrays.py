@@ -12,17 +12,9 @@ from typing import Any
 from blake3 import blake3
 
 from forebay.fingerprint.atoms import shorten
+from forebay.fingerprint.digests import bulk_digest
 from forebay.fingerprint.graph import Node
 from forebay.fingerprint.walk import Walk, describes
-
-_THREADS_FROM_BYTES = 16 << 20
-
-
-def bulk_digest(data: Any) -> bytes:
-    """Return the 32-byte digest of a buffer of any size."""
-    view = memoryview(data)
-    view = view.cast("B") if view.nbytes else memoryview(b"")
-    return blake3(view, max_threads=blake3.AUTO if view.nbytes >= _THREADS_FROM_BYTES else 1).digest()
 
 
 @describes(

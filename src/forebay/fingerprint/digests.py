@@ -44,6 +44,13 @@ def digest_bytes(data: Buffer) -> Digest:
     return Digest(blake3(data).hexdigest())
 
 
+def bulk_digest(data: object) -> bytes:
+    """Return the 32-byte digest of anything that is a contiguous buffer, with threads where it is large."""
+    view = memoryview(data)  # pyright: ignore[reportArgumentType]  # arrays of any library
+    view = view.cast("B") if view.nbytes else memoryview(b"")
+    return blake3(view, max_threads=_HASH_THREADS if view.nbytes >= _THREADS_FROM_BYTES else 1).digest()
+
+
 def file_digest(
     path: str | os.PathLike[str],
     memo: FileMemo | None = None,

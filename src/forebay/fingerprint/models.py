@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from forebay.fingerprint.arrays import bulk_digest
 from forebay.fingerprint.containers import attributes
+from forebay.fingerprint.digests import bulk_digest
 from forebay.fingerprint.graph import Node
 from forebay.fingerprint.keytree import Concern
 from forebay.fingerprint.objects import derived
