@@ -1,0 +1,355 @@
+"""HTTP as hubs need it: pools of connections, patience, redirects that carry no secret elsewhere.
+
+`urllib3` is loaded with the first request.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin, urlsplit
+
+from forebay.config import HubSettings
+from forebay.errors import OriginError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+_MOST_REDIRECTS = 10
+_MOST_ANSWER_BYTES = 256 * 2**20
+_LONGEST_WAIT_SECONDS = 20.0
+_LONGEST_RETRY_AFTER_SECONDS = 120.0
+_DRAIN_BYTES = 64 * 2**10
+_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Busy(OriginError):
+    """An answer that asks for patience (408, 429, 5xx), or a connection that broke.
+
+    Attributes:
+        retry_after: seconds that the server asks us to wait; None: it does not say.
+    """
+
+    def __init__(self, what: str, *, retry_after: float | None = None, subject: object = None) -> None:
+        super().__init__(what, subject=subject, hint="try again later; what has come so far is kept")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. `headers`: names in lower case; those of the first redirect stand in for what is missing."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            OriginError: it is none: a portal or a proxy answers in the hub's place.
+        """
+        import json
+
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            what = f"{host_of(self.url)} answered {self.status} with something that is not JSON"
+            raise OriginError(what, subject=self.url, hint="is it a hub, and no log-in page?") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long to wait before the next attempt: exponential, with jitter, or as long as the server asks."""
+
+    first_seconds: float = 0.5
+    longest_seconds: float = _LONGEST_WAIT_SECONDS
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait(self, attempt: int, error: OriginError) -> None:
+        """Wait after the failed attempt number `attempt` (from 0)."""
+        asked = error.retry_after if isinstance(error, Busy) else None
+        if asked is not None:
+            self.sleep(min(asked, _LONGEST_RETRY_AFTER_SECONDS) + random.uniform(0, min(0.25, 0.1 * asked + 0.01)))
+            return
+        most = min(self.first_seconds * 2**attempt, self.longest_seconds)
+        self.sleep(random.uniform(most / 2, most))
+
+
+class Transport:
+    """Sends requests. Safe to use from several threads, and after fork().
+
+    Args:
+        settings: time-outs, proxies, tokens.
+        waits: between attempts.
+    """
+
+    def __init__(self, settings: HubSettings, waits: Waits | None = None) -> None:
+        self.settings = settings
+        self.waits = waits or Waits()
+        self._guard = threading.Lock()
+        self._pools: dict[tuple[int, str], PoolManager] = {}
+
+    @cached_property
+    def _tls(self) -> Any:
+        import ssl
+
+        return ssl.create_default_context(cafile=self.settings.ca_bundle)
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask for a whole answer, with patience: `HubSettings.attempts` times.
+
+        Answers below 500 that do not ask for patience are returned, whatever they say.
+
+        Raises:
+            OriginError: no answer, or only ones that asked for patience.
+        """
+        for attempt in range(self.settings.attempts):
+            try:
+                return self._get_once(url, headers or {})
+            except Busy as error:
+                if attempt + 1 == self.settings.attempts:
+                    raise
+                self.waits.wait(attempt, error)
+        raise AssertionError("settings.attempts is at least 1")
+
+    def _get_once(self, url: str, headers: Mapping[str, str]) -> Answer:
+        with self.open(url, headers) as response:
+            pieces: list[bytes] = []
+            size = 0
+            for piece in response.chunks(2**20):
+                size += len(piece)
+                pieces.append(piece)
+                if size > _MOST_ANSWER_BYTES:
+                    what = f"{response.host} answers with more than {_MOST_ANSWER_BYTES} bytes"
+                    raise OriginError(what, subject=url, hint="is it a hub?")
+            return Answer(response.status, response.headers, b"".join(pieces), response.url)
+
+    @contextmanager
+    def open(self, url: str, headers: Mapping[str, str], method: str = "GET") -> Generator[Response]:
+        """Ask once and give the answer to be read in pieces; redirects are followed.
+
+        `Authorization` and `Cookie` go to the host of `url` alone.
+
+        Raises:
+            Busy: the connection failed, or the answer asks for patience.
+            OriginError: redirects in a circle or to something that is not HTTP.
+        """
+        sent = {"User-Agent": "forebay", "Accept-Encoding": "identity", **headers}
+        first: Mapping[str, str] = {}
+        for _ in range(_MOST_REDIRECTS):
+            response = self._ask(method, url, sent)
+            try:
+                told = {name.lower(): value for name, value in response.headers.items()}
+                if response.status in _REDIRECTS and "location" in told:
+                    following = _target(url, told["location"])
+                    if _origin_of(following) != _origin_of(url):
+                        sent = {name: sent[name] for name in sent if name.lower() not in ("authorization", "cookie")}
+                    first, url = first or told, following
+                    response.drain_conn() if _is_short(told) else response.close()
+                    continue
+                if response.status in _TRY_AGAIN or response.status >= 500:
+                    raise Busy(_refusal(response.status, url), retry_after=_retry_after(told), subject=url)
+                yield Response(url, response, {**first, **told})
+                return
+            finally:
+                _give_back(response)
+        raise OriginError(f"{host_of(url)} redirects in a circle", subject=url, hint="check the endpoint's address")
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError
+
+        seconds = self.settings.timeout_seconds
+        try:
+            return self._pool(url).request(
+                method,
+                url,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=Timeout(connect=min(seconds, 10.0), read=seconds),
+            )
+        except HTTPError as error:
+            raise Busy(f"cannot reach {host_of(url)}: {_reason(error)}", subject=url) from error
+
+    def _pool(self, url: str) -> PoolManager:
+        """Return this process's pool for a URL: a connection must not be shared with a forked child."""
+        import os
+
+        from urllib3 import PoolManager, ProxyManager
+
+        proxy = self._proxy(url) or ""
+        with self._guard:
+            found = self._pools.get((os.getpid(), proxy))
+            if found is None:
+                options: dict[str, Any] = {"maxsize": 64, "num_pools": 32, "ssl_context": self._tls}
+                found = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
+                self._pools = {place: pool for place, pool in self._pools.items() if place[0] == os.getpid()}
+                self._pools[os.getpid(), proxy] = found
+            return found
+
+    def _proxy(self, url: str) -> str | None:
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+        if name in ("localhost", "::1") or name.startswith("127."):
+            return None
+        for rule in self.settings.no_proxy:
+            ending = rule.removeprefix("*").lstrip(".")
+            if not ending or name == ending or name.endswith(f".{ending}"):
+                return None
+        return self.settings.proxies.get(parts.scheme)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        with self._guard:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.clear()
+
+
+class Response:
+    """An answer whose body is still to be read; fits `Body` once `start` and `size` are set."""
+
+    def __init__(self, url: str, response: BaseHTTPResponse, headers: Mapping[str, str]) -> None:
+        self.url = url
+        self.status = response.status
+        self.headers = headers
+        self.host = host_of(url)
+        self.start = 0
+        self.size: int | None = None
+        etag = headers.get("etag", "")
+        self.etag = etag if etag.startswith('"') else ""
+        self._response = response
+        length = headers.get("content-length", "")
+        if self.status == 206:
+            self.start, self.size = _content_range(headers.get("content-range", ""), url)
+        elif length.isdecimal():
+            self.size = int(length)
+
+    def chunks(self, most_bytes: int) -> Iterator[bytes]:
+        """Yield the body in pieces.
+
+        Raises:
+            Busy: it ended too early.
+        """
+        from urllib3.exceptions import HTTPError
+
+        try:
+            while piece := self._response.read1(most_bytes):
+                yield piece
+        except (HTTPError, OSError) as error:
+            raise Busy(f"{self.host} stopped sending: {_reason(error)}", subject=self.url) from error
+
+
+def host_of(url: str) -> str:
+    """Return ``name[:port]`` of a URL."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    """Return the header that shows a token, if there is one."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def range_from(start: int, etag: str) -> dict[str, str]:
+    """Return the headers that ask for what follows `start`, unless the file has changed since it had `etag`."""
+    if not start:
+        return {}
+    return {"Range": f"bytes={start}-"} | ({"If-Range": etag} if etag else {})
+
+
+def next_page(headers: Mapping[str, str], url: str) -> str | None:
+    """Return where a list goes on: ``Link: <…>; rel="next"``, if it does."""
+    for url_part, relations in re.findall(r"<([^>]*)>((?:\s*;[^,]*)?)", headers.get("link", "")):
+        if re.search(r'rel="?next"?', relations):
+            return urljoin(url, cast("str", url_part))
+    return None
+
+
+def _target(url: str, location: str) -> str:
+    following = urljoin(url, location)
+    if urlsplit(following).scheme not in ("http", "https"):
+        raise OriginError(f"{host_of(url)} redirects to {following!r}, which is not HTTP", subject=url)
+    if urlsplit(url).scheme == "https" and urlsplit(following).scheme == "http":
+        raise OriginError(f"{host_of(url)} redirects from https to http", subject=url, hint="use another endpoint")
+    return following
+
+
+def _origin_of(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def _content_range(text: str, url: str) -> tuple[int, int | None]:
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text.strip())
+    if match is None:
+        raise Busy(f"{host_of(url)} sends a part without saying which: Content-Range {text!r}", subject=url)
+    return int(match[1]), None if match[2] == "*" else int(match[2])
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    if text:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+        except ValueError:
+            return None
+    return None
+
+
+def _refusal(status: int, url: str) -> str:
+    words = {429: "too many requests", 408: "the request took too long", 503: "overloaded", 504: "no answer from behind"}
+    return f"{host_of(url)} answers {status} ({words.get(status, 'an error of its own')})"
+
+
+def _is_short(headers: Mapping[str, str]) -> bool:
+    length = headers.get("content-length", "")
+    return length.isdecimal() and int(length) <= _DRAIN_BYTES
+
+
+def _give_back(response: BaseHTTPResponse) -> None:
+    """Return the connection to its pool if the body was read to the end; else it is of no more use."""
+    from urllib3.exceptions import HTTPError
+
+    try:
+        length = response.headers.get("Content-Length", "")
+        if response.closed or (length.isdecimal() and int(length) <= _DRAIN_BYTES):
+            response.drain_conn()
+        elif response.length_remaining:
+            response.close()
+    except (HTTPError, OSError):
+        response.close()
+    response.release_conn()
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without the repr of a pool that urllib3 puts before it."""
+    from urllib3.exceptions import ConnectTimeoutError, IncompleteRead, NameResolutionError, NewConnectionError
+    from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+    if isinstance(error, NameResolutionError):
+        return "its name is not known"
+    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
+        return "no answer in time"
+    cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
+    if isinstance(cause, IncompleteRead):
+        return f"{cause.expected} bytes are missing"
+    if isinstance(error, NewConnectionError):
+        return str(error).rpartition(": ")[2]
+    return str(cause).rpartition(": ")[2] or type(cause).__name__
