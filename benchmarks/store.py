@@ -104,7 +104,7 @@ def many(home: Path, count: int) -> Iterator[Figure]:
             assert store.usage().entries == count
 
     opened()
-    yield f"open + first hit, {count} entries", timed([opened] * 20)
+    yield f"open + first hit + close, {count} entries", timed([opened] * 20)
     yield f"open + entries(), {count} entries", timed([listed] * 5)
     yield f"open + usage(), {count} entries", timed([measured] * 3)
     with Store.open(Settings(home=home)) as store:
