@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 
 class Listener:
-    """Accepts on 127.0.0.1, and hands each connection to `serve` in a thread of its own.
+    """Accepts on 127.0.0.1, which goes by `name`, and hands each connection to `serve` in a thread of its own.
 
     While dead the port stays ours, but nobody listens: who connects is refused. `die`, `revive` and `close` may be
     called from any thread but those of the connections.
     """
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
-        self._serve = serve
+    def __init__(self, serve: Callable[[socket.socket], None], name: str = "127.0.0.1") -> None:
+        self._serve, self._name = serve, name
         self._threads: set[threading.Thread] = set()
         self._connections: set[socket.socket] = set()
         self._changing = threading.Lock()
@@ -28,8 +28,8 @@ class Listener:
 
     @property
     def endpoint(self) -> str:
-        """`http://127.0.0.1:PORT`."""
-        return f"http://127.0.0.1:{self.port}"
+        """`http://NAME:PORT`."""
+        return f"http://{self._name}:{self.port}"
 
     @property
     def alive(self) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import BaseServer
 from types import MappingProxyType
 from typing import Self, cast
@@ -29,7 +30,7 @@ from forebay.testing.fakehub.huggingface import HuggingFace
 from forebay.testing.fakehub.listener import Listener, abort
 from forebay.testing.fakehub.modelscope import ModelScope
 from forebay.testing.fakehub.repository import Repository
-from forebay.testing.fakehub.serving import Part, of_file
+from forebay.testing.fakehub.serving import CHUNK_BYTES, Part, of_file
 
 _MOST_BODY_BYTES = 16 << 20
 
@@ -69,7 +70,7 @@ class _Open:
 
 
 class FakeHub:
-    """Hugging Face, its CDN and ModelScope on three ports of 127.0.0.1.
+    """Hugging Face, its CDN and ModelScope on three ports of 127.0.0.1; the CDN's goes by the name of localhost.
 
     Safe to change from any thread while it serves: repositories, `faults`, `huggingface`'s and `modelscope`'s options.
 
@@ -89,7 +90,9 @@ class FakeHub:
         self._stopping = threading.Event()
         self._listeners: dict[Host, Listener] = {}
         for host in ("hf", "ms", "cdn"):
-            self._listeners[host] = Listener(lambda connection, host=host: self._serve(host, connection))
+            # clients tell the hub from its CDN by the name of the host, some without the port
+            name = "localhost" if host == "cdn" else "127.0.0.1"
+            self._listeners[host] = Listener(lambda connection, host=host: self._serve(host, connection), name)
         self.huggingface = HuggingFace(self.shelf, cdn=self.cdn_endpoint if cdn else None)
         self.modelscope = ModelScope(self.shelf, cdn=self.cdn_endpoint if cdn else None)
 
@@ -199,9 +202,20 @@ class FakeHub:
             return as_json({"error": f"Bad request: {error}"}, 400)
 
     def _send(self, handler: _Handler, entry: _Open, body: Part | bytes, fault: HubFault) -> None:
+        if (
+            isinstance(body, Part)
+            and body.whole_from_disk
+            and fault.cut_after_bytes is None
+            and not fault.bytes_per_second
+        ):
+            _send_file(handler, entry, body)
+        else:
+            self._send_chunks(handler, entry, body, fault)
+
+    def _send_chunks(self, handler: _Handler, entry: _Open, body: Part | bytes, fault: HubFault) -> None:
         left = fault.cut_after_bytes
         slow = fault.bytes_per_second
-        size = max(int(slow / 20), 1) if slow else 1 << 20
+        size = max(int(slow / 20), 1) if slow else CHUNK_BYTES
         for chunk in body.chunks(size) if isinstance(body, Part) else ([body] if body else []):
             if left is not None and len(chunk) >= left:
                 entry.sent_bytes += left
@@ -272,6 +286,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Stay silent: the hub has a log."""
+
+
+def _send_file(handler: _Handler, entry: _Open, part: Part) -> None:
+    """Let the kernel copy from the file to the connection."""
+    with cast("Path", part.file.source).open("rb") as file:
+        for start in range(part.start, part.start + part.length, CHUNK_BYTES):
+            size = min(CHUNK_BYTES, part.start + part.length - start)
+            entry.sent_bytes += size
+            handler.connection.sendfile(file, start, size)
 
 
 def _as_faulty(request: Request, answer: Answer, fault: HubFault) -> tuple[Answer, Part | None]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from forebay.testing.fakehub.exchange import Answer, Request
 from forebay.testing.fakehub.faults import HubFault
 from forebay.testing.fakehub.repository import File
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 22
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -24,9 +25,9 @@ class Part:
     flip_byte: int | None = None
 
     @property
-    def untouched(self) -> bool:
-        """Whether the bytes are those of the file itself."""
-        return self.flip_byte is None
+    def whole_from_disk(self) -> bool:
+        """Whether the bytes stand on disk just so."""
+        return self.flip_byte is None and isinstance(self.file.source, Path)
 
     def chunks(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """Yield the bytes in order."""
