@@ -53,6 +53,8 @@ class Settings:
     """A lease whose heartbeat is older than this is dead."""
     require_cache: bool = False
     """Strict mode: a miss is an error."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys (``ed25519:…``) of those whose bundles are installed; where there is one, no others are."""
 
 
 HF_HOME, MS_HOME = "https://huggingface.co", "https://www.modelscope.cn"
@@ -274,6 +276,15 @@ def _flag(value: object) -> bool:
     return known[str(value).lower()]
 
 
+def _keys(value: object) -> tuple[str, ...]:
+    """Several keys: a list, or words parted by white space or commas."""
+    words = value.replace(",", " ").split() if isinstance(value, str) else cast("list[object]", value)
+    for word in words:
+        if not isinstance(word, str) or re.fullmatch(r"ed25519:[0-9a-f]{64}", word) is None:
+            raise ValueError(f"{word!r} is not a public key; write ed25519: and 64 hexadecimal digits")
+    return tuple(cast("list[str]", words))
+
+
 def _one_of(choices: tuple[str, ...], value: object) -> str:
     if value not in choices:
         raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
@@ -290,4 +301,5 @@ _CONVERT: dict[str, Callable[[object], object]] = {
     "group": _flag,
     "lease_seconds": lambda value: float(cast("str", value)),
     "require_cache": _flag,
+    "trusted_keys": _keys,
 }

@@ -9,7 +9,8 @@
     │   ├── SourceError                    a dataset: malformed line, schema drift
     │   ├── UnhashableError (TypeError)    a value that no key can be made of
     │   ├── NotFoundError (LookupError)    a path, name, key or digest that does not exist
-    │   └── AccessError (PermissionError)  a repository is gated or private, and the token given does not open it
+    │   ├── AccessError (PermissionError)  a repository is gated or private, and the token given does not open it
+    │   └── BundleError                    a bundle is damaged, hostile, or not signed by whom it should be
     ├── StoreError (OSError)               the store could not do it; the job may go on without
     │   ├── StoreFullError                 no room within the budget or on the disk
     │   ├── StoreReadOnlyError             the store may not be written
@@ -74,6 +75,10 @@ class NotFoundError(InputError, LookupError):
 
 class AccessError(InputError, PermissionError):
     """A repository is gated or private, and the token given, if any, does not open it."""
+
+
+class BundleError(InputError):
+    """A bundle is damaged, hostile, incomplete or not signed by whom it should be; nothing of it was installed."""
 
 
 class StoreError(ForebayError, OSError):

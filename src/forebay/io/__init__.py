@@ -9,7 +9,7 @@ from forebay.io.lease import Lease, Progress
 from forebay.io.leasing import LeaseFolder
 from forebay.io.local import LocalFilesystem
 from forebay.io.process import ProcessName
-from forebay.io.publish import MOST_OPEN_FILES, Staged, flush, make_home, publish, stage, unique_token
+from forebay.io.publish import MOST_OPEN_FILES, Staged, flush, link_staged, make_home, publish, stage, unique_token
 from forebay.io.space import Reservation, Room
 from forebay.io.trouble import Trouble
 
@@ -32,6 +32,7 @@ __all__ = [
     "Staged",
     "Trouble",
     "flush",
+    "link_staged",
     "make_home",
     "publish",
     "stage",

@@ -49,9 +49,9 @@ class Staged:
 
     __slots__ = ("_file", "_flushed", "_fs", "_gone", "path", "size")
 
-    def __init__(self, fs: Filesystem, path: Path, file: OpenFile) -> None:
+    def __init__(self, fs: Filesystem, path: Path, file: OpenFile | None) -> None:
         self._fs = fs
-        self._file: OpenFile | None = file
+        self._file = file  # None: it is whole and durable already
         self._flushed = False
         self._gone = False
         self.path = path
@@ -144,6 +144,25 @@ def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644) -> St
     """
     path = tmp_dir / token
     return Staged(fs, path, fs.create(path, mode=mode))
+
+
+def link_staged(fs: Filesystem, source: Path, tmp_dir: Path, token: str) -> Staged | None:
+    """Stage a file that is there already, whole and durable, by a second name `tmp_dir`/`token`.
+
+    Returns:
+        None: it cannot be linked there (another file system, no links, somebody else's file).
+
+    Raises:
+        OSError: it is not there, or the disk fails.
+    """
+    path = tmp_dir / token
+    try:
+        fs.link(source, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS_HERE and error.errno != errno.EXDEV:
+            raise
+        return None
+    return Staged(fs, path, None)
 
 
 def flush(fs: Filesystem, staged: Iterable[Staged]) -> None:

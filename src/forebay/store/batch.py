@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 
 from blake3 import blake3
@@ -13,7 +14,7 @@ from blake3 import blake3
 from forebay import codec
 from forebay.config import CodecName
 from forebay.errors import ObjectMissingError, StoreError, StoreFullError
-from forebay.io import Filesystem, Staged, Trouble, flush, publish, stage
+from forebay.io import Filesystem, Staged, Trouble, flush, link_staged, publish, stage
 from forebay.store import entry as entries
 from forebay.store.files import Files, store_error
 from forebay.store.layout import Layout, check_hex, check_kind
@@ -92,6 +93,62 @@ class Batch:
             return self._put_stream(role, data)
         except OSError as error:
             raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
+
+    def rely(self, role: str, digest: Digest, size: int) -> ObjectRef | None:
+        """Rely on an object of the store without giving its bytes: from now on it stays there until the batch ends.
+
+        Args:
+            role: what it is to the entry that will name it.
+            digest: of the object.
+            size: decoded, in bytes; a raw file of another size is set aside and taken for absent.
+
+        Returns:
+            How an entry names it; None: it is not in the store.
+        """
+        self._check_open()
+        check_hex(digest, "digest")
+        if digest not in self._refs:
+            if not self._rely(digest, size):
+                return None
+            self._refs[digest] = size
+        return ObjectRef(role, digest, size)
+
+    def link(self, ref: ObjectRef, path: Path, kept: CodecName = "none") -> bool:
+        """Stage an object by giving its file a second name, without copying a byte.
+
+        The caller vouches that the file holds the object, is durable, belongs to this user and is written by nobody.
+        From now on it is read-only.
+
+        Args:
+            ref: how an entry names it.
+            path: a file that holds it at rest.
+            kept: the codec under which it does.
+
+        Returns:
+            Whether it could be done; False: the file is on another file system, or may not be linked: `put` its bytes.
+
+        Raises:
+            StoreFullError: no room for it.
+            StoreError: it cannot be written.
+        """
+        self._check_open()
+        shop = self._shop
+        if ref.digest in self._refs or self._rely(ref.digest, ref.size):
+            self._refs[ref.digest] = ref.size
+            return True
+        try:
+            number = self._reserve(shop.fs.stat(path).size, ref.digest)
+            staged = link_staged(shop.fs, path, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}")
+            if staged is None:
+                self._numbers.remove(number)
+                shop.ledger.give_up([number], ())
+                return False
+            self._waiting.append(_Waiting(ref.digest, kept, staged))
+            shop.fs.chmod(staged.path, shop.files.object_mode)
+        except OSError as error:
+            raise store_error(f"cannot write to {shop.layout.home}", error) from error
+        self._refs[ref.digest] = ref.size
+        return True
 
     def add(self, entry: Entry) -> None:
         """Add an entry, which may name objects of this batch and others in the store.
