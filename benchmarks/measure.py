@@ -124,7 +124,7 @@ class _Killer:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.02):
+        while not self._done.wait(0.1):
             if self._ready(time.perf_counter() - self._began):
                 os.killpg(self._pid, signal.SIGKILL)
                 return

@@ -26,7 +26,7 @@ machine. Cold means: an empty store and no export (the operating system's page c
   that look like dates (`2026-10-27` becomes `2026-10-27T00:00:00`); Forebay leaves alone what no operator names.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
-- kill -9 hits the whole process group after 0.9 of the wall time of the cold run just before it.
+- kill -9 hits the whole process group once nine tenths of the objects of the cold run just before are in the store.
 """
 
 
@@ -143,7 +143,10 @@ def _killed(found: Promises, figures: Figures) -> None:
     samples = figures["killed"]["samples"]
     shares = [each["again"] / each["cold"] for each in samples]
     same = all(each["same_output"] for each in samples) and all(each["was_killed"] for each in samples)
-    told = f"{spread(shares, '%', 100)}, output {'the same' if same else 'DIFFERENT or not killed'}"
+    cpu = statistics.median(each["again_cpu"] / each["cold_cpu"] for each in samples)
+    told = (
+        f"{spread(shares, '%', 100)}, {cpu:.0%} of its CPU; output {'the same' if same else 'DIFFERENT or not killed'}"
+    )
     found.add(
         "kill -9 at 90 %, then again, share of a cold run", told, "≤ 15 %", statistics.median(shares) <= 0.15 and same
     )
