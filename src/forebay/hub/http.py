@@ -9,7 +9,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,16 +73,14 @@ class Waits:
 
     first_seconds: float = 0.5
     longest_seconds: float = _LONGEST_WAIT_SECONDS
-    sleep: Callable[[float], None] = time.sleep
 
-    def wait(self, attempt: int, error: OriginError) -> None:
-        """Wait after the failed attempt number `attempt` (from 0)."""
+    def seconds(self, attempt: int, error: OriginError) -> float:
+        """Return how long to wait after the failed attempt number `attempt` (from 0)."""
         asked = error.retry_after if isinstance(error, Busy) else None
         if asked is not None:
-            self.sleep(min(asked, _LONGEST_RETRY_AFTER_SECONDS) + random.uniform(0, min(0.25, 0.1 * asked + 0.01)))
-            return
+            return min(asked, _LONGEST_RETRY_AFTER_SECONDS) + random.uniform(0, min(0.25, 0.1 * asked + 0.01))
         most = min(self.first_seconds * 2**attempt, self.longest_seconds)
-        self.sleep(random.uniform(most / 2, most))
+        return random.uniform(most / 2, most)
 
 
 class Transport:
@@ -105,7 +103,7 @@ class Transport:
 
         return ssl.create_default_context(cafile=self.settings.ca_bundle)
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def get(self, url: str, headers: Mapping[str, str] | None = None, *, attempts: int | None = None) -> Answer:
         """Ask for a whole answer, with patience: `HubSettings.attempts` times.
 
         Answers below 500 that do not ask for patience are returned, whatever they say.
@@ -113,14 +111,15 @@ class Transport:
         Raises:
             OriginError: no answer, or only ones that asked for patience.
         """
-        for attempt in range(self.settings.attempts):
+        attempt = 0
+        while True:
             try:
                 return self._get_once(url, headers or {})
             except Busy as error:
-                if attempt + 1 == self.settings.attempts:
+                if attempt + 1 >= (attempts or self.settings.attempts):
                     raise
-                self.waits.wait(attempt, error)
-        raise AssertionError("settings.attempts is at least 1")
+                time.sleep(self.waits.seconds(attempt, error))
+                attempt += 1
 
     def _get_once(self, url: str, headers: Mapping[str, str]) -> Answer:
         with self.open(url, headers) as response:

@@ -1,0 +1,344 @@
+"""One file: fetched once over all processes, from the first mirror that has it right, and only what is missing.
+
+The order of things, each of which can be cut at any moment:
+
+1. Is it there? Then that is all.
+2. The lease on the file's key. Somebody else has it: wait, show his progress, look again.
+3. What a partial holds already is hashed, and the origin is asked for the rest.
+4. Cut: wait, ask again from there. So often in vain: the next mirror, from there.
+5. Whole: is it what the identity says? If not, it is dropped; tried again if parts of it were older or from elsewhere;
+   else the mirror lies, and the next one is asked from the start.
+6. Published; the partial goes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
+from forebay.events import Event, Hook, What
+from forebay.hub.content import Check
+from forebay.hub.http import Busy, Waits
+from forebay.hub.origin import Origin
+from forebay.hub.partial import InMemory, Partials, Sink
+from forebay.hub.publishing import Publisher, Ready
+from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
+from forebay.io import Lease, Reservation, Room, Trouble
+from forebay.store import Store
+from forebay.store.files import store_error
+from forebay.types import Cost, Digest, Entry, ObjectRef, is_hex64
+
+_CHUNK_BYTES = 2**20
+_SMALL_BYTES = 2**20
+"""A file up to this size is gathered in memory: asked for again it costs less than a partial does."""
+_TELL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
+
+
+class Stopped(Exception):  # noqa: N818 - no error: whoever fetches was told to stop
+    """The fetch was told to stop; what has come is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to fetch.
+
+    Attributes:
+        snapshot: what it is of.
+        file: which one.
+        token: instead of the configured one; "" is none at all.
+        stop: once set, the fetch ends with `Stopped`.
+    """
+
+    snapshot: Snapshot
+    file: SnapshotFile
+    token: str | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check_stop(self) -> None:
+        """Raise if told to stop."""
+        if self.stop.is_set():
+            raise Stopped
+
+
+@dataclass(slots=True)
+class _Run:
+    """One download under way."""
+
+    wanted: Wanted
+    sink: Sink
+    lease: Lease
+    room: Reservation
+    check: Check
+    sources: set[str] = field(default_factory=set[str])
+    etag: str = ""
+    told: float = 0.0
+
+    def again(self) -> None:
+        """Forget all bytes."""
+        self.sink.restart()
+        self.check = Check(self.wanted.file.identity, self.wanted.file.size)
+        self.sources.clear()
+        self.etag = ""
+
+
+@dataclass(slots=True)
+class Downloader:
+    """Fetches files into a store. Safe to use from several threads.
+
+    Attributes:
+        store: where to.
+        origins: where from, for a snapshot.
+        partials: where bytes gather.
+        room: of the store's disk.
+        attempts: how often each origin is asked in vain.
+        waits: between attempts.
+        hook: told of FETCH (one connection's bytes), PROGRESS (phase ``file``), WAIT, WARNING.
+    """
+
+    store: Store
+    origins: Callable[[Snapshot], Sequence[Origin]]
+    partials: Partials
+    room: Room
+    attempts: int
+    waits: Waits
+    hook: Hook
+    publisher: Publisher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.publisher = Publisher(self.store)
+
+    def present(self, file: SnapshotFile) -> Entry | None:
+        """Return a file's entry if the store holds its bytes."""
+        entry = self.store.get(FILE, file.key)
+        if entry is not None and self.store.complete(entry):
+            return entry
+        kind, _, digest = file.identity.partition(":")
+        if kind != "blake3" or not is_hex64(digest) or file.size is None or not self.store.writable:
+            return None
+        if not self.store.has(Digest(digest)):
+            return None
+        ref = ObjectRef(CONTENT, Digest(digest), file.size)  # the bytes are there under another entry's name
+        meta = {"identity": file.identity, "size": file.size}
+        return self.store.commit(Entry(FILE, file.key, (ref,), meta, meta, cost=Cost(0.0, file.size)))
+
+    def fetch(self, wanted: Wanted) -> Entry:
+        """Return a file's entry, fetching it where it is not there.
+
+        Raises:
+            WrongBytesError: all origins send something else.
+            OriginError: none can be reached.
+            NotFoundError, AccessError: an origin refuses.
+            StoreError: it cannot be kept.
+            Stopped: `wanted.stop` was set.
+        """
+        while True:
+            wanted.check_stop()
+            entry = self.present(wanted.file)
+            if entry is not None:
+                self._tell(wanted, "present", wanted.file.size or 0, "")
+                return entry
+            lease = self._lease(wanted)
+            if lease is not None:
+                with lease:
+                    try:
+                        return self.present(wanted.file) or self._download(wanted, lease)
+                    except LeaseLostError:
+                        continue  # we slept for long, and somebody else does it now
+
+    def _lease(self, wanted: Wanted) -> Lease | None:
+        """Take the lease, or wait until nobody has it."""
+        key = wanted.file.key
+        lease = self.store.lease(key)
+        if lease is not None:
+            return lease
+        self.hook(Event(What.WAIT, f"waiting for another to fetch {wanted.file.path}", key=key, kind=FILE))
+        wait = _POLL_SECONDS / 5
+        while (progress := self.store.lease_progress(key)) is not None:
+            self._tell(wanted, "waiting", progress.done, progress.host)
+            if wanted.stop.wait(wait):
+                raise Stopped
+            wait = min(wait * 1.5, _POLL_SECONDS * 4)
+        return None
+
+    def _download(self, wanted: Wanted, lease: Lease) -> Entry:
+        file, began = wanted.file, time.perf_counter()
+        sink = self._sink(file)
+        with self._reserve(file, sink) as room:
+            run = _Run(wanted, sink, lease, room, Check(file.identity, file.size))
+            try:
+                self._take_over(run)
+                self._gather(run)
+                sink.pause()
+                seconds = time.perf_counter() - began
+                identities, dataset = run.check.identities(), wanted.snapshot.dataset
+                entry = self.publisher.publish(Ready(identities, file.size, sink.views(), dataset, seconds))
+            except WrongBytesError:
+                sink.drop()
+                raise
+            except OSError as error:
+                if isinstance(error, ForebayError):
+                    raise
+                raise store_error(f"cannot keep {file.path} in {self.store.home}", error) from error
+            finally:
+                sink.pause()
+        sink.drop()
+        self._tell(wanted, "fetched", entry.cost.bytes, "")
+        return entry
+
+    def _sink(self, file: SnapshotFile) -> Sink:
+        small = file.size is not None and file.size <= _SMALL_BYTES
+        return InMemory() if small else self.partials.of(file.key)
+
+    def _reserve(self, file: SnapshotFile, sink: Sink) -> Reservation:
+        """Reserve room on the disk for the partial and the object that it becomes.
+
+        Raises:
+            StoreFullError: there is none, even after eviction; or the file is larger than the whole budget.
+        """
+        size = file.size or 0
+        limit = self.store.settings.max_bytes
+        if limit is not None and size > limit:
+            what = f"{file.path} has {size} bytes, the budget of {self.store.home} is {limit}"
+            raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
+        need = 0 if isinstance(sink, InMemory) else 2 * size - sink.size()
+        try:
+            return self.room.reserve(need)
+        except OSError as error:
+            if Trouble.of(error) is not Trouble.FULL or not self.store.writable:
+                raise store_error(f"cannot fetch {file.path}", error) from error
+        wanting = need - self.room.free()
+        self.store.gc(max_bytes=max(self.store.bytes_at_rest() - wanting, 0))
+        try:
+            return self.room.reserve(need)
+        except OSError as error:
+            raise store_error(f"cannot fetch {file.path}", error) from error
+
+    def _take_over(self, run: _Run) -> None:
+        """Hash what an earlier attempt has left."""
+        for view in run.sink.views():
+            run.check.update(view)
+        if run.check.excess or (run.check.size is None and run.check.seen):  # without a size nobody knows what is missing
+            run.again()
+        elif run.check.seen:
+            run.sources.add("")
+
+    def _gather(self, run: _Run) -> None:
+        """Go through the origins until the bytes are all there, and right."""
+        failed: list[OriginError] = []
+        wrong: list[str] = []
+        origins = self.origins(run.wanted.snapshot)
+        for origin in origins:
+            try:
+                while not self._is_right(run, origin, wrong):
+                    pass
+                return
+            except WrongBytesError:
+                pass
+            except OriginError as error:
+                failed.append(error)
+            if origin is not origins[-1]:
+                why = wrong[-1] if wrong and not failed else failed[-1].what
+                self.hook(Event(What.WARNING, f"{run.wanted.file.path}: {why}; asking the next mirror"))
+        file = run.wanted.file
+        if wrong:
+            what = f"{file.path} of {run.wanted.snapshot.dataset} should be {file.identity}, but {'; '.join(wrong)}"
+            hint = "nothing of it was kept; ask another mirror, or tell the hub"
+            raise WrongBytesError(what, subject=file.path, hint=hint)
+        if len(failed) == 1:
+            raise failed[0]
+        raise OriginError("; ".join(dict.fromkeys(error.what for error in failed)), hint=failed[-1].hint)
+
+    def _is_right(self, run: _Run, origin: Origin, wrong: list[str]) -> bool:
+        """Fetch what is missing; False: some of it was older, and all must be fetched again.
+
+        Raises:
+            WrongBytesError: this origin sends something else.
+        """
+        complete = self._complete(run, origin)
+        found = run.check.found()
+        if complete and found == run.check.identity:
+            return True
+        mixed = bool(run.sources - {origin.name})
+        run.again()
+        if not mixed:
+            wrong.append(f"{origin.name} sends {found}")
+            raise WrongBytesError(wrong[-1])
+        return False
+
+    def _complete(self, run: _Run, origin: Origin) -> bool:
+        """Fetch until nothing is missing, with patience; False: what comes cannot be right."""
+        attempt = 0
+        while run.check.size is None or run.check.seen < run.check.size:
+            before = run.check.seen
+            try:
+                fits = self._pull(run, origin)
+            except Busy as error:
+                attempt = 1 if run.check.seen > before else attempt + 1
+                if attempt >= self.attempts:
+                    raise
+                if run.wanted.stop.wait(self.waits.seconds(attempt - 1, error)):
+                    raise Stopped from None
+                continue
+            if not fits or run.check.size is None:
+                return fits
+        return True
+
+    def _pull(self, run: _Run, origin: Origin) -> bool:
+        """Take what one connection brings; False: it cannot be right."""
+        file, start, began = run.wanted.file, run.check.seen, time.perf_counter()
+        came = 0
+        with origin.read(run.wanted.snapshot, file, start, file.etag or run.etag, token=run.wanted.token) as body:
+            if file.etag and body.etag and body.etag != file.etag:
+                what = f"{file.path} has changed at {body.host} since it was looked at"
+                raise OriginError(what, subject=file.path, hint="resolve it again")
+            if body.start == 0 < start and run.etag and body.etag != run.etag:
+                run.again()
+                start = 0
+            run.etag = body.etag
+            if None not in (body.size, file.size) and body.size != file.size:
+                run.check.seen = body.size or 0  # what `found` tells
+                return False
+            skip = start - body.start
+            if skip < 0:
+                raise OriginError(f"{body.host} does not send what it was asked for", subject=file.path)
+            run.sources.add(origin.name)
+            try:
+                for chunk in body.chunks(_CHUNK_BYTES):
+                    came += len(chunk)
+                    fresh = chunk[skip:] if skip else chunk
+                    skip = max(skip - len(chunk), 0)
+                    if fresh:
+                        self._take(run, fresh, body.host)
+                    if run.check.excess:
+                        return False
+            finally:
+                run.sink.pause()
+                facts = {"host": body.host, "path": file.path, "dataset": run.wanted.snapshot.dataset}
+                seconds = time.perf_counter() - began
+                self.hook(Event(What.FETCH, "", file.key, FILE, bytes=came, seconds=seconds, facts={**facts}))
+        if run.check.size is not None and run.check.seen < run.check.size:
+            raise Busy(f"{body.host} stopped sending {file.path}", subject=file.path)
+        return True
+
+    def _take(self, run: _Run, data: bytes, host: str) -> None:
+        run.wanted.check_stop()
+        run.lease.check()
+        run.sink.write(data)
+        run.check.update(data)
+        run.room.written(len(data))
+        now = time.monotonic()
+        if now - run.told >= _TELL_SECONDS:
+            run.told = now
+            run.lease.progress(run.wanted.file.path, run.check.seen, run.check.size or 0)
+            self._tell(run.wanted, "running", run.check.seen, host)
+
+    def _tell(self, wanted: Wanted, state: str, done: int, host: str) -> None:
+        """Tell how far a file is: ``present``, ``waiting``, ``running``, ``fetched``."""
+        file = wanted.file
+        facts = {"phase": "file", "path": file.path, "state": state, "done": done, "total": file.size, "host": host}
+        self.hook(Event(What.PROGRESS, key=file.key, kind=FILE, facts={**facts, "dataset": wanted.snapshot.dataset}))
+

@@ -1,0 +1,330 @@
+"""The hub: from a reference to bytes in the store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import chain
+from types import TracebackType
+
+from forebay import config
+from forebay.config import HubSettings
+from forebay.errors import CacheRequiredError, StoreReadOnlyError
+from forebay.events import Event, Hook, What, ignore
+from forebay.hub.download import Downloader, Wanted
+from forebay.hub.http import Transport, Waits
+from forebay.hub.huggingface import HuggingFace
+from forebay.hub.local import Local
+from forebay.hub.memory import Memory
+from forebay.hub.modelscope import ModelScope
+from forebay.hub.objectstore import ObjectStore
+from forebay.hub.origin import Origin
+from forebay.hub.partial import Partials
+from forebay.hub.reference import HubName, Reference, parse
+from forebay.hub.resolving import Resolver
+from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile
+from forebay.hub.streaming import Flights, Growing, whole
+from forebay.hub.web import Web
+from forebay.io import Filesystem, LocalFilesystem, Room
+from forebay.store import Store
+from forebay.types import JSON, Entry, Key, ObjectRef
+
+_HASTY_ATTEMPTS = 2
+_ABANDONED_SECONDS = 7 * 86400.0
+"""A partial that nobody has touched for so long goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """What to fetch of a snapshot, and how.
+
+    Attributes:
+        include: shell patterns or folders; none: all files.
+        exclude: likewise, and stronger.
+        workers: files at a time.
+        offline: ask nobody: what is not in the store is an error.
+        token: instead of the configured one; "" is none at all.
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    workers: int = 8
+    offline: bool = False
+    token: str | None = None
+
+
+class Hub:
+    """Fetches datasets and models into a store. Safe to use from several threads.
+
+    ::
+
+        with Store.open() as store, Hub(store) as hub:
+            snapshot = hub.fetch("hf://datasets/Rowan/hellaswag")
+            content = hub.read(snapshot, "data/train-00000-of-00001.parquet")
+
+    Args:
+        store: where to.
+        settings: endpoints and tokens; None: as environment and configuration file say.
+        hook: told FETCH (bytes over the network), PROGRESS, WAIT, WARNING (stale answers, mirrors that fail or lie).
+        origins: stands in for those of the settings, by hub.
+        fs: the store's file system; None: this machine's.
+        waits: between attempts.
+    """
+
+    def __init__(  # noqa: PLR0913 - the seams that tests and the mirror need; all but the first have defaults
+        self,
+        store: Store,
+        settings: HubSettings | None = None,
+        hook: Hook = ignore,
+        *,
+        origins: Mapping[HubName, Sequence[Origin]] | None = None,
+        fs: Filesystem | None = None,
+        waits: Waits | None = None,
+    ) -> None:
+        self.store = store
+        self.settings = settings or config.resolve_hub()
+        self._hook = hook
+        self._fs = fs or LocalFilesystem(exact_modes=store.settings.group)
+        self._transport = Transport(self.settings, waits)
+        hasty = replace(self.settings, attempts=min(_HASTY_ATTEMPTS, self.settings.attempts))
+        self._hasty_transport = Transport(hasty, waits)
+        self._origins = {**self._configured(self._transport), **(origins or {})}
+        self._hasty = {**self._configured(self._hasty_transport), **(origins or {})}
+        self._memory = Memory(store)
+        self._resolver = Resolver(store, self._memory, self._for_reference, hook)
+        self.partials = Partials(self._fs, store.home, dir_mode=0o2770 if store.settings.group else 0o777)
+        room = Room(self._fs, store.home, min_free_bytes=store.settings.min_free_bytes)
+        self._downloader = Downloader(
+            store, self._for_snapshot, self.partials, room, self.settings.attempts, self._transport.waits, hook
+        )
+        self._flights = Flights(self._downloader)
+
+    def close(self) -> None:
+        """Stop downloads that readers have started, and close connections."""
+        self._flights.close()
+        self._transport.close()
+        self._hasty_transport.close()
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    # What is there
+
+    def resolve(
+        self,
+        reference: str | Reference,
+        *,
+        fresh_seconds: float | None = None,
+        offline: bool = False,
+        token: str | None = None,
+    ) -> Snapshot:
+        """Return what a reference means now.
+
+        A commit is never asked for twice; a branch when its last answer is older than `fresh_seconds`. If the hub cannot
+        be reached, the last known answer is given, with a warning.
+
+        Args:
+            reference: see `parse`.
+            fresh_seconds: None: as the settings say.
+            offline: ask nobody.
+            token: instead of the configured one; "" is none at all.
+
+        Raises:
+            InputError: it is no reference.
+            NotFoundError: the hub does not have it.
+            AccessError: the hub does not give it to this account.
+            OriginError: no endpoint can be reached, and the store does not know it.
+            CacheRequiredError: offline, and the store does not know it.
+        """
+        seconds = self.settings.fresh_seconds if fresh_seconds is None else fresh_seconds
+        offline = offline or self.settings.offline
+        return self._resolver.resolve(parse(reference), seconds, offline=offline, token=token)
+
+    def known(self, reference: str | Reference) -> Snapshot | None:
+        """Return what the store knows under a reference, without asking anybody, whether fresh or not."""
+        found = self._memory.known(parse(reference).whole)
+        return found.snapshot if found is not None else None
+
+    def asked(self, reference: str | Reference) -> float | None:
+        """Return when a hub was last asked for a reference, in seconds since the epoch; None: never."""
+        found = self._memory.known(parse(reference).whole)
+        return found.asked if found is not None else None
+
+    def info(self, snapshot: Snapshot) -> Mapping[str, JSON]:
+        """Return the hub's own answer about the repository, as it was when the commit was first seen, without Xet."""
+        return self._memory.info(snapshot)
+
+    # Bytes
+
+    def file(self, snapshot: Snapshot, path: str) -> Entry | None:
+        """Return the entry of a file if the store holds its bytes; its one object is the content.
+
+        Raises:
+            NotFoundError: the snapshot has no such file.
+        """
+        return self._downloader.present(snapshot.file(path))
+
+    def fetch_file(self, snapshot: Snapshot, path: str, *, token: str | None = None, offline: bool = False) -> Entry:
+        """Return the entry of a file, fetching it where the store does not hold it.
+
+        Raises:
+            WrongBytesError: all mirrors send something else; nothing is kept.
+            OriginError: none can be reached; what has come is kept for the next attempt.
+            NotFoundError, AccessError: an origin refuses it.
+            StoreError: it cannot be kept.
+            CacheRequiredError: offline, and it is not there.
+        """
+        wanted = Wanted(snapshot, snapshot.file(path), token)
+        if offline or self.settings.offline:
+            return self._present(wanted)
+        return self._downloader.fetch(wanted)
+
+    def read(self, snapshot: Snapshot, path: str, *, token: str | None = None) -> memoryview:
+        """Return a file's bytes, fetching it where the store does not hold it."""
+        return self.store.read(self.fetch_file(snapshot, path, token=token).objects[0].digest)
+
+    def stream(
+        self, snapshot: Snapshot, path: str, start: int = 0, end: int | None = None, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        """Return a file's bytes from `start` to `end` as they come, whoever downloads them.
+
+        The first ones have come when this returns, so that a refusal is raised here. The last one is given out only when
+        the whole file has been checked: a stream that ends without an error is right. Bytes given out earlier can turn out
+        to be wrong; then it ends with an error, and whoever has them must begin anew.
+
+        Raises:
+            WrongBytesError, OriginError, NotFoundError, AccessError, StoreError: as `fetch_file`, here or later.
+        """
+        file = snapshot.file(path)
+        entry = self._downloader.present(file)
+        if entry is not None:
+            return whole(self.store.read(entry.objects[0].digest), start, end)
+        if self.settings.offline:
+            self._present(Wanted(snapshot, file, token))
+        flight = self._flights.start(Wanted(snapshot, file, token))
+        pieces = Growing(self.store, self.partials.of(file.key), flight, file, start, end).chunks()
+        first = next(pieces, b"")
+        return chain([first] if first else [], pieces)
+
+    def fetch(self, what: str | Reference | Snapshot, options: FetchOptions | None = None) -> Snapshot:
+        """Fetch all files of a snapshot, or those that the options and the reference's path choose.
+
+        Afterwards the snapshot's entry names their contents, so that a pin or a bundle of it takes them along.
+
+        Raises:
+            ForebayError: as `resolve` and `fetch_file`; the first file that fails ends the rest.
+        """
+        options = options or FetchOptions()
+        offline = options.offline or self.settings.offline
+        within = ""
+        if isinstance(what, Snapshot):
+            snapshot = what
+        else:
+            reference = parse(what)
+            within = reference.path
+            snapshot = self.resolve(reference, offline=offline, token=options.token)
+        files = snapshot.chosen(options.include, options.exclude, within)
+        facts: dict[str, JSON] = {"phase": "snapshot", "dataset": snapshot.dataset, "commit": snapshot.commit}
+        facts |= {"files": len(files), "bytes": sum(file.size or 0 for file in files)}
+        self._hook(Event(What.PROGRESS, f"fetching {snapshot.dataset}", snapshot.key, SNAPSHOT, facts=facts))
+        if self._is_whole(snapshot, files):
+            for file in files:
+                told: dict[str, JSON] = {"path": file.path, "done": file.size, "total": file.size, "host": ""}
+                told |= {"phase": "file", "state": "present", "dataset": snapshot.dataset}
+                self._hook(Event(What.PROGRESS, key=file.key, kind=FILE, facts=told))
+            return snapshot
+        if self.store.writable and not offline:
+            self.partials.sweep(_ABANDONED_SECONDS, lambda key: self.store.lease_progress(key) is not None)
+        held = [(FILE, file.key) for file in files]
+        with self.store.reading([*held, (SNAPSHOT, snapshot.key)]):
+            self._fetch_all(snapshot, files, options, offline=offline)
+        return snapshot
+
+    def gather(self, snapshot: Snapshot) -> Entry:
+        """Let the snapshot's entry name the contents of all its files that the store holds, and return it.
+
+        `fetch` does this by itself; it is for what came file by file, through `fetch_file` or `stream`.
+        """
+        found = ((file, self._downloader.present(file)) for file in snapshot.files)
+        return self._memory.gather(snapshot, {file.path: entry.objects[0] for file, entry in found if entry})
+
+    # Inside
+
+    def _fetch_all(
+        self, snapshot: Snapshot, files: Sequence[SnapshotFile], options: FetchOptions, *, offline: bool
+    ) -> None:
+        stop = threading.Event()
+
+        def one(wanted: Wanted) -> Entry:
+            return self._present(wanted) if offline else self._downloader.fetch(wanted)
+
+        by_key: dict[Key, list[SnapshotFile]] = {}
+        for file in files:  # the same bytes at several paths are one download
+            by_key.setdefault(file.key, []).append(file)
+        # The largest first: the last worker is then busy for the shortest time.
+        ordered = sorted(by_key.values(), key=lambda same: -(same[0].size or 0))
+        contents: dict[str, ObjectRef] = {}
+        with ThreadPoolExecutor(max(options.workers, 1), thread_name_prefix="forebay-fetch") as pool:
+            waiting = {pool.submit(one, Wanted(snapshot, same[0], options.token, stop)): same for same in ordered}
+            try:
+                done, rest = wait(waiting, return_when=FIRST_EXCEPTION)
+                failed = next((future for future in done if future.exception() is not None), None)
+                if failed is not None or rest:
+                    stop.set()
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            if failed is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+        for future, same in waiting.items():
+            if not future.cancelled() and future.exception() is None:
+                contents.update((file.path, future.result().objects[0]) for file in same)
+        if contents:
+            self._gather_quietly(snapshot, contents)
+        if failed is not None:
+            failed.result()
+
+    def _gather_quietly(self, snapshot: Snapshot, contents: Mapping[str, ObjectRef]) -> None:
+        try:
+            self._memory.gather(snapshot, contents)
+        except StoreReadOnlyError:
+            pass  # all was there already; the entry of who fetched it names it
+
+    def _present(self, wanted: Wanted) -> Entry:
+        entry = self._downloader.present(wanted.file)
+        if entry is not None:
+            return entry
+        what = f"{wanted.file.path} of {wanted.snapshot.dataset} is not in the store, and the network may not be asked"
+        hint = f"`forebay fetch {wanted.snapshot.reference}` where there is one"
+        raise CacheRequiredError(what, subject=wanted.file.path, hint=hint)
+
+    def _is_whole(self, snapshot: Snapshot, files: Iterable[SnapshotFile]) -> bool:
+        """Tell whether the snapshot's entry names the contents of all files, and they are there."""
+        entry = self._memory.entry(snapshot)
+        if entry is None:
+            return False
+        roles = {ref.role for ref in entry.objects}
+        return all(f"file:{file.path}" in roles for file in files) and self.store.complete(entry)
+
+    def _configured(self, transport: Transport) -> dict[HubName, Sequence[Origin]]:
+        settings = self.settings
+        return {
+            "hf": [HuggingFace(endpoint, transport) for endpoint in settings.hf_endpoints],
+            "ms": [ModelScope(endpoint, transport) for endpoint in settings.ms_endpoints],
+            "url": [Web(transport)],
+            "store": [ObjectStore()],
+            "local": [Local(self.store.file_memo)],
+        }
+
+    def _for_reference(self, reference: Reference, hasty: bool) -> Sequence[Origin]:
+        return (self._hasty if hasty else self._origins)[reference.hub]
+
+    @property
+    def _for_snapshot(self) -> Callable[[Snapshot], Sequence[Origin]]:
+        return lambda snapshot: self._origins[snapshot.hub]

@@ -1,0 +1,206 @@
+"""What the store remembers of hubs: snapshots, what a revision meant when it was last asked for, and what was not there.
+
+Names: ``hub/hf/dataset/NS/NAME/REVISION`` points at a snapshot; its facts say when that was asked (seconds since the
+epoch). A commit never changes, so its snapshot needs no question ever again. What was not there is an `absent` entry.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+from urllib.parse import quote
+
+from forebay.errors import NotFoundError, ObjectDamagedError, ObjectMissingError, StoreError
+from forebay.hub.origin import Listing
+from forebay.hub.reference import Reference
+from forebay.hub.snapshot import ABSENT, INFO, MANIFEST, SNAPSHOT, Snapshot, key_of, snapshot_key
+from forebay.store import Store
+from forebay.types import JSON, Entry, Key, ObjectRef
+
+_MOST_REMEMBERED = 512
+_FILE_ROLE = "file:"
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a revision meant when it was last asked for, and when that was (seconds since the epoch)."""
+
+    snapshot: Snapshot
+    asked: float
+
+
+class Memory:
+    """Snapshots and names in a store. Safe to use from several threads; the latest snapshots are kept in memory too."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._guard = threading.Lock()
+        self._snapshots: OrderedDict[Key, Snapshot] = OrderedDict()
+        self._names: OrderedDict[str, Remembered] = OrderedDict()
+
+    def snapshot(self, key: Key) -> Snapshot | None:
+        """Return the snapshot under a key, or None."""
+        with self._guard:
+            found = self._snapshots.get(key)
+        if found is not None:
+            return found
+        entry = self._store.get(SNAPSHOT, key)
+        if entry is None:
+            return None
+        try:
+            data = self._store.read(entry.object(MANIFEST).digest)
+            snapshot = Snapshot.from_manifest(data, restricted=bool(entry.meta.get("restricted")))
+        except (KeyError, ObjectMissingError, ObjectDamagedError):
+            return None
+        self._keep(snapshot)
+        return snapshot
+
+    def info(self, snapshot: Snapshot) -> Mapping[str, JSON]:
+        """Return the hub's own answer about a snapshot's repository; empty where there is none."""
+        import json
+
+        entry = self._store.get(SNAPSHOT, snapshot.key)
+        try:
+            data = self._store.read(entry.object(INFO).digest) if entry is not None else b"{}"
+            return cast("dict[str, JSON]", json.loads(bytes(data)))
+        except (KeyError, ObjectMissingError, ObjectDamagedError):
+            return {}
+
+    def entry(self, snapshot: Snapshot) -> Entry | None:
+        """Return a snapshot's entry, or None."""
+        return self._store.get(SNAPSHOT, snapshot.key)
+
+    def known(self, reference: Reference) -> Remembered | None:
+        """Return what a reference meant when it was last asked for; None: never, or it is not there any more."""
+        name = _name(reference)
+        with self._guard:
+            found = self._names.get(name)
+        if found is not None:
+            return found
+        if reference.commit:
+            snapshot = self.snapshot(snapshot_key(reference.hub, reference.type, reference.id, reference.commit))
+            if snapshot is not None:
+                return Remembered(snapshot, 0.0)
+        place = self._store.names.get(name)
+        snapshot = self.snapshot(place[1]) if place is not None else None
+        if snapshot is None:
+            return None
+        asked = self._store.names.facts(name).get("asked")
+        found = Remembered(snapshot, float(asked) if isinstance(asked, (int, float)) else 0.0)
+        self._note(name, found)
+        return found
+
+    def forget(self, reference: Reference) -> None:
+        """Look at the store again when asked next: other processes may know better."""
+        if self._store.writable:  # else it is known nowhere but here
+            with self._guard:
+                self._names.pop(_name(reference), None)
+
+    def save(self, reference: Reference, listing: Listing, now: float) -> Snapshot:
+        """Keep what an origin said, under the reference and under the commit.
+
+        A store that may not be written keeps it in memory only.
+        """
+        snapshot, name = listing.snapshot, _name(reference)
+        self._keep(snapshot)
+        self._note(name, Remembered(snapshot, now))
+        if self._store.writable:
+            self._save(listing)
+            facts: dict[str, JSON] = {"asked": now, "reference": str(reference)}
+            self._store.names.set(name, SNAPSHOT, snapshot.key, facts)
+            self._store.remove(ABSENT, _absent_key(reference))
+        return snapshot
+
+    def gather(self, snapshot: Snapshot, contents: Mapping[str, ObjectRef]) -> Entry:
+        """Let a snapshot's entry name the contents of its files, so that pins and bundles take them along.
+
+        Args:
+            snapshot: the snapshot.
+            contents: path -> object, beside those that the entry names already.
+        """
+        entry = self._store.get(SNAPSHOT, snapshot.key)
+        if entry is None or not self._store.has(entry.object(MANIFEST).digest):
+            self._save(Listing(snapshot))
+            entry = self._store.get(SNAPSHOT, snapshot.key)
+        if entry is None:
+            raise StoreError(f"the snapshot of {snapshot.dataset} vanished while it was fetched", hint="try again")
+        named = {ref.role: ref for ref in entry.objects if not ref.role.startswith(_FILE_ROLE)}
+        held = {ref.role: ref for ref in entry.objects if ref.role.startswith(_FILE_ROLE) and self._store.has(ref.digest)}
+        held |= {f"{_FILE_ROLE}{path}": replace(ref, role=f"{_FILE_ROLE}{path}") for path, ref in contents.items()}
+        whole = len(held) == len(snapshot.files)
+        fetched: JSON = "all" if whole else [role.removeprefix(_FILE_ROLE) for role in sorted(held)]
+        objects = (*named.values(), *(held[role] for role in sorted(held)))
+        return self._store.commit(replace(entry, objects=objects, meta={**entry.meta, "fetched": fetched}))
+
+    # What was not there
+
+    def absence(self, reference: Reference) -> tuple[NotFoundError, float] | None:
+        """Return the hub's refusal when it was last asked, and when that was."""
+        entry = self._store.get(ABSENT, _absent_key(reference))
+        if entry is None:
+            return None
+        asked, what, hint = (entry.meta.get(name) for name in ("asked", "what", "hint"))
+        error = NotFoundError(str(what), subject=str(reference), hint=str(hint))
+        return error, float(asked) if isinstance(asked, (int, float)) else 0.0
+
+    def note_absence(self, reference: Reference, error: NotFoundError, now: float) -> None:
+        """Remember that something was not there."""
+        if self._store.writable:
+            meta: dict[str, JSON] = {"asked": now, "what": error.what, "hint": error.hint, "reference": str(reference)}
+            self._store.commit(Entry(ABSENT, _absent_key(reference), meta=meta))
+
+    # Inside
+
+    def _save(self, listing: Listing) -> None:
+        import json
+
+        snapshot = listing.snapshot
+        there = self._store.get(SNAPSHOT, snapshot.key)
+        same = there is not None and bool(there.meta.get("restricted")) == snapshot.restricted
+        if there is not None and same and self._store.has(there.object(MANIFEST).digest):
+            return
+        manifest: dict[str, bytes] = {MANIFEST: snapshot.manifest()}
+        if listing.info:
+            manifest[INFO] = json.dumps(dict(listing.info), sort_keys=True, separators=(",", ":")).encode()
+        held: Sequence[ObjectRef] = there.objects if there is not None and self._store.complete(there) else ()
+        parts: dict[str, JSON] = {
+            "hub": snapshot.hub, "type": snapshot.type, "id": snapshot.id, "commit": snapshot.commit,
+        }  # fmt: skip
+        meta: dict[str, JSON] = {
+            "files": len(snapshot.files),
+            "bytes": snapshot.bytes,
+            "fetched": there.meta.get("fetched", []) if there is not None and held else [],
+            "restricted": snapshot.restricted,
+        }
+        entry = Entry(SNAPSHOT, snapshot.key, tuple(held), {**parts, **meta}, parts, dataset=snapshot.dataset)
+        self._store.commit(entry, manifest)
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        with self._guard:
+            self._snapshots[snapshot.key] = snapshot
+            self._snapshots.move_to_end(snapshot.key)
+            while len(self._snapshots) > _MOST_REMEMBERED:
+                self._snapshots.popitem(last=False)
+
+    def _note(self, name: str, found: Remembered) -> None:
+        with self._guard:
+            self._names[name] = found
+            self._names.move_to_end(name)
+            while len(self._names) > _MOST_REMEMBERED:
+                self._names.popitem(last=False)
+
+
+def _name(reference: Reference) -> str:
+    """Return the name of a reference; what is no hub's repository is called by a digest, for a URL may be long."""
+    if reference.hub not in ("hf", "ms"):
+        return f"hub/{reference.hub}/{key_of(str(reference.whole))}"
+    parts = [*reference.id.split("/"), quote(reference.asked_revision, safe="")]
+    safe = (part[:-5] + "%2Ejson" if part.endswith(".json") else part for part in parts)
+    return "/".join(("hub", reference.hub, reference.type, *safe))
+
+
+def _absent_key(reference: Reference) -> Key:
+    return key_of("forebay.absent/1", _name(reference))

@@ -1,0 +1,124 @@
+"""What does a reference mean now? As few questions as that takes, and an answer even when the hub is down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from forebay.errors import CacheRequiredError, NotFoundError, OriginError, StoreError
+from forebay.events import Event, Hook, What
+from forebay.hub.chain import first_answer
+from forebay.hub.memory import Memory, Remembered
+from forebay.hub.origin import Listing, Origin
+from forebay.hub.reference import Reference
+from forebay.hub.snapshot import Snapshot, key_of
+from forebay.io import Lease
+from forebay.store import Store
+
+_QUIET_SECONDS = 10.0
+"""After an origin could not be reached, the last known answer is given for so long without asking again."""
+_POLL_SECONDS = 0.02
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Turns references into snapshots. Safe to use from several threads.
+
+    Attributes:
+        store: where leases are taken: of all processes that want to know, one asks.
+        memory: what is known.
+        origins: whom to ask; with little patience (True) where an answer is at hand already.
+        hook: told when an answer is stale.
+        clock: seconds since the epoch.
+    """
+
+    store: Store
+    memory: Memory
+    origins: Callable[[Reference, bool], Sequence[Origin]]
+    hook: Hook
+    clock: Callable[[], float] = time.time
+    _quiet: dict[str, float] = field(default_factory=dict[str, float])
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def resolve(self, reference: Reference, fresh_seconds: float, *, offline: bool, token: str | None) -> Snapshot:
+        """Return what a reference means; see `Hub.resolve`."""
+        reference = reference.whole
+        if reference.hub == "local":  # looking is cheap, and the network has no part in it
+            return self._ask(reference, token)
+        known = self.memory.known(reference)
+        if known is not None and (offline or self._is_fresh(reference, known.asked, fresh_seconds)):
+            return known.snapshot
+        if token is None:  # what is not there for one may be there for another
+            self._raise_absence(reference, fresh_seconds, known, offline=offline)
+        if offline:
+            what = f"{reference} is not in the store in {self.store.home}, and the network may not be asked"
+            raise CacheRequiredError(what, subject=str(reference), hint=f"`forebay fetch {reference}` where there is one")
+        if known is not None and self._is_quiet(reference):
+            return known.snapshot
+        return self._ask_or_remember(reference, fresh_seconds, known, token)
+
+    def _ask_or_remember(
+        self, reference: Reference, fresh_seconds: float, known: Remembered | None, token: str | None
+    ) -> Snapshot:
+        lease = self._turn(reference)
+        with lease or nullcontext():
+            self.memory.forget(reference)  # another process may have asked since we did
+            known = self.memory.known(reference) or known
+            if known is not None and self._is_fresh(reference, known.asked, fresh_seconds):
+                return known.snapshot
+            try:
+                return self._ask(reference, token, hasty=known is not None)
+            except NotFoundError as error:
+                if token is None:
+                    self.memory.note_absence(reference, error, self.clock())
+                raise
+            except OriginError as error:
+                if known is None:
+                    if token is None:
+                        self._raise_absence(reference, float("inf"), None, offline=True)
+                    raise
+                with self._guard:
+                    self._quiet[reference.hub] = self.clock() + _QUIET_SECONDS
+                what = f"{error.what}; using {reference} as it was at {known.snapshot.commit[:12]}"
+                self.hook(Event(What.WARNING, what, facts={"stale": str(reference)}))
+                return known.snapshot
+
+    def _ask(self, reference: Reference, token: str | None, *, hasty: bool = False) -> Snapshot:
+        def ask(origin: Origin) -> Listing:
+            return origin.resolve(reference, token=token)
+
+        listing = first_answer(self.origins(reference, hasty), ask, self.hook)
+        return self.memory.save(reference, listing, self.clock())
+
+    def _turn(self, reference: Reference) -> Lease | None:
+        """Take the lease on asking; None: somebody else had it, and has asked now; or leases cannot be had."""
+        if not self.store.writable:
+            return None
+        key = key_of("forebay.resolve/1", str(reference))
+        try:
+            lease = self.store.lease(key)
+            while lease is None and self.store.lease_progress(key) is not None:
+                time.sleep(_POLL_SECONDS)
+        except StoreError:
+            return None  # leases are for thrift
+        return lease
+
+    def _is_fresh(self, reference: Reference, asked: float, fresh_seconds: float) -> bool:
+        return reference.commit is not None or -1 <= self.clock() - asked < fresh_seconds
+
+    def _is_quiet(self, reference: Reference) -> bool:
+        with self._guard:
+            return self.clock() < self._quiet.get(reference.hub, 0.0)
+
+    def _raise_absence(
+        self, reference: Reference, fresh_seconds: float, known: Remembered | None, *, offline: bool
+    ) -> None:
+        absence = self.memory.absence(reference)
+        if absence is None or known is not None:
+            return
+        error, asked = absence
+        if offline or -1 <= self.clock() - asked < fresh_seconds:
+            raise error
