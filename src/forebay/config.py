@@ -159,7 +159,6 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
     given = cast("dict[str, object]", table)
     hf = _endpoints(env, ("FOREBAY_HF_ENDPOINTS", "HF_ENDPOINT"), given.get("hf_endpoints"), HF_HOME)
     ms = _endpoints(env, ("FOREBAY_MS_ENDPOINTS", "MODELSCOPE_ENDPOINT"), given.get("ms_endpoints"), MS_HOME)
-    numbers = {name: _seconds(given, name, env) for name in ("fresh_seconds", "timeout_seconds")}
     return HubSettings(
         hf_endpoints=hf,
         ms_endpoints=ms,
@@ -168,7 +167,8 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
         proxies={scheme: url for scheme in ("http", "https") if (url := _either(env, f"{scheme}_proxy"))},
         no_proxy=tuple(part.strip() for part in _either(env, "no_proxy").split(",") if part.strip()),
         ca_bundle=env.get("SSL_CERT_FILE") or env.get("REQUESTS_CA_BUNDLE") or None,
-        **{name: value for name, value in numbers.items() if value is not None},
+        fresh_seconds=_seconds(given, "fresh_seconds", env, 60.0),
+        timeout_seconds=_seconds(given, "timeout_seconds", env, 30.0),
     )
 
 
@@ -180,9 +180,9 @@ def _either(env: Mapping[str, str], name: str) -> str:
     return env.get(name) or env.get(name.upper()) or ""
 
 
-def _seconds(given: Mapping[str, object], name: str, env: Mapping[str, str]) -> float | None:
+def _seconds(given: Mapping[str, object], name: str, env: Mapping[str, str], usual: float) -> float:
     value = env.get(f"FOREBAY_{name.upper()}") or given.get(name)
-    return None if value is None else parse_seconds(str(value))
+    return usual if value is None else parse_seconds(str(value))
 
 
 def _endpoints(env: Mapping[str, str], variables: tuple[str, ...], given: object, home: str) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ def _endpoints(env: Mapping[str, str], variables: tuple[str, ...], given: object
     found = tuple(str(text).strip().rstrip("/") for text in texts if str(text).strip())
     for url in found:
         if not re.fullmatch(r"https?://[^/?#\s@]+(/[^?#\s]*)?", url):
-            raise ConfigError(f"not an endpoint: {url!r}", subject=url, hint=f"write {home}; secrets do not belong here")
+            raise ConfigError(f"not an endpoint: {url!r}", subject=url, hint=f"write {home}, without secrets")
     return found
 
 
@@ -216,6 +216,11 @@ def _token_file(env: Mapping[str, str]) -> str | None:
         return path.read_text("utf-8").strip() or None
     except (OSError, ValueError):
         return None
+
+
+def environment() -> dict[str, str]:
+    """Return the environment, to be handed on to another program."""
+    return dict(os.environ)
 
 
 def colour_wanted(environ: Mapping[str, str] | None = None) -> bool:

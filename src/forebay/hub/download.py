@@ -38,7 +38,7 @@ _TELL_SECONDS = 0.1
 _POLL_SECONDS = 0.05
 
 
-class Stopped(Exception):  # noqa: N818 - no error: whoever fetches was told to stop
+class Stopped(Exception):
     """The fetch was told to stop; what has come is kept."""
 
 
@@ -172,10 +172,9 @@ class Downloader:
             try:
                 self._take_over(run)
                 self._gather(run)
-                sink.pause()
-                seconds = time.perf_counter() - began
+                seconds, path = time.perf_counter() - began, sink.seal()
                 identities, dataset = run.check.identities(), wanted.snapshot.dataset
-                entry = self.publisher.publish(Ready(identities, file.size, sink.views(), dataset, seconds))
+                entry = self.publisher.publish(Ready(identities, file.size, sink.views(), dataset, seconds, path))
             except WrongBytesError:
                 sink.drop()
                 raise
@@ -221,7 +220,9 @@ class Downloader:
         """Hash what an earlier attempt has left."""
         for view in run.sink.views():
             run.check.update(view)
-        if run.check.excess or (run.check.size is None and run.check.seen):  # without a size nobody knows what is missing
+        if run.check.excess or (
+            run.check.size is None and run.check.seen
+        ):  # without a size nobody knows what is missing
             run.again()
         elif run.check.seen:
             run.sources.add("")
@@ -316,7 +317,6 @@ class Downloader:
                     if run.check.excess:
                         return False
             finally:
-                run.sink.pause()
                 facts = {"host": body.host, "path": file.path, "dataset": run.wanted.snapshot.dataset}
                 seconds = time.perf_counter() - began
                 self.hook(Event(What.FETCH, "", file.key, FILE, bytes=came, seconds=seconds, facts={**facts}))
@@ -341,4 +341,3 @@ class Downloader:
         file = wanted.file
         facts = {"phase": "file", "path": file.path, "state": state, "done": done, "total": file.size, "host": host}
         self.hook(Event(What.PROGRESS, key=file.key, kind=FILE, facts={**facts, "dataset": wanted.snapshot.dataset}))
-

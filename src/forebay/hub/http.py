@@ -94,6 +94,8 @@ class Transport:
     def __init__(self, settings: HubSettings, waits: Waits | None = None) -> None:
         self.settings = settings
         self.waits = waits or Waits()
+        self.requests = 0
+        """Sent so far, redirects and repetitions included."""
         self._guard = threading.Lock()
         self._pools: dict[tuple[int, str], PoolManager] = {}
 
@@ -169,6 +171,8 @@ class Transport:
         from urllib3.exceptions import HTTPError
 
         seconds = self.settings.timeout_seconds
+        with self._guard:
+            self.requests += 1
         try:
             return self._pool(url).request(
                 method,
@@ -313,7 +317,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _refusal(status: int, url: str) -> str:
-    words = {429: "too many requests", 408: "the request took too long", 503: "overloaded", 504: "no answer from behind"}
+    words = {
+        429: "too many requests",
+        408: "the request took too long",
+        503: "overloaded",
+        504: "no answer from behind",
+    }
     return f"{host_of(url)} answers {status} ({words.get(status, 'an error of its own')})"
 
 
@@ -339,8 +348,14 @@ def _give_back(response: BaseHTTPResponse) -> None:
 
 def _reason(error: Exception) -> str:
     """Return what went wrong, without the repr of a pool that urllib3 puts before it."""
-    from urllib3.exceptions import ConnectTimeoutError, IncompleteRead, NameResolutionError, NewConnectionError
-    from urllib3.exceptions import ProtocolError, ReadTimeoutError
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        IncompleteRead,
+        NameResolutionError,
+        NewConnectionError,
+        ProtocolError,
+        ReadTimeoutError,
+    )
 
     if isinstance(error, NameResolutionError):
         return "its name is not known"

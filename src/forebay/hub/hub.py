@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -11,8 +11,9 @@ from types import TracebackType
 
 from forebay import config
 from forebay.config import HubSettings
-from forebay.errors import CacheRequiredError, StoreReadOnlyError
+from forebay.errors import AccessError, CacheRequiredError, NotFoundError, StoreReadOnlyError
 from forebay.events import Event, Hook, What, ignore
+from forebay.hub.chain import first_answer
 from forebay.hub.download import Downloader, Wanted
 from forebay.hub.http import Transport, Waits
 from forebay.hub.huggingface import HuggingFace
@@ -73,7 +74,7 @@ class Hub:
         waits: between attempts.
     """
 
-    def __init__(  # noqa: PLR0913 - the seams that tests and the mirror need; all but the first have defaults
+    def __init__(
         self,
         store: Store,
         settings: HubSettings | None = None,
@@ -125,8 +126,8 @@ class Hub:
     ) -> Snapshot:
         """Return what a reference means now.
 
-        A commit is never asked for twice; a branch when its last answer is older than `fresh_seconds`. If the hub cannot
-        be reached, the last known answer is given, with a warning.
+        A commit is never asked for twice; a branch when its last answer is older than `fresh_seconds`. If the hub
+        cannot be reached, the last known answer is given, with a warning.
 
         Args:
             reference: see `parse`.
@@ -158,6 +159,30 @@ class Hub:
     def info(self, snapshot: Snapshot) -> Mapping[str, JSON]:
         """Return the hub's own answer about the repository, as it was when the commit was first seen, without Xet."""
         return self._memory.info(snapshot)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent to origins so far."""
+        return self._transport.requests + self._hasty_transport.requests
+
+    def may_read(self, snapshot: Snapshot, token: str) -> bool:
+        """Ask the hub whether an account may have the bytes of a snapshot: one file, the smallest, is asked for.
+
+        Raises:
+            OriginError: no endpoint can be reached.
+        """
+        if not snapshot.files:
+            return False
+        file = min(snapshot.files, key=lambda each: each.size or 0)
+
+        def ask(origin: Origin) -> bool:
+            with origin.read(snapshot, file, 0, "", token=token):
+                return True
+
+        try:
+            return first_answer(self._hasty[snapshot.hub], ask, self._hook)
+        except (AccessError, NotFoundError):
+            return False
 
     # Bytes
 
@@ -193,9 +218,9 @@ class Hub:
     ) -> Iterator[bytes]:
         """Return a file's bytes from `start` to `end` as they come, whoever downloads them.
 
-        The first ones have come when this returns, so that a refusal is raised here. The last one is given out only when
-        the whole file has been checked: a stream that ends without an error is right. Bytes given out earlier can turn out
-        to be wrong; then it ends with an error, and whoever has them must begin anew.
+        The first ones have come when this returns, so that a refusal is raised here. The last one is given out only
+        when the whole file has been checked: a stream that ends without an error is right. Bytes given out earlier can
+        turn out to be wrong; then it ends with an error, and whoever has them must begin anew.
 
         Raises:
             WrongBytesError, OriginError, NotFoundError, AccessError, StoreError: as `fetch_file`, here or later.
@@ -325,6 +350,5 @@ class Hub:
     def _for_reference(self, reference: Reference, hasty: bool) -> Sequence[Origin]:
         return (self._hasty if hasty else self._origins)[reference.hub]
 
-    @property
-    def _for_snapshot(self) -> Callable[[Snapshot], Sequence[Origin]]:
-        return lambda snapshot: self._origins[snapshot.hub]
+    def _for_snapshot(self, snapshot: Snapshot) -> Sequence[Origin]:
+        return self._origins[snapshot.hub]

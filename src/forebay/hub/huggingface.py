@@ -113,9 +113,7 @@ def _file(row: Mapping[str, Any], host: str) -> SnapshotFile:
         raise OriginError(f"{host} lists a file without {error}", subject=row, hint="is it a hub?") from error
 
 
-def _refused(
-    host: str, status: int, headers: Mapping[str, str], what: str, reference: Reference
-) -> ForebayError:
+def _refused(host: str, status: int, headers: Mapping[str, str], what: str, reference: Reference) -> ForebayError:
     """Return the error that says what a refusal means and what to do."""
     code = headers.get("x-error-code", "")
     kind = "" if reference.type == "model" else f"{reference.type}s/"

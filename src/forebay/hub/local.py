@@ -72,7 +72,7 @@ def _below(root: Path) -> Iterator[Path]:
 class _FileBody:
     def __init__(self, opened: BinaryIO, start: int) -> None:
         self.start = start
-        self.size = os.fstat(opened.fileno()).st_size
+        self.size: int | None = os.fstat(opened.fileno()).st_size
         self.etag = ""
         self.host = "this machine"
         self._opened = opened
@@ -83,4 +83,6 @@ class _FileBody:
             while piece := self._opened.read(most_bytes):
                 yield piece
         except OSError as error:
-            raise OriginError(f"cannot read {self._opened.name}: {error.strerror}", subject=self._opened.name) from error
+            raise OriginError(
+                f"cannot read {self._opened.name}: {error.strerror}", subject=self._opened.name
+            ) from error

@@ -1,4 +1,4 @@
-"""What the store remembers of hubs: snapshots, what a revision meant when it was last asked for, and what was not there.
+"""What the store remembers of hubs: snapshots, what a revision meant when it was last asked for, what was not there.
 
 Names: ``hub/hf/dataset/NS/NAME/REVISION`` points at a snapshot; its facts say when that was asked (seconds since the
 epoch). A commit never changes, so its snapshot needs no question ever again. What was not there is an `absent` entry.
@@ -128,7 +128,9 @@ class Memory:
         if entry is None:
             raise StoreError(f"the snapshot of {snapshot.dataset} vanished while it was fetched", hint="try again")
         named = {ref.role: ref for ref in entry.objects if not ref.role.startswith(_FILE_ROLE)}
-        held = {ref.role: ref for ref in entry.objects if ref.role.startswith(_FILE_ROLE) and self._store.has(ref.digest)}
+        held = {
+            ref.role: ref for ref in entry.objects if ref.role.startswith(_FILE_ROLE) and self._store.has(ref.digest)
+        }
         held |= {f"{_FILE_ROLE}{path}": replace(ref, role=f"{_FILE_ROLE}{path}") for path, ref in contents.items()}
         whole = len(held) == len(snapshot.files)
         fetched: JSON = "all" if whole else [role.removeprefix(_FILE_ROLE) for role in sorted(held)]

@@ -1,7 +1,7 @@
 """ModelScope, or what speaks as it does.
 
-Everything comes in one envelope; datasets are listed in pages, models at once, but silently cut at 3000 entries. Where it
-does not say which commit a revision is, the commit is BLAKE3 over the files.
+Everything comes in one envelope; datasets are listed in pages, models at once, but silently cut at 3000 entries.
+Where it does not say which commit a revision is, the commit is BLAKE3 over the files.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class ModelScope:
         commit = reference.commit or self._commit(about, reference, token)
         revision = commit or reference.asked_revision
         rows = self._rows(about, reference, revision, token)
-        files = listed((_file(row, self.name) for row in rows if row.get("Type") != "tree"), f"{self.name}: {reference.id}")
+        files = listed(
+            (_file(row, self.name) for row in rows if row.get("Type") != "tree"), f"{self.name}: {reference.id}"
+        )
         restricted = info.get("Visibility") == 1 or bool(info.get("Gated"))
         named = commit or key_of(*(file.to_json() for file in files))
         return Listing(Snapshot("ms", reference.type, _id(info, reference), named, files, restricted), info)

@@ -1,7 +1,7 @@
 """Object stores: S3, Google Cloud Storage, Azure, through `obstore`, which is loaded with the first use.
 
-Credentials and endpoints are the store's own variables (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` …), read by `obstore`.
-An object is known by its ETag: the store changes it with every write.
+Credentials and endpoints are the store's own variables (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` …), read by
+`obstore`. An object is known by its ETag: the store changes it with every write.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ObjectStore:
         try:
             found = self._opened(bucket, self._options).get(key, options=options)
             yield _ObjectBody(found, start, bucket)
-        except Exception as error:  # noqa: BLE001 - obstore has a tree of its own, and plain OSError besides
+        except Exception as error:
             raise _told(error, f"{bucket}/{key}") from error
 
     def _list(self, bucket: str, prefix: str) -> Iterator[SnapshotFile]:
@@ -89,7 +89,7 @@ class ObjectStore:
                     validator = etag or str(row["last_modified"])
                     seen = blake3(f"{bucket}/{path}\0{validator}\0{size}".encode()).hexdigest()
                     yield SnapshotFile(inside, size, f"etag:{seen}", etag=etag)
-        except Exception as error:  # noqa: BLE001 - as in `read`
+        except Exception as error:
             raise _told(error, f"{bucket}/{prefix}") from error
 
 
@@ -119,7 +119,7 @@ def _told(error: Exception, where: str) -> Exception:
 class _ObjectBody:
     def __init__(self, found: Any, start: int, host: str) -> None:
         self.start = start
-        self.size = int(found.meta["size"])
+        self.size: int | None = int(found.meta["size"])
         self.etag = ""
         self.host = host
         self._found = found
@@ -129,5 +129,5 @@ class _ObjectBody:
         try:
             for piece in self._found.stream(min_chunk_size=most_bytes):
                 yield bytes(piece)
-        except Exception as error:  # noqa: BLE001 - as in `ObjectStore.read`
+        except Exception as error:
             raise _told(error, self.host) from error

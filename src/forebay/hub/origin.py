@@ -1,8 +1,8 @@
 """The seam between Forebay and where data comes from.
 
 An origin answers two questions: *what is there* and *give me these bytes*. Mirrors of a hub are origins with the same
-identities; a `Chain` of them is tried in turn. Only what a network does (`OriginError` that is retryable) makes it go on
-to the next: a 401, 403 or 404 is an answer.
+identities, tried in turn. Only what a network does to us (`OriginError`) makes Forebay go on to the next: a 401, 403 or
+404 is an answer.
 """
 
 from __future__ import annotations

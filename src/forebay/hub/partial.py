@@ -4,10 +4,10 @@
 
     partials-v1/<key>/<attempt>-<start>          attempt: 16 hex digits; start: 16 decimal digits
 
-A `Filesystem` cannot append to a file, and need not: each connection that brings bytes writes a segment of its own, named
-by the position of its first byte. What counts is the highest attempt, and of it the segments that join without a gap;
-where two overlap (a late owner of the lease was still writing) the later one counts from its start. Nothing is flushed:
-what a power cut spoils is found when the whole is checked, and then a new attempt begins.
+A `Filesystem` cannot append to a file, and need not: each connection that brings bytes writes a segment of its own,
+named by the position of its first byte. What counts is the highest attempt, and of it the segments that join without a
+gap; where two overlap (a late owner of the lease was still writing) the later one counts from its start. Nothing is
+flushed: what a power cut spoils is found when the whole is checked, and then a new attempt begins.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Sink(Protocol):
         """Release what writing holds; writing may go on later."""
         ...
 
+    def seal(self) -> Path | None:
+        """Make the bytes durable where they lie; return the file if one holds all, written by us alone."""
+        ...
+
     def restart(self) -> None:
         """Drop all bytes and begin anew."""
         ...
@@ -71,6 +75,9 @@ class InMemory:
     def pause(self) -> None:
         """See `Sink`."""
 
+    def seal(self) -> None:
+        """See `Sink`."""
+
     def restart(self) -> None:
         """See `Sink`."""
         self._data.clear()
@@ -87,7 +94,7 @@ class Partial:
         self._dir_mode = dir_mode
         self._file: OpenFile | None = None
         self._attempt: str | None = None
-        self._end = 0
+        self._path: Path | None = None
 
     def size(self) -> int:
         """See `Sink`."""
@@ -118,8 +125,9 @@ class Partial:
         if self._file is None:
             attempt, segments = self._segments()
             self._attempt = self._attempt or attempt or self._new_attempt("")
-            self._end = sum(length for _, length in segments)
-            self._file = self._create(self._folder / f"{self._attempt}-{self._end:016d}")
+            end = sum(length for _, length in segments)
+            self._path = self._folder / f"{self._attempt}-{end:016d}"
+            self._file = self._create(self._path)
         self._file.write(data)
 
     def pause(self) -> None:
@@ -127,6 +135,18 @@ class Partial:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+    def seal(self) -> Path | None:
+        """See `Sink`. A segment that another process began is not ours alone: it may still be about to write there."""
+        file, self._file = self._file, None
+        if file is None:
+            return None
+        try:
+            file.flush()
+        finally:
+            file.close()
+        segments = self._segments()[1]
+        return self._path if [path for path, _ in segments] == [self._path] else None
 
     def restart(self) -> None:
         """See `Sink`. Those who read see another attempt from now on."""

@@ -6,14 +6,18 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
+
+from blake3 import blake3
 
 from forebay.errors import ForebayError
 from forebay.hub.snapshot import CONTENT, FILE, file_key
 from forebay.store import Batch, Store
-from forebay.types import Buffer, Cost, Entry
+from forebay.types import Buffer, Cost, Digest, Entry, ObjectRef
 
 _TOGETHER_BYTES = 8 * 2**20
 _PIECE_BYTES = 8 * 2**20
+_HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Ready:
         views: the bytes, in pieces.
         dataset: human name of what it was fetched for.
         seconds: what it took.
+        path: a durable file that holds just these bytes and that nobody writes to any more, to be moved and not copied.
     """
 
     identities: Sequence[str]
@@ -33,6 +38,7 @@ class Ready:
     views: Sequence[memoryview]
     dataset: str
     seconds: float
+    path: Path | None = None
 
     @property
     def bytes(self) -> int:
@@ -100,15 +106,13 @@ class Publisher:
 
     def _commit(self, group: Sequence[Ready]) -> list[Entry]:
         with self._store.batch() as batch:
-            entries = [_put(batch, ready) for ready in group]
+            entries = [_put(batch, ready, raw=self._store.settings.codec == "none") for ready in group]
         return [batch.committed(entry) for entry in entries]
 
 
-def _put(batch: Batch, ready: Ready) -> Entry:
+def _put(batch: Batch, ready: Ready, *, raw: bool) -> Entry:
     """Stage a file and its entries: one for each of its names."""
-    # One mapping is hashed by several threads and written without a copy; pieces go through one by one.
-    data: Buffer | chain[memoryview] = ready.views[0] if len(ready.views) == 1 else _pieces(ready.views)
-    ref = batch.put(CONTENT, data)
+    ref = _put_content(batch, ready, raw=raw)
     entries = [
         Entry(
             FILE,
@@ -124,6 +128,17 @@ def _put(batch: Batch, ready: Ready) -> Entry:
     for entry in entries:
         batch.add(entry)
     return entries[0]
+
+
+def _put_content(batch: Batch, ready: Ready, *, raw: bool) -> ObjectRef:
+    if raw and ready.path is not None and len(ready.views) == 1:
+        digest = Digest(blake3(ready.views[0], max_threads=_HASH_THREADS).hexdigest())
+        ref = ObjectRef(CONTENT, digest, ready.bytes)
+        if batch.link(ref, ready.path):
+            return ref
+    # One mapping is hashed by several threads and written without a copy; pieces go through one by one.
+    data: Buffer | chain[memoryview] = ready.views[0] if len(ready.views) == 1 else _pieces(ready.views)
+    return batch.put(CONTENT, data)
 
 
 def _pieces(views: Sequence[memoryview]) -> chain[memoryview]:

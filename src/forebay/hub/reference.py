@@ -10,8 +10,8 @@
     s3://bucket/prefix                             an object store, also gs:// and az://
     ./folder                                       a file or folder here
 
-A revision may hold a slash where the hub's own do (``@refs/pr/1``, ``@refs/convert/parquet``); any other is written with
-``%2F``.
+A revision may hold a slash where the hub's own do (``@refs/pr/1``, ``@refs/convert/parquet``); any other is written
+with ``%2F``.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def _url(text: str) -> Reference:
     url, _, fragment = text.partition("#")
     name, _, value = fragment.partition("=")
     if not re.fullmatch(r"https?://[^/@\s]+(/\S*)?", url):
-        raise InputError(f"not a URL: {_without_secret(text)!r}", hint="no spaces in it, and no secrets before the host")
+        raise InputError(
+            f"not a URL: {_without_secret(text)!r}", hint="no spaces in it, and no secrets before the host"
+        )
     if not fragment:
         return Reference("url", "file", url)
     if name != "sha256" or not re.fullmatch(r"[0-9a-fA-F]{64}", value):

@@ -55,7 +55,9 @@ class Resolver:
             self._raise_absence(reference, fresh_seconds, known, offline=offline)
         if offline:
             what = f"{reference} is not in the store in {self.store.home}, and the network may not be asked"
-            raise CacheRequiredError(what, subject=str(reference), hint=f"`forebay fetch {reference}` where there is one")
+            raise CacheRequiredError(
+                what, subject=str(reference), hint=f"`forebay fetch {reference}` where there is one"
+            )
         if known is not None and self._is_quiet(reference):
             return known.snapshot
         return self._ask_or_remember(reference, fresh_seconds, known, token)

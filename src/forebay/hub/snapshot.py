@@ -42,8 +42,8 @@ class SnapshotFile:
     Attributes:
         path: within the repository, parted by ``/``.
         size: in bytes; None where the origin does not say.
-        identity: what its content is called: ``sha256:…``, ``git:…`` (sha1 of the git blob), ``blake3:…``, or ``etag:…``
-            (BLAKE3 of URL and ETag: all that is known before it is there).
+        identity: what its content is called: ``sha256:…``, ``git:…`` (sha1 of the git blob), ``blake3:…``, or
+            ``etag:…`` (BLAKE3 of URL and ETag: all that is known before it is there).
         git_oid: the git sha1 in the tree; for an LFS file that of the pointer.
         lfs_sha256: the sha256 under which LFS keeps it, or "".
         etag: the origin's own strong validator, or "".
@@ -157,7 +157,9 @@ class Snapshot:
         found = [each for each in inside if not wanted or any(_meets(each.path, pattern) for pattern in wanted)]
         if not found and (within or wanted):
             what = f"nothing in {self.dataset} at {self.commit[:12]} is {' or '.join(wanted or [within])}"
-            raise NotFoundError(what, subject=self.dataset, hint="paths are as the hub shows them; patterns are data/*.csv")
+            raise NotFoundError(
+                what, subject=self.dataset, hint="paths are as the hub shows them; patterns are data/*.csv"
+            )
         return [each for each in found if not any(_meets(each.path, pattern) for pattern in unwanted)]
 
     def manifest(self) -> bytes:
@@ -192,7 +194,9 @@ def listed(files: Iterable[SnapshotFile], what: str) -> tuple[SnapshotFile, ...]
         parts = file.path.split("/")
         if "" in parts or ".." in parts or "." in parts or "\0" in file.path or file.path in found:
             why = "stands there twice" if file.path in found else "leads elsewhere"
-            raise InputError(f"{what} lists the path {file.path!r}, which {why}", subject=file.path, hint="do not use it")
+            raise InputError(
+                f"{what} lists the path {file.path!r}, which {why}", subject=file.path, hint="do not use it"
+            )
         found[file.path] = file
     return tuple(found[path] for path in sorted(found))
 

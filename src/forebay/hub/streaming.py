@@ -1,8 +1,8 @@
 """A file's bytes while it is still being fetched, by whomever: the mirror's read-through.
 
-A reader follows the partial on disk, so it does not matter which process downloads. It never gets the last byte of what it
-asked for before the whole file has been checked, and what it got before is compared with the published object: whoever
-reads to the end has the right bytes, and whoever has others gets an error.
+A reader follows the partial on disk, so it does not matter which process downloads. It never gets the last byte of
+what it asked for before the whole file has been checked, and what it got before is compared with the published object:
+whoever reads to the end has the right bytes, and whoever has others gets an error.
 """
 
 from __future__ import annotations

@@ -1,0 +1,90 @@
+"""`forebay fetch`: datasets and models into the store, each byte once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forebay.cli import text
+from forebay.cli.app import Command
+from forebay.cli.fetching import FetchProgress, closing, watching
+from forebay.cli.session import Session, emit, say, say_sentence
+from forebay.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from forebay.hub import Snapshot
+    from forebay.types import JSON
+
+
+@click.command(cls=Command)
+@click.argument("references", nargs=-1, metavar="REFERENCE...")
+@click.option("--from", "listing", type=click.Path(path_type=Path), metavar="FILE", help="More of them, one per line.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only these files: data/*.csv, or a folder.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these files; stronger than --include.")
+@click.option("--workers", default=8, show_default=True, type=click.IntRange(1, 64), help="Files at a time.")
+@click.option("--offline", is_flag=True, help="Ask no network: check that all is in the store.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+@click.option("--json", "as_json", is_flag=True, help="What came of it, as JSON.")
+@click.pass_obj
+def fetch(
+    session: Session,
+    references: tuple[str, ...],
+    listing: Path | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    workers: int,
+    offline: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Fetch datasets and models into the store; what is there is not fetched again.
+
+    \b
+    hf://datasets/NS/NAME[@REVISION][/PATH]   a dataset on Hugging Face
+    hf://NS/NAME                              a model
+    ms://datasets/NS/NAME, ms://NS/NAME       ModelScope
+    https://HOST/FILE[#sha256=HEX]            any URL
+    s3://BUCKET/PREFIX                        an object store
+    PATH                                      a file or folder
+
+    A download that was cut, or killed, goes on where it stopped. Every byte is checked against the hub's own hashes.
+    """
+    from forebay.hub import FetchOptions, Hub, parse
+
+    wanted = [parse(name) for name in [*references, *(_listed(listing) if listing is not None else ())]]
+    if not wanted:
+        raise InputError("nothing to fetch", hint="write a reference, or --from FILE; see forebay fetch --help")
+    options = FetchOptions(include, exclude, workers, offline)
+    progress = FetchProgress()
+    snapshots: list[Snapshot] = []
+    with watching(progress, quiet=quiet, plain=as_json) as hook, session.store() as store, Hub(store, hook=hook) as hub:
+        for reference in wanted:
+            snapshots.append(hub.fetch(reference, options))
+    if as_json:
+        emit({"snapshots": [_as_json(snapshot) for snapshot in snapshots], **progress.summary()})
+    elif not quiet:
+        for snapshot in snapshots:
+            size = f"{text.counted(len(snapshot.files), 'file')}, {text.size(snapshot.bytes)}"
+            say_sentence(f"{snapshot.dataset} at {snapshot.commit[:12]}: {size}")
+        for each in closing(progress):
+            say(each)
+
+
+def _as_json(snapshot: Snapshot) -> dict[str, JSON]:
+    told: dict[str, JSON] = {"reference": str(snapshot.reference), "hub": snapshot.hub, "type": snapshot.type}
+    told |= {"id": snapshot.id, "commit": snapshot.commit, "key": snapshot.key, "restricted": snapshot.restricted}
+    return told | {"files": len(snapshot.files), "bytes": snapshot.bytes}
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the references in a file: one per line; blank lines and what follows ``# `` do not count."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file", subject=str(path), hint="check --from") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}", subject=str(path), hint="it must be a text file") from error
+    stripped = (f" {line}".partition(" #")[0].strip() for line in lines)
+    return [line for line in stripped if line]
