@@ -84,6 +84,10 @@ class Cached(Generic[P, R]):
         bound = cast("Any", self._function).__get__(instance, owner)
         return Cached(bound, self._store, self._version)
 
+    def __forebay_key__(self) -> object:
+        """What code that calls it depends on: the function, or the version that stands in for it; never the store."""
+        return self._function if self._version is None else [self._name, self._version]
+
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """Return the key of a call.
 

@@ -135,7 +135,9 @@ class Computation:
     ) -> RunReport | None:
         """Table, export, record, retention. None where damage was found."""
         flow = work.flow
-        final = union([schema.only([]), *(moving.schema for moving in shards)]) if shards else schema
+        # A shard that no row is left of cannot say which columns operators would have given it.
+        telling = [moving for moving in shards if moving.shard.visible_rows] or shards
+        final = union([schema.only([]), *(moving.schema for moving in telling)]) if shards else schema
         result = Result([moving.shard for moving in shards], final, work.space, self._run.recipe.project)
         export = None
         if self._run.recipe.export is not None:

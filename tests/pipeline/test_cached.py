@@ -1,0 +1,212 @@
+"""`@cached`: every kind of value comes back as it was, once over all processes, keyed by code and arguments."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import forebay
+from forebay.errors import InputError, StoreError
+from forebay.pipeline import values
+from forebay.types import Digest, ObjectRef
+
+CALLS: list[object] = []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[forebay.Store]:
+    CALLS.clear()
+    with forebay.open(home=tmp_path / "store") as opened:
+        yield opened
+
+
+def roundtrip(value: Any) -> Any:
+    objects: dict[Digest, bytes] = {}
+
+    def put(role: str, data: Any) -> ObjectRef:
+        digest = Digest(f"{len(objects):064x}")
+        objects[digest] = bytes(data)
+        return ObjectRef(role, digest, len(objects[digest]))
+
+    data, refs = values.encode(value, put)
+    return values.decode(data, refs, lambda digest: memoryview(objects[digest]))
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers() | st.tuples(st.booleans()), inner)
+    ),
+    max_leaves=12,
+)
+
+
+class TestValues:
+    @given(PLAIN)
+    def test_plain_values_come_back_with_their_types(self, value: Any) -> None:
+        found = roundtrip(value)
+        assert found == value
+        assert repr(found) == repr(value)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            np.arange(12).reshape(3, 4), np.zeros((0, 3)), np.array(7), np.array(["a", "bcd"]), np.array([1 + 2j]),
+            np.array(["2026-01-01"], "datetime64[D]"), np.float32(1.5), np.arange(10)[::3], np.asfortranarray(np.eye(3)),
+            np.array([True, False]),
+        ],
+    )  # fmt: skip
+    def test_arrays(self, value: Any) -> None:
+        found = roundtrip(value)
+        assert type(found) is type(value)
+        assert (found.dtype, found.shape) == (value.dtype, value.shape)
+        assert np.array_equal(found, value)
+
+    def test_tables_frames_and_nesting(self) -> None:
+        table = pa.table({"a": [1, None], "b": ["x", "y"]})
+        found = roundtrip({"table": table, "parts": (table.to_batches()[0], [float("inf")]), "$": 1})
+        assert found["table"].equals(table)
+        assert found["parts"][0].equals(table.to_batches()[0])
+        assert found["parts"][1] == [float("inf")]
+        assert found["$"] == 1
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame({"a": [1, 2]}, index=["x", "y"])
+        pandas.testing.assert_frame_equal(roundtrip(frame), frame)
+
+    @pytest.mark.parametrize("value", [{1, 2}, object(), np.array([object()]), [{"a": lambda: 0}]])
+    def test_what_cannot_be_kept_says_where(self, value: Any) -> None:
+        with pytest.raises(InputError, match=r"result.* cannot be kept"):
+            roundtrip(value)
+
+
+class TestCached:
+    def test_computes_once_and_one_call_has_one_key(self, store: forebay.Store) -> None:
+        @forebay.cached(store=store)
+        def square(x: int, power: int = 2) -> list[int]:
+            CALLS.append(x)
+            return [x**power]
+
+        assert square(3) == square(x=3) == square(3, 2) == square(3, power=2) == [9]
+        assert CALLS == [3]
+        assert square.key(3) == square.key(x=3, power=2) != square.key(4)
+        assert square.__name__ == "square"
+
+    def test_forget(self, store: forebay.Store) -> None:
+        @forebay.cached(store=store)
+        def one() -> int:
+            CALLS.append(1)
+            return 1
+
+        assert one() == 1
+        assert one.forget()
+        assert not one.forget()
+        assert one() == 1
+        assert len(CALLS) == 2
+
+    def test_a_version_and_the_code(self, store: forebay.Store) -> None:
+        def make(factor: int, version: str | None) -> Any:
+            @forebay.cached(store=store, version=version)
+            def scaled(x: int) -> int:
+                return x * factor
+
+            return scaled
+
+        assert make(2, None)(5) == 10
+        assert make(3, None)(5) == 15
+        assert make(2, "a")(5) == 10
+        assert make(3, "a")(5) == 10
+        assert make(3, "b")(5) == 15
+
+    def test_methods_are_keyed_by_their_instance(self, store: forebay.Store) -> None:
+        class Scale:
+            def __init__(self, factor: int) -> None:
+                self.factor = factor
+
+            @forebay.cached(store=store)
+            def of(self, x: int) -> int:
+                CALLS.append(x)
+                return x * self.factor
+
+        assert (Scale(2).of(5), Scale(3).of(5), Scale(2).of(5)) == (10, 15, 10)
+        assert CALLS == [5, 5]
+
+    def test_arrays_are_read_only_views(self, store: forebay.Store) -> None:
+        @forebay.cached(store=store)
+        def big() -> Any:
+            return np.arange(1000)
+
+        first = big()
+        assert not first.flags.writeable
+        assert np.array_equal(first, big())
+
+    def test_an_error_is_the_functions_own_and_not_kept(self, store: forebay.Store) -> None:
+        @forebay.cached(store=store)
+        def fails() -> int:
+            CALLS.append(1)
+            raise KeyError("x")
+
+        for _ in range(2):
+            with pytest.raises(KeyError, match="x"):
+                fails()
+        assert len(CALLS) == 2
+
+    def test_a_store_that_cannot_take_it_costs_nothing(self, tmp_path: Path) -> None:
+        CALLS.clear()
+        with forebay.open(home=tmp_path / "full", max_bytes=1) as full:
+
+            @forebay.cached(store=full)
+            def big() -> bytes:
+                CALLS.append(1)
+                return b"x" * 10**6
+
+            assert big() == b"x" * 10**6
+            assert len(CALLS) == 1
+            with pytest.raises(StoreError):
+                full.commit(forebay.store.entry.Entry("value", big.key()), {"x": b"x" * 10**6})  # type: ignore[attr-defined]
+
+    def test_what_is_never_kept_is_called_each_time(self, store: forebay.Store) -> None:
+        import random
+
+        @forebay.cached(store=store)
+        def draw() -> float:
+            CALLS.append(1)
+            return random.random()
+
+        assert draw() != draw()
+        assert len(CALLS) == 2
+
+    def test_generators_are_refused(self) -> None:
+        with pytest.raises(InputError, match="generator or coroutine"):
+
+            @forebay.cached
+            def items() -> Iterator[int]:
+                yield 1
+
+    def test_one_computes_for_all_processes(self, tmp_path: Path) -> None:
+        code = (
+            "import forebay, time, os\n"
+            f"@forebay.cached(store=forebay.open(home={str(tmp_path / 'shared')!r}))\n"
+            "def slow(x):\n"
+            f"    open({str(tmp_path / 'calls')!r}, 'a').write('x')\n"
+            "    time.sleep(0.5)\n"
+            "    return {'x': x}\n"
+            "print(slow(3))\n"
+        )
+        (tmp_path / "program.py").write_text(code)
+        running = [
+            subprocess.Popen([sys.executable, str(tmp_path / "program.py")], stdout=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        assert {process.communicate()[0] for process in running} == {"{'x': 3}\n"}
+        assert (tmp_path / "calls").read_text() == "x"
