@@ -23,8 +23,9 @@ def test_the_screen_keeps_its_promise(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert max(len(line) for line in lines if "python" not in line.lower()) <= 80
+    script = str(Path(sys.executable).with_name("forebay"))  # where a copy of the demo stands, it is spelled out
+    lines = done.stdout.replace(script, "forebay").replace(sys.executable, "python").splitlines()
+    assert max(len(line) for line in lines) <= 80
     runs = [list(map(_number, re.findall(r"\d[\d,.]*", line)))[1:] for line in lines if re.match(r"\d [a-z]", line)]
     assert len(runs) == 4
     (cold, cold_reused, rows, kept, *_), (again, again_reused, *_), (edit, *_), (late, _, _, late_kept, *_) = runs
