@@ -18,11 +18,15 @@ from forebay.cli.session import Session
 from forebay.cli.text import one_line
 from forebay.errors import ForebayError
 
-RUNNING, STORE = "Running", "The store"
+RUNNING, HUBS, STORE = "Running", "Hubs", "The store"
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": (RUNNING, "run", "Run a recipe; what was done before is not done again."),
     "explain": (RUNNING, "explain", "Say why work is done again: what differs in its key."),
+    "fetch": (HUBS, "fetch", "Fetch datasets and models into the store, each byte once."),
+    "mirror": (HUBS, "mirror", "Answer the hubs' own clients from the store."),
+    "exec": (HUBS, "exec", "Run a command unmodified, with a mirror of its own."),
+    "env": (HUBS, "env", "Print what programs need to ask a mirror, for a shell."),
     "ls": (STORE, "ls", "List what the store holds."),
     "show": (STORE, "show", "Show one entry and what its key is made of."),
     "du": (STORE, "du", "Show the space taken, by kind and by dataset."),
@@ -109,7 +113,7 @@ class Frame(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section, without importing them."""
-        for section in (RUNNING, STORE):
+        for section in (RUNNING, HUBS, STORE):
             with formatter.section(section):
                 formatter.write_dl([(name, text) for name, (where, _, text) in self.table.items() if where == section])
 

@@ -1,0 +1,163 @@
+"""The mirror as an ASGI application: one per process, under any server that speaks ASGI 3.
+
+Answers are made on threads (they read files, and may ask upstream), bodies go out from the event loop: as
+`http.response.pathsend` where the server has it and a whole raw object is wanted, else in pieces. The last byte of any
+answer waits until all of the file is known to be right, so that no client can take wrong bytes for a whole answer: if
+they turn out to be wrong, or do not come, the connection is cut before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from forebay.errors import ForebayError
+from forebay.mirror.content import Content
+from forebay.mirror.exchange import Answer, Request, as_json
+from forebay.mirror.gate import Gate
+from forebay.mirror.huggingface import HuggingFace
+from forebay.mirror.library import Library
+from forebay.mirror.modelscope import ModelScope
+from forebay.mirror.tally import Tally
+from forebay.types import JSON
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+STATUS_PATH = "/-/mirror"
+MODELSCOPE_PREFIX = "/-/ms"
+
+_MOST_BODY_BYTES = 16 * 2**20
+_THREADS = 128  # one for each answer that waits for upstream
+
+
+class Cut(Exception):
+    """Ends a connection in the middle of an answer: what would follow is wrong, or will not come."""
+
+
+class App:
+    """Both protocols, what was served, and who may ask. Safe for one event loop.
+
+    Args:
+        library: where snapshots and bytes come from.
+        gate: who may ask at all.
+        tally: counts.
+    """
+
+    def __init__(self, library: Library, gate: Gate, tally: Tally) -> None:
+        self.library, self.gate, self.tally = library, gate, tally
+        self._huggingface, self._modelscope = HuggingFace(library), ModelScope(library)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mirror")
+
+    def close(self) -> None:
+        """End the threads; what is being fetched goes on to its next piece."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def counts(self) -> dict[str, JSON]:
+        """Return what was done so far."""
+        return self.tally.to_json() | self.library.to_json()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one connection's request (ASGI)."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        request = _request(scope)
+        body = await _body(receive) if request.method not in ("GET", "HEAD") else b""
+        if body is None:
+            answer = as_json({"error": f"more than {_MOST_BODY_BYTES} bytes"}, 413)
+        else:
+            answer = await self._on_thread(self._answer, replace(request, body=body), _client(scope))
+        with self.tally.serving(request, answer) as served:
+            await self._send(scope, send, request, answer, served)
+
+    async def _on_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _answer(self, request: Request, client: str) -> Answer:
+        refused = self.gate.refusal(request, client)
+        if refused is not None:
+            return refused
+        if request.raw_path == STATUS_PATH:
+            return as_json(self.counts())
+        try:
+            request = self.gate.for_hub(request)
+            if request.raw_path.startswith(f"{MODELSCOPE_PREFIX}/"):
+                return self._modelscope.answer(request.below(MODELSCOPE_PREFIX))
+            if request.segments[:2] == ("api", "v1"):
+                return self._modelscope.answer(request)
+            return self._huggingface.answer(request)
+        # A client must get an answer whatever happens here; the tally tells the operator.
+        except Exception as error:  # noqa: BLE001
+            self.tally.failed(request, error)
+            return as_json({"error": f"the mirror failed: {type(error).__name__}: {error}"}, 500)
+
+    async def _send(
+        self, scope: MutableMapping[str, Any], send: Send, request: Request, answer: Answer, served: Callable[[int], None]
+    ) -> None:
+        content = answer.content
+        headers = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
+        if answer.status != 304:
+            headers.append((b"content-length", b"%d" % answer.length))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if content is None or request.method == "HEAD":
+            served(len(answer.body))
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+            return
+        if content.path is not None and "http.response.pathsend" in (scope.get("extensions") or {}):
+            served(answer.length)
+            await send({"type": "http.response.pathsend", "path": str(content.path)})
+            return
+        try:
+            await self._send_pieces(send, content, served)
+        except (ForebayError, OSError) as error:
+            self.tally.cut(error)
+            raise Cut(str(error)) from error
+
+    async def _send_pieces(self, send: Send, content: Content, served: Callable[[int], None]) -> None:
+        pieces = content.pieces()
+        while piece := await self._on_thread(next, pieces, b""):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            served(len(piece))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _request(scope: MutableMapping[str, Any]) -> Request:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    origin = f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
+    path = raw_path.decode("latin-1").partition("?")[0]
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Request(scope["method"].upper(), path, query, headers, origin=origin)
+
+
+def _client(scope: MutableMapping[str, Any]) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the request's body; None: it is too long."""
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > _MOST_BODY_BYTES:
+            return None
+        pieces.append(piece)
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

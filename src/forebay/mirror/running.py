@@ -1,0 +1,246 @@
+"""Running a command with a mirror of its own: `forebay exec`.
+
+Three processes: this one, which waits; the mirror, in a session of its own so that Ctrl-C does not end it before the
+command has ended; and the command, unmodified, in the foreground. The mirror ends with us: it reads its standard input.
+
+With isolation the listening socket comes out of the command's network namespace (see `cell`), and the kernel's count of
+packets that found no route tells how often the command tried to reach anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO, cast
+
+from forebay.errors import InputError
+from forebay.mirror import cell
+
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+_MIRROR_SECONDS = 15.0
+_CELL_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it.
+
+    Attributes:
+        code: the command's exit code; 128 + N where signal N ended it.
+        counts: what the mirror counted; empty if it died.
+        isolated: whether no other address could be reached.
+        attempts: packets that were meant for another address; None: not known.
+        why_not: why there was no isolation, where it was asked for.
+    """
+
+    code: int
+    counts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    isolated: bool = False
+    attempts: int | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, and how.
+
+    Attributes:
+        argv: the command.
+        mirror: arguments of `forebay mirror` beside those that say where to listen.
+        environ: makes the command's environment of the mirror's address.
+        isolate: let the command reach the mirror and nothing else, where the system lets us.
+        warn: told in a line what goes wrong.
+    """
+
+    argv: Sequence[str]
+    mirror: Sequence[str]
+    environ: Callable[[str], Mapping[str, str]]
+    isolate: bool
+    warn: Callable[[str], None]
+
+
+def run(plan: Plan) -> Run:
+    """Run a command to its end.
+
+    Raises:
+        InputError: it cannot be run.
+    """
+    why_not = ""
+    if plan.isolate:
+        try:
+            return _run_isolated(plan)
+        except _NoCell as error:
+            why_not = str(error)
+            plan.warn(f"no proof that nothing else is contacted: {why_not}")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1024)
+        environ = plan.environ(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        mirror = _Mirror(plan, listener)
+    with mirror:
+        code = _run_here(plan, environ)
+        counts = mirror.finish()
+    return Run(code, counts, why_not=why_not)
+
+
+class _NoCell(Exception):
+    """There can be no network namespace here."""
+
+
+def _run_here(plan: Plan, environ: Mapping[str, str]) -> int:
+    try:
+        child = subprocess.Popen(list(plan.argv), env=dict(environ))
+    except OSError as error:
+        name = plan.argv[0]
+        raise InputError(f"cannot run {name}: {error.strerror}", subject=name, hint="is it on PATH?") from error
+    return _wait(child)
+
+
+def _run_isolated(plan: Plan) -> Run:
+    if sys.platform != "linux":
+        raise _NoCell("only Linux has network namespaces")
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            program = [sys.executable, "-I", "-S", str(Path(cell.__file__)), str(theirs.fileno())]
+            child = subprocess.Popen(program, pass_fds=[theirs.fileno()])
+        try:
+            listener, port = _from_cell(ours)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        with Path(f"/proc/{child.pid}/net/snmp").open("rb") as seen:  # stays readable when the namespace has gone
+            with listener:
+                mirror = _Mirror(plan, listener)
+            with mirror:
+                environ = dict(plan.environ(f"http://127.0.0.1:{port}"))
+                ours.sendall(json.dumps({"argv": list(plan.argv), "environ": environ}).encode() + b"\n")
+                code = _wait(child)
+                counts = mirror.finish()
+            return Run(code, counts, isolated=True, attempts=_attempts(seen))
+
+
+def _from_cell(control: socket.socket) -> tuple[socket.socket, int]:
+    control.settimeout(_CELL_SECONDS)
+    try:
+        data, fds, _, _ = socket.recv_fds(control, 4096, 1)
+    except OSError as error:
+        raise _NoCell(f"the isolated process does not answer: {error}") from error
+    finally:
+        control.settimeout(None)
+    told = cast("dict[str, Any]", json.loads(data or b'{"error": "the isolated process ended"}'))
+    if not fds:
+        raise _NoCell(f"no network namespace here: {told.get('error')}")
+    return socket.socket(fileno=fds[0]), int(told["port"])
+
+
+def _attempts(seen: BinaryIO) -> int | None:
+    """Return how many packets found no route, by the counters of a network namespace."""
+    try:
+        lines = [line.split() for line in seen.read().decode().splitlines() if line.startswith("Ip:")]
+        return int(lines[1][lines[0].index("OutNoRoutes")])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class _Mirror:
+    """The mirror's process; a context manager that ends it."""
+
+    def __init__(self, plan: Plan, listener: socket.socket) -> None:
+        self._warn = plan.warn
+        fd = listener.fileno()
+        program = [sys.executable, "-m", "forebay.cli", "mirror", *plan.mirror]
+        self._process = subprocess.Popen(
+            [*program, "--listen-fd", str(fd), "--stop-on-eof", "--json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[fd],
+            start_new_session=True,
+        )
+        self._lines: list[bytes] = []
+        self._ending = False
+        self._reader = threading.Thread(target=self._read, name="mirror-output", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> _Mirror:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def finish(self) -> dict[str, Any]:
+        """End the mirror and return what it counted."""
+        self._stop()
+        for line in reversed(self._lines):
+            try:
+                return cast("dict[str, Any]", json.loads(line))["counts"]
+            except (ValueError, KeyError, TypeError):
+                continue
+        return {}
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            self._lines.extend(stream)
+        if not self._ending:
+            self._warn("the mirror has ended; what the command asks for now will fail")
+
+    def _stop(self) -> None:
+        self._ending = True
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(_MIRROR_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(_MIRROR_SECONDS)
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for the command, handing on the signals that we get; return its exit code as a shell tells it."""
+    with _forwarding(child.pid):
+        code = child.wait()
+    return 128 - code if code < 0 else code
+
+
+@contextmanager
+def _forwarding(pid: int) -> Generator[None]:
+    """Hand on signals. Ctrl-C reaches the command from the terminal by itself; without a terminal we hand it on."""
+
+    def forward(number: int, _: FrameType | None) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass  # it has just ended
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if not _in_foreground():
+            forward(number, frame)
+
+    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
+    before = {number: signal.signal(number, forward) for number in numbers}
+    before |= {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
