@@ -16,15 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forebay.bundle.closure import Closure, closure, find_roots
-    from forebay.bundle.compare import Difference, diff
-    from forebay.bundle.create import CreateOptions, CreateReport, create
-    from forebay.bundle.install import InstallOptions, InstallReport, install
+    from forebay.bundle.closures import Closure, closure, find_roots
+    from forebay.bundle.comparing import Difference, diff
+    from forebay.bundle.creating import CreateOptions, CreateReport, create
+    from forebay.bundle.installing import InstallOptions, InstallReport, install
     from forebay.bundle.manifest import Manifest
-    from forebay.bundle.repair import RepairReport, repair, wanted
+    from forebay.bundle.repairing import RepairReport, repair, wanted
     from forebay.bundle.signing import make_key, public_key
     from forebay.bundle.source import Source, open_source
-    from forebay.bundle.verify import VerifyReport, verify
+    from forebay.bundle.verifying import VerifyReport, verify
 
 __all__ = [
     "Closure",
@@ -51,27 +51,27 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Closure": "closure",
-    "CreateOptions": "create",
-    "CreateReport": "create",
-    "Difference": "compare",
-    "InstallOptions": "install",
-    "InstallReport": "install",
+    "Closure": "closures",
+    "CreateOptions": "creating",
+    "CreateReport": "creating",
+    "Difference": "comparing",
+    "InstallOptions": "installing",
+    "InstallReport": "installing",
     "Manifest": "manifest",
-    "RepairReport": "repair",
+    "RepairReport": "repairing",
     "Source": "source",
-    "VerifyReport": "verify",
-    "closure": "closure",
-    "create": "create",
-    "diff": "compare",
-    "find_roots": "closure",
-    "install": "install",
+    "VerifyReport": "verifying",
+    "closure": "closures",
+    "create": "creating",
+    "diff": "comparing",
+    "find_roots": "closures",
+    "install": "installing",
     "make_key": "signing",
     "open_source": "source",
     "public_key": "signing",
-    "repair": "repair",
-    "verify": "verify",
-    "wanted": "repair",
+    "repair": "repairing",
+    "verify": "verifying",
+    "wanted": "repairing",
 }
 
 
@@ -79,7 +79,7 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = found  # also over a module of the same name that the import has just put there
+    globals()[name] = found
     return found
 
 

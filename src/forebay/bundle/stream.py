@@ -191,16 +191,25 @@ def base_of(path: Path) -> Path | None:
     return path if not path.exists() and list_path(path).exists() else None
 
 
+def read_list(base: Path) -> VolumeList:
+    """Return what the list of volumes of the archive `base` says.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    with FileStream([list_path(base)]) as listing:
+        if listing.size > _MOST_LIST_BYTES:
+            raise BundleError("its list of volumes is too large")
+        return VolumeList.decode(bytes(listing.read(0, listing.size)))
+
+
 def open_volumes(base: Path) -> tuple[FileStream, VolumeList]:
     """Open an archive in volumes.
 
     Raises:
         BundleError: a volume is not there or not of its size, or the list is damaged.
     """
-    with FileStream([list_path(base)]) as listing:
-        if listing.size > _MOST_LIST_BYTES:
-            raise BundleError("its list of volumes is too large")
-        told = VolumeList.decode(bytes(listing.read(0, listing.size)))
+    told = read_list(base)
     paths = [volume_path(base, number) for number in range(len(told.volumes))]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
