@@ -1,0 +1,1 @@
+"""Programs that evaluate models, and what they will want to load."""

@@ -1,0 +1,190 @@
+"""The index of lm-eval's tasks, groups and tags: some 14,000 files, of which only a few lines are looked at.
+
+The harness parses every file to know its names, which takes seconds. Names stand at the beginning of a line, so they are
+read as text, and a file is parsed only where its text leaves a doubt.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from forebay.integrations import task_yaml
+from forebay.types import JSON
+
+Kind = Literal["task", "class", "group", "tag"]
+
+_IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+_KEY = re.compile(rb"^(task|group|tag|include|class)[ \t]*:(?:[ \t]+(.*?))?[ \t]*\r?$", re.MULTILINE)
+_ODD = re.compile(rb"""^["'{\[?<&*!%]|^---[^\n]*\n(?s:.*)^---""", re.MULTILINE)
+_PLAIN = re.compile(r"([A-Za-z_][\w./+-]*)(?:\s+#.*)?")
+_QUOTED = re.compile(r"""(?:"([^"\\]*)"|'([^']*)')(?:\s+#.*)?""")
+_WORDS_WITH_MEANING = {"yes", "no", "true", "false", "null", "on", "off", "y", "n"}
+
+
+@dataclass(slots=True)
+class Named:
+    """What a name stands for.
+
+    Attributes:
+        kind: a task, a task that is a Python class, a group, or a tag.
+        file: where it is defined; None for a tag.
+        members: of a tag.
+    """
+
+    kind: Kind
+    file: Path | None
+    members: set[str] = field(default_factory=set[str])
+
+
+def task_folders(folder: Path, include: Sequence[Path]) -> list[Path]:
+    """Return the folders of tasks in the order in which later ones win."""
+    return [folder / "tasks", *include]
+
+
+def fingerprint(roots: Sequence[Path], others: Iterable[Path] = ()) -> str:
+    """Return a hash that changes whenever a file below `roots`, or one of `others`, does (by name, size and time)."""
+    from blake3 import blake3
+
+    told: list[str] = []
+    for root in roots:
+        told.append(f"{root}\0")
+        _note_folder(str(root), told)
+    for path in others:
+        stat = path.stat() if path.exists() else None
+        told.append(f"{path}\0{stat.st_size if stat else -1}\0{stat.st_mtime_ns if stat else 0}")
+    return blake3("\n".join(told).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _note_folder(folder: str, told: list[str]) -> None:
+    """Note every file below a folder; some 15,000 of them within a tenth of a second."""
+    inside: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            if entry.is_dir():
+                inside.append(entry.name)
+            elif not entry.name.endswith((".pyc", ".md")):
+                stat = entry.stat()
+                files.append(f"{entry.name}\0{stat.st_size}\0{stat.st_mtime_ns}")
+    files.sort()
+    told.append(f"{folder}\0{len(files)}")
+    told += files
+    for name in sorted(inside):
+        if name not in _IGNORED:
+            _note_folder(f"{folder}/{name}", told)
+
+
+def build(roots: Sequence[Path]) -> dict[str, Named]:
+    """Return every name below the folders; in one folder the first file wins, between folders the last."""
+    index: dict[str, Named] = {}
+    heads = _Heads()
+    for root in roots:
+        found: dict[str, Named] = {}
+        for path in _task_files(root):
+            try:
+                _note(heads.merged(path), path, found)
+            except (OSError, ValueError, TypeError):
+                continue  # the harness leaves out files that it cannot read, too
+        index.update(found)
+    return index
+
+
+def to_json(index: Mapping[str, Named], roots: Sequence[Path]) -> JSON:
+    """Return an index as JSON, its files relative to their root."""
+    rows: list[JSON] = []
+    for name, named in index.items():
+        place: list[JSON] = list(_place(named.file, roots)) if named.file else []
+        rows.append([name, named.kind, *place] if not named.members else [name, named.kind, sorted(named.members), *place])
+    return rows
+
+
+def from_json(told: Any, roots: Sequence[Path]) -> dict[str, Named]:
+    """Return the index that `to_json` wrote."""
+    index: dict[str, Named] = {}
+    for name, kind, *rest in told:
+        members = set(rest.pop(0)) if rest and isinstance(rest[0], list) else set[str]()
+        index[name] = Named(kind, roots[rest[0]] / rest[1] if rest else None, members)
+    return index
+
+
+def _place(path: Path, roots: Sequence[Path]) -> tuple[int, str]:
+    for number, root in enumerate(roots):
+        if path.is_relative_to(root):
+            return number, path.relative_to(root).as_posix()
+    return 0, str(path)
+
+
+def _task_files(root: Path) -> list[Path]:
+    found: list[str] = []
+    for folder, inside, files in os.walk(root, followlinks=True):
+        inside[:] = [name for name in inside if name not in _IGNORED]
+        found += [f"{folder}/{name}" for name in files if name.endswith(".yaml")]
+    return [Path(path) for path in sorted(found)]
+
+
+def _note(told: Mapping[str, Any], path: Path, index: dict[str, Named]) -> None:
+    if "class" not in told and "group" in told:
+        index.setdefault(told["group"], Named("group", path))
+        return
+    if "class" not in told and "task" not in told:
+        return
+    name = told["task"]
+    if not isinstance(name, str) or name in index:
+        return
+    tags = told.get("tag") or []
+    index[name] = Named("class" if "class" in told else "task", path)
+    for tag in tags if isinstance(tags, list) else [tags]:
+        index.setdefault(tag, Named("tag", None)).members.add(name)
+
+
+class _Heads:
+    """The five keys that names depend on, of each file once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, dict[str, Any]] = {}
+
+    def merged(self, path: Path, seen: set[Path] | None = None) -> dict[str, Any]:
+        seen = set() if seen is None else seen
+        place = path.resolve() if path.is_symlink() or ".." in path.parts else path
+        if place in seen:
+            raise ValueError(f"include cycle at {place}")
+        seen.add(place)
+        if place not in self._known:
+            self._known[place] = _head(place)
+        own = self._known[place]
+        if "include" not in own:
+            return own
+        merged: dict[str, Any] = {}
+        for other in task_yaml.included(place, own["include"]):
+            merged.update(self.merged(other, seen))
+        merged.update((name, value) for name, value in own.items() if name != "include")
+        return merged
+
+
+def _head(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    if not _ODD.search(data):
+        found = {match[1].decode(): _plain(match[2]) for match in _KEY.finditer(data)}
+        if found.get("group") is not None and "class" not in found:
+            found["task"] = found.get("task") or "?"  # a group's name is all that matters, its members are read later
+            found.pop("tag", None)
+        if None not in found.values():
+            return found
+    return task_yaml.read(path)
+
+
+def _plain(value: bytes | None) -> str | None:
+    """Return the text of a simple value, or None where only a parser knows."""
+    text = (value or b"").decode("utf-8", "replace")
+    match = _PLAIN.fullmatch(text)
+    if match is not None:
+        return match[1] if match[1].lower() not in _WORDS_WITH_MEANING else None
+    match = _QUOTED.fullmatch(text)
+    if match is not None:
+        return match[1] if match[1] is not None else match[2]
+    return "!function" if text.startswith("!function ") else None
