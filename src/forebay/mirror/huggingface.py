@@ -216,7 +216,8 @@ def _paged(request: Request, found: Sequence[str], most: int) -> tuple[Sequence[
     """Return a page, and the link to the next one."""
     limit = request.number("limit", most, most)
     try:
-        start = max(int(base64.urlsafe_b64decode(request.asked("cursor"))), 0) if request.asked("cursor") else 0
+        cursor = request.asked("cursor")
+        start = max(int(base64.b64decode(cursor, b"-_", validate=True)), 0) if cursor else 0
     except ValueError:
         raise Refused(_error(400, "", "not a cursor of ours")) from None
     if start + limit >= len(found):
