@@ -63,8 +63,8 @@ class TestValues:
         "value",
         [
             np.arange(12).reshape(3, 4), np.zeros((0, 3)), np.array(7), np.array(["a", "bcd"]), np.array([1 + 2j]),
-            np.array(["2026-01-01"], "datetime64[D]"), np.float32(1.5), np.arange(10)[::3], np.asfortranarray(np.eye(3)),
-            np.array([True, False]),
+            np.array(["2026-01-01"], "datetime64[D]"), np.float32(1.5), np.arange(10)[::3],
+            np.asfortranarray(np.eye(3)), np.array([True, False]),
         ],
     )  # fmt: skip
     def test_arrays(self, value: Any) -> None:
