@@ -1,9 +1,9 @@
 """The tar of a bundle: a function of its MANIFEST, byte for byte, but for the members' content.
 
 No tar is ever parsed. Where each member lies and every byte of its header follow from the MANIFEST, so a reader knows
-what must stand at each offset and compares; whatever is there and should not be (a link, a device, another name, order,
-owner, size, a sparse map, padding that is not zero, bytes after the end) is simply not equal. `tarfile` is a fine reader
-of all the tars of the world, and that is what is not wanted here.
+what must stand at each offset and compares; whatever is there and should not be (a link, a device, another name, order
+or size, a sparse map, padding that is not zero, bytes after the end) is simply not equal. `tarfile` reads all the tars of
+the world, and that is what is not wanted here.
 """
 
 from __future__ import annotations
@@ -63,10 +63,8 @@ def header(name: str, size: int) -> bytes:
     prefix = ""
     if len(name) > 100:
         prefix, _, name = name.rpartition("/")
-    if size < _OCTAL_LIMIT:
-        length = b"%011o\0" % size
-    else:
-        length = b"\x80" + size.to_bytes(11, "big")  # as GNU, BSD and Python write what eleven digits cannot hold
+    # What eleven octal digits cannot hold is written as GNU, BSD and Python do.
+    length = b"%011o\0" % size if size < _OCTAL_LIMIT else b"\x80" + size.to_bytes(11, "big")
     mode = _PROGRAM if name == "setup.sh" else _READ_ONLY if "/" in name or prefix else _PLAIN
     numbers = b"%07o\0%07o\0%07o\0" % (mode, 0, 0)
     head = name.encode("ascii").ljust(100, b"\0") + numbers + length + b"%011o\0" % 0

@@ -184,5 +184,5 @@ def _keys_in(value: object) -> Iterator[Key]:
 def _names(store: Store, entries: Mapping[tuple[str, Key], Entry]) -> Iterator[PackedName]:
     for name in store.names.list():
         pointed = store.names.get(name)
-        if pointed in entries:
+        if pointed is not None and pointed in entries:
             yield PackedName(name, *pointed)

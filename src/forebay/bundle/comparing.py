@@ -38,7 +38,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is different: entries (``kind:key``), objects (digests), names; and the bytes of objects added and removed."""
+    """What is different: entries (``kind:key``), objects (digests) and names; bytes of objects added and removed."""
 
     entries: Change
     objects: Change
@@ -124,7 +124,7 @@ def _entries(manifest: Manifest) -> dict[str, str]:
 
 
 def _sizes(manifest: Manifest) -> dict[str, int]:
-    held: dict[str, int] = {digest: size for digest, size in manifest.needs.objects}
+    held: dict[str, int] = dict(manifest.needs.objects)
     return held | {each.digest: each.size for each in manifest.objects}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from blake3 import blake3
 
@@ -21,11 +21,20 @@ from forebay.bundle import archive
 from forebay.bundle.archive import BLOCK, Member
 from forebay.bundle.frames import Coders, library
 from forebay.bundle.manifest import (
-    FILES, Manifest, Needs, Pack, PackedEntry, PackedFile, PackedObject, longest, manifest_id, most_packed,
+    FILES,
+    Manifest,
+    Needs,
+    Pack,
+    PackedEntry,
+    PackedFile,
+    PackedObject,
+    longest,
+    manifest_id,
+    most_packed,
 )  # fmt: skip
 from forebay.bundle.output import Output
-from forebay.bundle.unaided import unaided_files
 from forebay.bundle.signing import Signer
+from forebay.bundle.unaided import unaided_files
 from forebay.errors import InputError, ObjectDamagedError
 from forebay.events import Event, Hook, What, ignore
 from forebay.store import entry as entry_files
@@ -320,9 +329,9 @@ def _noted(path: Path, plan: str, expected: tuple[PackedObject, ...]) -> Iterato
         if not lines or json.loads(lines[0]) != {"plan": plan}:
             return
         for line, draft in zip(lines[1:], expected, strict=False):
-            digest, pack, packed, check = cast("list[str]", json.loads(line))
+            digest, pack, packed, check = cast("list[Any]", json.loads(line))
             if digest != draft.digest or pack not in ("none", "zstd") or type(packed) is not int or not is_hex64(check):
                 return
-            yield PackedObject(Digest(digest), draft.size, cast("Pack", pack), packed, check)
+            yield PackedObject(Digest(digest), draft.size, pack, packed, check)
     except (OSError, ValueError, TypeError):  # none, or cut within a line
         return

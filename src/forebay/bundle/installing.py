@@ -2,9 +2,9 @@
 
 1. MANIFEST, signature, whom we trust, what the store must have already, room. Nothing is written.
 2. Entries are read and looked at, and kept in memory.
-3. Objects, in groups: each is compared with its two names, published, and relied on by a batch that stays open to the end,
-   so that eviction spares it. The store has it now, but nothing names it: if we stop here, the next attempt finds it, or
-   `gc` collects it.
+3. Objects, in groups: each is compared with its two names, published, and relied on by a batch that stays open to the
+   end, so that eviction spares it. The store has it now, but nothing names it: if we stop here, the next attempt finds
+   it, or `gc` collects it.
 4. The end of the archive is looked at. Then the entries are published, all at once, and at last the names.
 """
 
@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
-
-from blake3 import blake3
 
 from forebay.bundle import signing
 from forebay.bundle.archive import Member

@@ -20,6 +20,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from blake3 import blake3
@@ -261,7 +262,7 @@ def _check_relations(found: Manifest) -> None:
         _refuse("names: one points at an entry that is not there")
     if not known.issuperset(found.roots):
         _refuse("roots: one is not there")
-    if needed and found.since is None or found.needs.objects and found.since is None:
+    if (needed and found.since is None) or (found.needs.objects and found.since is None):
         _refuse("needs: it is no delta")
     if sum(each.size for each in found.objects) > _MOST:
         _refuse("objects: they are too large")
@@ -271,7 +272,7 @@ def _sorted(value: object, make: Callable[[object], _T], order: Callable[[_T], A
     if not isinstance(value, list):
         _refuse(what)
     found = tuple(make(each) for each in cast("list[object]", value))
-    if any(order(one) >= order(other) for one, other in zip(found, found[1:], strict=False)):
+    if any(order(one) >= order(other) for one, other in pairwise(found)):
         _refuse(f"{what}: not sorted, or one is there twice")
     return found
 

@@ -17,6 +17,7 @@ PART = ".part"
 LOG = ".part.log"
 _GATHER_BYTES = 2**20
 _MOST_VOLUMES = 1000
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Output:
@@ -177,8 +178,7 @@ class Output:
             raise InputError(f"more than {_MOST_VOLUMES} volumes", hint="give a larger --volume-size")
         while number >= len(self._files):
             path = self._part(len(self._files))
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._files.append(self._told(lambda path=path: os.open(path, flags, 0o666)))
+            self._files.append(self._told(lambda path=path: os.open(path, _OPEN, 0o666)))
         return self._files[number]
 
     def _part(self, number: int) -> Path:

@@ -1,7 +1,7 @@
 """Mending a damaged bundle from a sound one, from a store, or from the few objects that were asked for.
 
-Every byte of an archive but the members' content follows from the MANIFEST, and the content of each member has its BLAKE3
-there. So whatever has the right bytes may give them, and only what is damaged is written.
+Every byte of an archive but the members' content follows from the MANIFEST, and the BLAKE3 of each content is in it. So
+whatever has the right bytes may give them, and only what is damaged is written.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def repair(path: Path, donors: Sequence[Path], store: Store | None = None) -> Re
         store: that may have it.
 
     Raises:
-        BundleError: its MANIFEST is damaged and no donor is given; or only the same bundle could mend it; or it is a folder.
+        BundleError: its MANIFEST is damaged and no donor is given, or only the same bundle could mend it.
         StoreError: it cannot be written.
     """
     if path.is_dir():

@@ -77,7 +77,10 @@ def make_key(path: Path) -> str:
     key = Ed25519PrivateKey.generate()
     public = SCHEME + _public_hex(key)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    for where, mode, content in ((path, 0o600, pem), (path.with_name(path.name + ".pub"), 0o644, f"{public}\n".encode())):
+    for where, mode, content in (
+        (path, 0o600, pem),
+        (path.with_name(path.name + ".pub"), 0o644, f"{public}\n".encode()),
+    ):
         try:
             descriptor = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         except FileExistsError as error:

@@ -74,8 +74,7 @@ class Source(ABC):
         Raises:
             BundleError: it is not.
         """
-        data = b"".join(self.checked(member))
-        return data
+        return b"".join(self.checked(member))
 
     def checked(self, member: Member) -> Iterator[Buffer]:
         """Yield the content of a member; when it is through, its BLAKE3 was right.
@@ -178,7 +177,9 @@ class ArchiveSource(Source):
     def _not_there(self, member: Member) -> BundleError:
         if self._stream.size < member.content:
             return self._cut(member)
-        return self.refused(member, "is not where it should be: its header is damaged, or another member is in its place")
+        return self.refused(
+            member, "is not where it should be: its header is damaged, or another member is in its place"
+        )
 
     def _cut(self, member: Member) -> BundleError:
         return self.refused(member, f"is cut off: the bundle is truncated at {self._stream.size} of {self.total} bytes")

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "mirror": (HUBS, "mirror", "Answer the hubs' own clients from the store."),
     "exec": (HUBS, "exec", "Run a command unmodified, with a mirror of its own."),
     "env": (HUBS, "env", "Print what programs need to ask a mirror, for a shell."),
+    "bundle": (HUBS, "bundle", "Carry data to a machine without network."),
     "ls": (STORE, "ls", "List what the store holds."),
     "show": (STORE, "show", "Show one entry and what its key is made of."),
     "du": (STORE, "du", "Show the space taken, by kind and by dataset."),
