@@ -28,7 +28,10 @@ def encode(table: pa.Table) -> pa.Buffer:
 
 def decode(data: memoryview | bytes | pa.Buffer) -> pa.Table:
     """Return the rows that `encode` wrote, as views of `data`, which stays alive as long as they do."""
-    return pa.ipc.open_file(pa.py_buffer(data)).read_all()
+    buffer = pa.py_buffer(data)
+    if buffer[:6].to_pybytes() != b"ARROW1":  # a stream of one batch, as other programs read it too
+        return pa.ipc.open_stream(buffer).read_all()
+    return pa.ipc.open_file(buffer).read_all()
 
 
 def _batch(table: pa.Table) -> pa.RecordBatch:

@@ -1,0 +1,101 @@
+"""The view for the ``datasets`` library: prepared Arrow, as its versions from 3 on keep it.
+
+::
+
+    DIR/NS___NAME/CONFIGURATION/0.0.0/COMMIT/dataset_info.json
+                                            /NAME-SPLIT.arrow          several: NAME-SPLIT-00000-of-00002.arrow
+    DIR/_DIR_NS___NAME_CONFIGURATION_0.0.0_COMMIT.lock                 what the library locks when it opens that folder
+
+The locks are laid too, writable for all, so that others can read a folder in which they may not write.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from forebay.errors import BuildError, ForebayError, ObjectDamagedError, ObjectMissingError
+from forebay.hub.holdings import Held, chosen
+from forebay.hub.hub import Hub
+from forebay.hub.placing import Laid, Placer, Way
+from forebay.hub.prepared import Prepared, configurations, found_of, prepare
+from forebay.hub.reference import Reference, parse
+from forebay.store import Store
+
+_INFO_FILE = "dataset_info.json"
+_LONGEST_NAME = 255
+
+
+def lay_prepared(store: Store, folder: Path, references: Iterable[str | Reference], *, way: Way = "auto") -> Laid:
+    """Lay out configurations as `lay` says, preparing from the store's files what is not prepared yet."""
+    wanted = [parse(reference) for reference in references]
+    placer, folder = Placer(store, way), folder.absolute()
+    held = [one for one in chosen(store, wanted) if one.snapshot.type == "dataset"]
+    with Hub(store) as hub:
+        for one in held:
+            names = {ref.config for ref in wanted if ref.config and ref.id in one.ids and ref.hub == one.snapshot.hub}
+            found = _prepared(hub, placer, one, sorted(names))
+            _lay_all(store, placer, folder, one, found)
+    return placer.laid
+
+
+def lay_present(store: Store, placer: Placer, folder: Path, held: Sequence[Held]) -> None:
+    """Lay out what is prepared already."""
+    for one in held:
+        if one.snapshot.type == "dataset":
+            _lay_all(store, placer, folder, one, found_of(store, one.snapshot))
+
+
+def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str]) -> list[Prepared]:
+    try:
+        found = prepare(hub, one.snapshot, names or None, offline=True, partial=True)
+    except ForebayError as error:
+        if names or not isinstance(error, BuildError):
+            raise
+        placer.laid.note(str(error))  # one dataset that cannot be loaded leaves the others be
+        return []
+    known = configurations(hub.store, one.snapshot)
+    expected = names or (known.names if known is not None else ())
+    there = {each.configuration for each in found}
+    placer.laid.missing += [f"{one.snapshot.dataset}#{name}: not all fetched" for name in expected if name not in there]
+    return found
+
+
+def _lay_all(store: Store, placer: Placer, folder: Path, one: Held, found: Sequence[Prepared]) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(store.reading([(each.entry.kind, each.entry.key) for each in found]))
+        for each in found:
+            for id in sorted(one.ids):  # noqa: A001 - the hubs' own word
+                try:
+                    _lay(store, placer, folder, id, one.snapshot.commit, each)
+                except (ObjectMissingError, ObjectDamagedError):
+                    placer.laid.missing.append(
+                        f"{one.snapshot.dataset}#{each.configuration}: damaged, prepare it again"
+                    )
+
+
+def _lay(store: Store, placer: Placer, root: Path, id: str, commit: str, one: Prepared) -> None:  # noqa: A002
+    info = one.info(store)
+    name = str(info["dataset_name"])
+    space, _, _ = id.rpartition("/")
+    place = f"{space}___{name}" if space else name
+    target = root / place / one.configuration / "0.0.0" / commit
+    for split, shards in one.splits.items():
+        for number, (ref, _) in enumerate(shards):
+            of = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
+            placer.place(ref, target / f"{name}-{split}{of}.arrow")
+    placer.place(one.entry.object("info"), target / _INFO_FILE)
+    os.utime(target)  # of several commits, the library takes the folder that changed last
+    _lay_lock(root, target)
+    if one.readable != ">=3":
+        placer.laid.note(f"{id}#{one.configuration}: readable by datasets {one.readable}")
+
+
+def _lay_lock(root: Path, target: Path) -> None:
+    name = target.as_posix().replace("/", "_") + ".lock"
+    lock = root / name
+    if len(name) <= _LONGEST_NAME and not lock.exists():
+        lock.touch()
+        lock.chmod(0o666)

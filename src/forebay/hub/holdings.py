@@ -1,0 +1,130 @@
+"""What the store has of hubs, without asking anybody: snapshots, what they are called, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from forebay.errors import InputError, NotFoundError
+from forebay.hub.memory import Memory
+from forebay.hub.reference import Reference, parse
+from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile
+from forebay.store import Store
+from forebay.types import Entry, Key, ObjectRef
+
+
+@dataclass(slots=True)
+class Held:
+    """A snapshot of the store.
+
+    Attributes:
+        snapshot: the snapshot.
+        entry: its entry.
+        revisions: branches and tags that meant it when they were last asked for.
+        ids: its id, and others by which it was asked for (before it was renamed, say).
+        asked: when it was last asked for, in seconds since the epoch; 0: not known.
+    """
+
+    snapshot: Snapshot
+    entry: Entry
+    revisions: set[str] = field(default_factory=set[str])
+    ids: set[str] = field(default_factory=set[str])
+    asked: float = 0.0
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what the default branch means."""
+        return self.snapshot.reference.default_revision in self.revisions
+
+    def content(self, store: Store, file: SnapshotFile) -> ObjectRef | None:
+        """Return the content of one of its files; None: the store does not hold it."""
+        return content(store, self.entry, file)
+
+    def contents(self, store: Store) -> Iterator[tuple[SnapshotFile, ObjectRef | None]]:
+        """Yield each of its files, and the content where the store holds it."""
+        named = {ref.role: ref for ref in self.entry.objects}
+        for file in self.snapshot.files:
+            ref = named.get(f"file:{file.path}")
+            yield file, ref if ref is not None and store.has(ref.digest) else content(store, None, file)
+
+
+def content(store: Store, snapshot: Entry | None, file: SnapshotFile) -> ObjectRef | None:
+    """Return the content of a file; None: the store does not hold it.
+
+    Args:
+        store: where to look.
+        snapshot: entry of the snapshot that the file is of, whose objects are looked at first.
+        file: which one.
+    """
+    role = f"file:{file.path}"
+    named = [ref for ref in snapshot.objects if ref.role == role] if snapshot is not None else []
+    entry = store.get(FILE, file.key)
+    for ref in (*named, *(entry.objects if entry is not None else ())):
+        if store.has(ref.digest):
+            return ref
+    return None
+
+
+def holdings(store: Store) -> list[Held]:
+    """Return all snapshots of hubs that the store has; of one repository the latest asked for last."""
+    memory = Memory(store)
+    found: dict[Key, Held] = {}
+
+    def held(key: Key) -> Held | None:
+        if key not in found:
+            snapshot, entry = memory.snapshot(key), store.get(SNAPSHOT, key)
+            if snapshot is None or entry is None or snapshot.hub not in ("hf", "ms"):
+                return None
+            found[key] = Held(snapshot, entry, ids={snapshot.id})
+        return found[key]
+
+    for name in store.names.list("hub/"):
+        place, facts = store.names.get(name), store.names.facts(name)
+        one = held(place[1]) if place is not None and place[0] == SNAPSHOT else None
+        reference, asked = facts.get("reference"), facts.get("asked")
+        if one is None or not isinstance(reference, str):
+            continue
+        meant = parse(reference)
+        one.ids.add(meant.id)
+        if meant.commit is None:
+            one.revisions.add(meant.asked_revision)
+        if isinstance(asked, (int, float)):
+            one.asked = max(one.asked, float(asked))
+    for row in store.entries(SNAPSHOT):
+        held(row.key)
+    return sorted(
+        found.values(), key=lambda one: (one.snapshot.dataset, one.is_default, one.asked, one.snapshot.commit)
+    )
+
+
+def chosen(store: Store, references: Iterable[str | Reference]) -> list[Held]:
+    """Return the snapshots that references mean, all of their repositories where they name no revision; none: all.
+
+    Raises:
+        InputError: one is no reference to a hub's repository.
+        NotFoundError: the store has nothing of one.
+    """
+    everything = holdings(store)
+    wanted = [parse(reference) for reference in references]
+    if not wanted:
+        return everything
+    keys: set[Key] = set()
+    for reference in wanted:
+        if reference.hub not in ("hf", "ms"):
+            hint = "write hf://datasets/NAMESPACE/NAME or ms://…"
+            raise InputError(f"{reference} is not a repository of a hub", subject=str(reference), hint=hint)
+        found = [one for one in everything if _is_meant(one, reference)]
+        if not found:
+            what = f"{reference.whole} is not in the store in {store.home}"
+            raise NotFoundError(what, subject=str(reference), hint=f"`forebay fetch {reference.whole}` first")
+        keys.update(one.snapshot.key for one in found)
+    return [one for one in everything if one.snapshot.key in keys]
+
+
+def _is_meant(one: Held, reference: Reference) -> bool:
+    snapshot, revision = one.snapshot, reference.revision
+    if (snapshot.hub, snapshot.type) != (reference.hub, reference.type) or reference.id not in one.ids:
+        return False
+    return (
+        revision is None or revision in one.revisions or (len(revision) >= 7 and snapshot.commit.startswith(revision))
+    )

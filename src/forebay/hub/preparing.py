@@ -1,0 +1,152 @@
+"""The process that prepares Arrow: a script of its own, which imports nothing of Forebay.
+
+Run by `forebay.hub.prepared` as ``python -P preparing.py``, with one JSON value a line both ways::
+
+    → {"folder": …, "work": …, "configurations": ["main"] | null}
+    ← {"names": ["main", "socratic"], "default": null, "version": "5.2.0"}
+    ← {"need": {"main": ["main/train.parquet", …]}}    by configuration; null: all files
+    → {"there": ["main"]}                              these configurations' files are there now
+    ← {"configuration": "main", "info": {…}, "splits": {"train": [["…/main/train-00000.arrow", 7473]]}, "builder": "parquet"}
+    ← {"failed": "ValueError: …"}                      instead of any of these
+
+The folder holds the repository, its files empty until they were asked for. A process of its own because ``datasets`` reads
+its environment when it is imported, and here it must neither ask a network nor touch the caller's caches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+SHARD_BYTES = 256 * 2**20
+"""An Arrow file holds about so much, in one record batch."""
+
+
+def main() -> None:
+    """Serve one request."""
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is not for our caller
+    asked = json.loads(sys.stdin.readline())
+    work = Path(asked["work"])
+    os.environ.update(
+        HF_HOME=str(work / "hf"),
+        HF_DATASETS_CACHE=str(work / "cache"),
+        HF_MODULES_CACHE=str(work / "modules"),
+        HF_HUB_OFFLINE="1",
+        HF_DATASETS_OFFLINE="1",
+        HF_UPDATE_DOWNLOAD_COUNTS="0",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_DATASETS_DISABLE_PROGRESS_BARS="1",
+    )
+    try:
+        for answer in _serve(asked, work):
+            print(json.dumps(answer), file=told, flush=True)
+    except Exception as error:  # noqa: BLE001 - whatever a builder raises is told to the caller, who raises it there
+        print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), file=told, flush=True)
+
+
+def _serve(asked: Mapping[str, Any], work: Path) -> Iterator[dict[str, Any]]:
+    import datasets
+
+    folder = asked["folder"]
+    try:
+        names, builders, default = _planned(folder, asked["configurations"])
+        needed = {name: _needed(builder, Path(folder)) for name, builder in builders.items()}
+    except Exception:  # noqa: BLE001 - an empty archive, say: what is needed cannot be told from names alone
+        yield {"need": {"": None}}
+        sys.stdin.readline()
+        names, builders, default = _planned(folder, asked["configurations"])
+        needed = dict.fromkeys(builders, None)
+    yield {"names": names, "default": default, "version": datasets.__version__}
+    yield {"need": needed}
+    for name in json.loads(sys.stdin.readline())["there"]:
+        yield _prepared(name, builders[name], work / "out")
+
+
+def _planned(folder: str, wanted: list[str] | None) -> tuple[list[str], dict[str, Any], str | None]:
+    """Return all names of configurations, builders of those that are wanted, and the default one's name."""
+    import datasets
+
+    names = list(datasets.get_dataset_config_names(folder))
+    default = datasets.get_dataset_default_config_name(folder)
+    if default is None and len(names) == 1:
+        default = names[0]
+    chosen = [default or "" if name == "" else name for name in wanted] if wanted is not None else names
+    known = [name for name in chosen if name in names]
+    return names, {name: datasets.load_dataset_builder(folder, name=name) for name in known}, default
+
+
+def _needed(builder: Any, folder: Path) -> list[str] | None:
+    """Return which files a builder reads, as paths within the folder; None: it does not say."""
+    found: set[str] = set()
+    for files in (builder.config.data_files or {}).values():
+        found.update(os.path.relpath(str(file).split("::")[-1], folder.resolve()) for file in files)
+    return None if not found or any(path.startswith("..") for path in found) else sorted(found)
+
+
+def _prepared(name: str, builder: Any, out: Path) -> dict[str, Any]:
+    """Prepare one configuration; return what was made."""
+    builder.download_and_prepare()
+    made = builder.as_dataset()
+    folder = out / str(len(list(out.iterdir())) if out.is_dir() else 0)
+    folder.mkdir(parents=True)
+    builder.info.write_to_directory(str(folder))
+    with (folder / "dataset_info.json").open(encoding="utf-8") as file:
+        info = json.load(file)
+    features = neutral(info["features"])
+    splits = {str(split): list(_written(rows, features, folder, str(split))) for split, rows in made.items()}
+    info["features"] = features
+    info.pop("download_checksums", None)  # paths of this process
+    for split, shards in splits.items():
+        info["splits"][split]["shard_lengths"] = [rows for _, rows in shards] if len(shards) > 1 else None
+    return {"configuration": name, "info": info, "splits": splits, "builder": builder.name}
+
+
+def _written(rows: Any, features: Any, folder: Path, split: str) -> Iterator[tuple[str, int]]:
+    """Write a split as Arrow streams of one record batch each; yield each path and its number of rows."""
+    import pyarrow as pa
+
+    table = rows.data.table
+    count = max(1, -(-table.nbytes // SHARD_BYTES))
+    each = max(1, -(-table.num_rows // count))
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    schema = table.schema.with_metadata(metadata)
+    for number, start in enumerate(range(0, max(table.num_rows, 1), each)):
+        part = table.slice(start, each).combine_chunks().replace_schema_metadata(metadata)
+        batches = part.to_batches() or [pa.RecordBatch.from_pylist([], schema=schema)]
+        path = folder / f"{split}-{number:05d}.arrow"
+        with path.open("wb") as file:
+            with pa.ipc.new_stream(file, schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+            file.flush()
+            os.fsync(file.fileno())
+        yield str(path), part.num_rows
+
+
+def neutral(feature: Any) -> Any:
+    """Return a feature's JSON in words that every version from 3 on reads.
+
+    Version 4 brought ``List``, which 3 does not know. All read a list of one feature, and a ``Sequence`` of fixed length; only a
+    fixed-length list of records stays as it is, for 3 has no word for it.
+    """
+    if isinstance(feature, list):
+        return [neutral(each) for each in feature]
+    if not isinstance(feature, dict):
+        return feature
+    if feature.get("_type") == "List":
+        inner, length = neutral(feature["feature"]), feature.get("length", -1)
+        if length in (-1, None):
+            return [inner]
+        if isinstance(inner, dict) and isinstance(inner.get("_type"), str):
+            return {"feature": inner, "length": length, "_type": "Sequence"}
+        return {**feature, "feature": inner}
+    return {key: neutral(value) for key, value in feature.items()}
+
+
+if __name__ == "__main__":
+    main()
