@@ -271,14 +271,14 @@ def page(figures: Figures) -> str:
     machine, floor = figures["machine"], figures["floor"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     source = figures.get("cold", {}).get("corpus_bytes", 0)
-    loads = ", ".join(f"{name} {load:.1f}" for name, load in figures.get("loads", {}).items() if name in figures)
+    loads = sorted(load for name, load in figures.get("loads", {}).items() if name in figures) or [0.0]
     shipped = figures.get("peer_space", {}).get("as_shipped_again")
     parts = [
         "# Results\n",
         f"Corpus: {figures['options']['documents']:,} documents, S = {megabytes(source)}. Machine: {machine['cpu']}, "
         f"{machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {machine['file_system']}, "
         f"Linux {machine['kernel']}, Python {machine['python']}; {versions}. "
-        f"Load when each section began (other work on the machine included): {loads}.\n",
+        f"Load average when the sections began, other work on the machine included: {loads[0]:.1f} to {loads[-1]:.1f}.\n",
         f"The machine's floor in this session: copy {floor['copy'] / 1e9:.1f} GB/s, BLAKE3 "
         f"{floor['blake3'] / 1e9:.1f} GB/s, write + fsync {floor['write_fsync'] / 1e9:.2f} GB/s, "
         f"a small fsync {floor['small_fsync_seconds'] * 1e3:.1f} ms.\n",
