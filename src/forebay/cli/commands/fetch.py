@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.fetching import FetchProgress, closing, watching
+from forebay.cli.harnesses import asked, fetch_tasks, show_outlook, task_options
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError, NotFoundError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only these files: data/*.csv, or a folder.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these files; stronger than --include.")
 @click.option("--workers", default=8, show_default=True, type=click.IntRange(1, 64), help="Files at a time.")
+@task_options
 @click.option("--offline", is_flag=True, help="Ask no network: check that all is in the store.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="What came of it, as JSON.")
@@ -38,6 +40,7 @@ def fetch(
     offline: bool,
     quiet: bool,
     as_json: bool,
+    **tasks: Any,
 ) -> None:
     """Fetch datasets and models into the store; what is there is not fetched again.
 
@@ -49,12 +52,15 @@ def fetch(
     s3://BUCKET/PREFIX                        an object store
     PATH                                      a file or folder
 
+    With --lm-eval and --evalscope: all that those tasks will load; what they will miss is told, and the exit code is 1.
+
     A download that was cut, or killed, goes on where it stopped. Every byte is checked against the hub's own hashes.
     """
     from forebay.hub import FetchOptions, Hub, parse
 
     wanted = [parse(name) for name in [*references, *(_listed(listing) if listing is not None else ())]]
-    if not wanted:
+    wanted_tasks = asked(tasks)
+    if not wanted and not wanted_tasks:
         raise InputError("nothing to fetch", hint="write a reference, or --from FILE; see forebay fetch --help")
     options = FetchOptions(include, exclude, workers, offline)
     progress = FetchProgress()
@@ -62,14 +68,21 @@ def fetch(
     with watching(progress, quiet=quiet, plain=as_json) as hook, session.store() as store, Hub(store, hook=hook) as hub:
         for reference in wanted:
             snapshots.append(hub.fetch(reference, options))
+        outlooks, fetched = fetch_tasks(hub, wanted_tasks, options, quiet=quiet or as_json)
+        snapshots += fetched
     if as_json:
-        emit({"snapshots": [_as_json(snapshot) for snapshot in snapshots], **progress.summary()})
+        told = {"snapshots": [_as_json(snapshot) for snapshot in snapshots], **progress.summary()}
+        emit(told | ({"harnesses": [each.to_json() for each in outlooks]} if outlooks else {}))
     elif not quiet:
         for snapshot in snapshots:
             size = f"{text.counted(len(snapshot.files), 'file')}, {text.size(snapshot.bytes)}"
             say_sentence(f"{snapshot.dataset} at {snapshot.commit[:12]}: {size}")
-        for each in closing(progress):
-            say(each)
+        for each in outlooks:
+            show_outlook(each)
+        for line in closing(progress):
+            say(line)
+    if any(each.gaps for each in outlooks):
+        raise click.exceptions.Exit(1)
 
 
 def _as_json(snapshot: Snapshot) -> dict[str, JSON]:
