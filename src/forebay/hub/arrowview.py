@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from forebay.errors import BuildError, ForebayError, ObjectDamagedError, ObjectMissingError
+from forebay.events import Event, What
 from forebay.hub.holdings import Held, chosen
 from forebay.hub.hub import Hub
 from forebay.hub.placing import Laid, Placer, Way
@@ -49,17 +50,23 @@ def lay_present(store: Store, placer: Placer, folder: Path, held: Sequence[Held]
 
 
 def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str]) -> list[Prepared]:
+    def note(event: Event) -> None:
+        if event.what is What.WARNING:
+            placer.laid.note(event.message)
+
     try:
-        found = prepare(hub, one.snapshot, names or None, offline=True, partial=True)
+        found = prepare(hub, one.snapshot, names or None, offline=True, partial=True, hook=note)
     except ForebayError as error:
         if names or not isinstance(error, BuildError):
             raise
         placer.laid.note(str(error))  # one dataset that cannot be loaded leaves the others be
         return []
+    if one.snapshot.partial:
+        placer.laid.note(f"{one.snapshot.dataset}: made of what another program's cache held; no hub has listed it")
     known = configurations(hub.store, one.snapshot)
     expected = names or (known.names if known is not None else ())
     there = {each.configuration for each in found}
-    placer.laid.missing += [f"{one.snapshot.dataset}#{name}: not all fetched" for name in expected if name not in there]
+    placer.laid.missing += [f"{one.snapshot.dataset}#{name}: not prepared" for name in expected if name not in there]
     return found
 
 

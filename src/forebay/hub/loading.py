@@ -1,8 +1,8 @@
 """`forebay.load`: a split as a table or a Hugging Face dataset, straight from prepared Arrow.
 
 Three tiers: memory (opened by this process before), disk (prepared in the store), hub (fetched and prepared now). A
-reference to a commit is pinned: it is never asked for again, so that opening it a second time needs no network, no disk and
-no lock. A branch is asked for when its last answer is older than `HubSettings.fresh_seconds`.
+reference to a commit is pinned: it is never asked for again, so that opening it a second time needs neither network nor
+disk. A branch is asked for when its last answer is older than `HubSettings.fresh_seconds`.
 """
 
 from __future__ import annotations
@@ -193,12 +193,12 @@ class Load:
 
 
 def _shards(snapshot: Snapshot, prepared: Prepared, split: str | None) -> tuple[str, Any]:
-    if split is None and len(prepared.splits) == 1:
-        split = next(iter(prepared.splits))
-    if split not in prepared.splits:
-        what = f"{snapshot.dataset}#{prepared.configuration} has no split {split!r}" if split else "no split is named"
+    name = next(iter(prepared.splits)) if split is None and len(prepared.splits) == 1 else split
+    if name is None or name not in prepared.splits:
+        what = f"{snapshot.dataset}#{prepared.configuration} has "
+        what += "several splits, and none is named" if name is None else f"no split {name!r}"
         raise NotFoundError(what, subject=split, hint=f"there are: {', '.join(prepared.splits)}")
-    return split, prepared.splits[split]
+    return name, prepared.splits[name]
 
 
 def _table(store: Store, snapshot: Snapshot, prepared: Prepared, split: str | None) -> Table:

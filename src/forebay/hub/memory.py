@@ -52,7 +52,8 @@ class Memory:
             return None
         try:
             data = self._store.read(entry.object(MANIFEST).digest)
-            snapshot = Snapshot.from_manifest(data, restricted=bool(entry.meta.get("restricted")))
+            restricted, partial = bool(entry.meta.get("restricted")), bool(entry.meta.get("partial"))
+            snapshot = Snapshot.from_manifest(data, restricted=restricted, partial=partial)
         except (KeyError, ObjectMissingError, ObjectDamagedError):
             return None
         self._keep(snapshot)
@@ -162,6 +163,7 @@ class Memory:
         snapshot = listing.snapshot
         there = self._store.get(SNAPSHOT, snapshot.key)
         same = there is not None and bool(there.meta.get("restricted")) == snapshot.restricted
+        same = same and not (there is not None and there.meta.get("partial"))  # now more may be known
         if there is not None and same and self._store.has(there.object(MANIFEST).digest):
             return
         manifest: dict[str, bytes] = {MANIFEST: snapshot.manifest()}
@@ -177,6 +179,8 @@ class Memory:
             "fetched": there.meta.get("fetched", []) if there is not None and held else [],
             "restricted": snapshot.restricted,
         }
+        if snapshot.partial:
+            meta["partial"] = True
         entry = Entry(SNAPSHOT, snapshot.key, tuple(held), {**parts, **meta}, parts, dataset=snapshot.dataset)
         self._store.commit(entry, manifest)
 

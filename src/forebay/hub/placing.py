@@ -1,8 +1,8 @@
 """Objects of a store given a second place outside, without a second copy where that can be.
 
 A file is laid by the first way that works: a hard link (the same bytes on the disk under another name), a reflink (a
-copy that shares its blocks until one is written to), a copy. Objects that are encoded at rest have no file to link, so they
-are decoded into a copy. Everything can be done again: what is there already stays.
+copy that shares its blocks until one is written to), a copy. Objects that are encoded at rest have no file to link, so
+they are decoded into a copy. Everything can be done again: what is there already stays.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Prepared Arrow: a dataset's configuration as tables, made once by the ``datasets`` library from files of the store.
 
-An entry of kind ``prepared`` has an object for each file of each split (role ``arrow:SPLIT:NUMBER``, an Arrow stream of one
-record batch, raw at rest so that it is mapped in place) and ``info`` (what the library keeps in ``dataset_info.json``, in
-words that versions from 3 on read). Its key: the snapshot, the configuration, the library's major version. The name
-``prepared/SNAPSHOT/CONFIGURATION`` points at the latest, whichever version made it.
+An entry of kind ``prepared`` has an object for each file of each split (role ``arrow:SPLIT:NUMBER``, an Arrow stream of
+one record batch, raw at rest so that it is mapped in place) and ``info`` (what the library keeps in
+``dataset_info.json``, in words that versions from 3 on read). Its key: the snapshot, the configuration, the library's
+major version. The name ``prepared/SNAPSHOT/CONFIGURATION`` points at the latest, whichever version made it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 from urllib.parse import quote, unquote
 
 from forebay.errors import BuildError, CacheRequiredError, InputError, NotFoundError, StoreReadOnlyError
@@ -138,7 +138,7 @@ def find(store: Store, snapshot: Snapshot, configuration: str) -> Prepared | Non
 
 def found_of(store: Store, snapshot: Snapshot) -> list[Prepared]:
     """Return all configurations of a snapshot that are prepared."""
-    prefix = f"prepared/{snapshot.key}/"
+    prefix = f"prepared/{_listing(snapshot)}/"
     names = [unquote(name.removeprefix(prefix)) for name in store.names.list(prefix)]
     found = [find(store, snapshot, name) for name in names]
     return [one for one in found if one is not None]
@@ -162,8 +162,8 @@ def prepare(
         snapshot: a dataset.
         wanted: names; "" is the default one; None: all.
         offline: ask nobody.
-        partial: leave out configurations whose files are not there and may not be asked for.
-        hook: told of BUILD and WAIT.
+        partial: leave out configurations that cannot be prepared, or whose files may not be fetched.
+        hook: told of BUILD and WAIT, and by WARNING of a configuration that cannot be prepared.
 
     Raises:
         NotFoundError: no such configuration.
@@ -225,6 +225,7 @@ class _Preparation:
         self._partial = partial
         self._hook = hook
         self._made: list[str] = []
+        self._broken: list[str] = []
         self._version = library_version()
 
     def run(self) -> list[str]:
@@ -287,17 +288,16 @@ class _Preparation:
         with log.open("wb") as errors, subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
         ) as process:  # fmt: skip
-            assert process.stdin is not None and process.stdout is not None
+            requests, answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
+
+            def tell(value: JSON) -> None:
+                requests.write(json.dumps(value) + "\n")
+                requests.flush()
+
             try:
-
-                def tell(value: JSON) -> None:
-                    assert process.stdin is not None
-                    process.stdin.write(json.dumps(value) + "\n")
-                    process.stdin.flush()
-
                 names = list(self._names) if self._names is not None else None
                 tell({"folder": str(folder), "work": str(work), "configurations": cast("JSON", names)})
-                for line in process.stdout:
+                for line in answers:
                     began = self._answer(json.loads(line), folder, tell, began)
             except BaseException:
                 process.kill()
@@ -305,6 +305,8 @@ class _Preparation:
         if process.returncode:
             tail = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no word of why"]
             raise self._failed(f"it ended with code {process.returncode}: {tail[0]}")
+        if self._broken and not self._partial:
+            raise self._failed(self._broken[0])
 
     def _answer(self, said: Mapping[str, Any], folder: Path, tell: Callable[[JSON], None], began: float) -> float:
         """Do what a line of the process asks for; return since when the next configuration is being made."""
@@ -313,6 +315,10 @@ class _Preparation:
                 self._note_configurations(names, default, version)
             case {"need": needed}:
                 tell({"there": cast("JSON", self._lay_for(folder, needed))})
+                return time.perf_counter()
+            case {"broken": name, "why": why}:
+                self._broken.append(f"{name}: {why}")
+                self._hook(Event(What.WARNING, str(self._failed(self._broken[-1]))))
                 return time.perf_counter()
             case {"configuration": _}:
                 self._keep(said, time.perf_counter() - began)
@@ -324,7 +330,7 @@ class _Preparation:
     def _failed(self, why: str) -> BuildError:
         what = f"datasets {self._version} cannot prepare {self._snapshot.dataset}: {' '.join(why.split())[:400]}"
         return BuildError(
-            what, subject=self._snapshot.id, hint="load_dataset would fail alike; is it a script dataset?"
+            what, subject=self._snapshot.id, hint="load_dataset would fail alike: a script, or files missing?"
         )
 
     def _note_configurations(self, names: Sequence[str], default: str | None, version: str) -> None:
@@ -423,17 +429,22 @@ def library_version() -> str:
         return ""
 
 
+def _listing(snapshot: Snapshot) -> Key:
+    """Return what stands for the files that were there: of a partial snapshot more may be listed another day."""
+    return key_of(snapshot.key, snapshot.manifest().decode()) if snapshot.partial else snapshot.key
+
+
 def _key(snapshot: Snapshot, configuration: str, version: str) -> Key:
-    return key_of("forebay.prepared/1", snapshot.key, configuration, "datasets", version.partition(".")[0])
+    return key_of("forebay.prepared/1", _listing(snapshot), configuration, "datasets", version.partition(".")[0])
 
 
 def _configurations_key(snapshot: Snapshot) -> Key:
-    return key_of("forebay.configurations/1", snapshot.key)
+    return key_of("forebay.configurations/1", _listing(snapshot))
 
 
 def _name(snapshot: Snapshot, configuration: str) -> str:
     safe = quote(configuration, safe=" ").replace(".", "%2E")
-    return f"prepared/{snapshot.key}/{safe}"
+    return f"prepared/{_listing(snapshot)}/{safe}"
 
 
 def _sweep(root: Path) -> None:

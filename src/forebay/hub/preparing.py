@@ -6,11 +6,12 @@ Run by `forebay.hub.prepared` as ``python -P preparing.py``, with one JSON value
     ← {"names": ["main", "socratic"], "default": null, "version": "5.2.0"}
     ← {"need": {"main": ["main/train.parquet", …]}}    by configuration; null: all files
     → {"there": ["main"]}                              these configurations' files are there now
-    ← {"configuration": "main", "info": {…}, "splits": {"train": [["…/main/train-00000.arrow", 7473]]}, "builder": "parquet"}
-    ← {"failed": "ValueError: …"}                      instead of any of these
+    ← {"configuration": "main", "info": {…}, "splits": {"train": [["…/train-00000.arrow", 7473]]}, "builder": "parquet"}
+    ← {"broken": "main", "why": "ValueError: …"}       this configuration cannot be loaded
+    ← {"failed": "ValueError: …"}                      none can
 
-The folder holds the repository, its files empty until they were asked for. A process of its own because ``datasets`` reads
-its environment when it is imported, and here it must neither ask a network nor touch the caller's caches.
+The folder holds the repository, its files empty until they were asked for. A process of its own because ``datasets``
+reads its environment when it is imported, and here it must neither ask a network nor touch the caller's caches.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ def _serve(asked: Mapping[str, Any], work: Path) -> Iterator[dict[str, Any]]:
     yield {"names": names, "default": default, "version": datasets.__version__}
     yield {"need": needed}
     for name in json.loads(sys.stdin.readline())["there"]:
-        yield _prepared(name, builders[name], work / "out")
+        try:
+            yield _prepared(name, builders[name], work / "out")
+        except Exception as error:  # noqa: BLE001 - whatever a builder raises is told, and the next one tried
+            yield {"broken": name, "why": f"{type(error).__name__}: {error}"}
 
 
 def _planned(folder: str, wanted: list[str] | None) -> tuple[list[str], dict[str, Any], str | None]:
@@ -131,8 +135,8 @@ def _written(rows: Any, features: Any, folder: Path, split: str) -> Iterator[tup
 def neutral(feature: Any) -> Any:
     """Return a feature's JSON in words that every version from 3 on reads.
 
-    Version 4 brought ``List``, which 3 does not know. All read a list of one feature, and a ``Sequence`` of fixed length; only a
-    fixed-length list of records stays as it is, for 3 has no word for it.
+    Version 4 brought ``List``, which 3 does not know. All read a list of one feature, and a ``Sequence`` of fixed
+    length; only a fixed-length list of records stays as it is, for 3 has no word for it.
     """
     if isinstance(feature, list):
         return [neutral(each) for each in feature]

@@ -49,7 +49,7 @@ class Resolver:
         if reference.hub == "local":  # looking is cheap, and the network has no part in it
             return self._ask(reference, token)
         known = self.memory.known(reference)
-        if known is not None and (offline or self._is_fresh(reference, known.asked, fresh_seconds)):
+        if known is not None and (offline or self._is_fresh(reference, known, fresh_seconds)):
             return known.snapshot
         if token is None:  # what is not there for one may be there for another
             self._raise_absence(reference, fresh_seconds, known, offline=offline)
@@ -69,7 +69,7 @@ class Resolver:
         with lease or nullcontext():
             self.memory.forget(reference)  # another process may have asked since we did
             known = self.memory.known(reference) or known
-            if known is not None and self._is_fresh(reference, known.asked, fresh_seconds):
+            if known is not None and self._is_fresh(reference, known, fresh_seconds):
                 return known.snapshot
             try:
                 return self._ask(reference, token, hasty=known is not None)
@@ -108,8 +108,10 @@ class Resolver:
             return None  # leases are for thrift
         return lease
 
-    def _is_fresh(self, reference: Reference, asked: float, fresh_seconds: float) -> bool:
-        return reference.commit is not None or -1 <= self.clock() - asked < fresh_seconds
+    def _is_fresh(self, reference: Reference, known: Remembered, fresh_seconds: float) -> bool:
+        if known.snapshot.partial:
+            return False
+        return reference.commit is not None or -1 <= self.clock() - known.asked < fresh_seconds
 
     def _is_quiet(self, reference: Reference) -> bool:
         with self._guard:

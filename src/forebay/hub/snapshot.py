@@ -68,6 +68,11 @@ class SnapshotFile:
         return told | {name: value for name, value in given.items() if value}
 
 
+def content_role(path: str) -> str:
+    """Return the role that a file's content has in its snapshot's entry."""
+    return f"file:{path}"
+
+
 def file_key(identity: str, size: int | None) -> Key:
     """Return the key under which bytes of this identity are kept."""
     return key_of("forebay.file/1", identity, size)
@@ -89,6 +94,7 @@ class Snapshot:
         commit: 40 hex digits; where an origin has none, BLAKE3 over the files (64).
         files: sorted by path.
         restricted: whether the hub gives it to some only (gated or private).
+        partial: whether there may be files that are not listed: it was found in another program's cache.
     """
 
     hub: HubName
@@ -97,6 +103,7 @@ class Snapshot:
     commit: str
     files: tuple[SnapshotFile, ...]
     restricted: bool = False
+    partial: bool = False
 
     @property
     def key(self) -> Key:
@@ -169,7 +176,7 @@ class Snapshot:
         return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
 
     @classmethod
-    def from_manifest(cls, data: bytes | memoryview, *, restricted: bool = False) -> Snapshot:
+    def from_manifest(cls, data: bytes | memoryview, *, restricted: bool = False, partial: bool = False) -> Snapshot:
         """Return the snapshot that `manifest` wrote.
 
         Raises:
@@ -178,7 +185,7 @@ class Snapshot:
         try:
             told = cast("dict[str, Any]", json.loads(bytes(data)))
             files = tuple(SnapshotFile(**file) for file in told["files"])
-            return cls(told["hub"], told["type"], told["id"], told["commit"], files, restricted)
+            return cls(told["hub"], told["type"], told["id"], told["commit"], files, restricted, partial)
         except (KeyError, TypeError, ValueError) as error:
             raise ObjectDamagedError(f"not a snapshot's manifest: {error!r}", hint="fetch it again") from error
 
