@@ -2,8 +2,8 @@
 
 No tar is ever parsed. Where each member lies and every byte of its header follow from the MANIFEST, so a reader knows
 what must stand at each offset and compares; whatever is there and should not be (a link, a device, another name, order
-or size, a sparse map, padding that is not zero, bytes after the end) is simply not equal. `tarfile` reads all the tars of
-the world, and that is what is not wanted here.
+or size, a sparse map, padding that is not zero, bytes after the end) is simply not equal. `tarfile` reads all the tars
+of the world, and that is what is not wanted here.
 """
 
 from __future__ import annotations

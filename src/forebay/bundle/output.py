@@ -10,7 +10,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from forebay.bundle.stream import Volume, VolumeList, list_path, volume_path
-from forebay.errors import BundleError, InputError, StoreError, StoreFullError
+from forebay.errors import InputError, StoreError, StoreFullError
 from forebay.types import Buffer
 
 PART = ".part"
@@ -204,14 +204,3 @@ def _flush_folder(folder: Path) -> None:
         pass  # some file systems cannot; nothing better can be done
     finally:
         os.close(descriptor)
-
-
-def refuse_small(volume_bytes: int | None, head: int) -> None:
-    """Refuse volumes that do not hold even the head of an archive, `head` bytes.
-
-    Raises:
-        BundleError: they are too small.
-    """
-    if volume_bytes is not None and volume_bytes < head:
-        what = f"volumes of {volume_bytes} bytes do not hold the MANIFEST of {head}"
-        raise BundleError(what, hint="give a larger --volume-size")

@@ -199,7 +199,8 @@ class FolderSource(Source):
 
     def pieces(self, member: Member) -> Iterator[Buffer]:
         """See `Source.pieces`."""
-        descriptor = open_plain(self._path(member))
+        path = self._path(member)
+        descriptor = open_plain(path)
         try:
             if os.fstat(descriptor).st_size != member.size:
                 raise self.refused(member, f"has {os.fstat(descriptor).st_size} bytes instead of {member.size}")
@@ -214,13 +215,18 @@ class FolderSource(Source):
                     raise self.refused(member, "was cut while it was read")
                 yield buffer[:count]
                 left -= count
+        except OSError as error:
+            raise BundleError(f"cannot read {path}: {error.strerror}", subject=path) from error
         finally:
             os.close(descriptor)
 
     def file(self, member: Member) -> Path | None:
         """See `Source.file`."""
         path = self._path(member)
-        facts = path.lstat()
+        try:
+            facts = path.lstat()
+        except OSError:  # reading it says what is wrong
+            return None
         return path if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() else None
 
     def check_end(self) -> None:

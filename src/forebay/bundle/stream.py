@@ -35,7 +35,7 @@ class Stream(Protocol):
         ...
 
     def where(self, offset: int) -> str:
-        """Say where an offset is, for people; "" where there is only one place."""
+        """Say in which file an offset is, for people; "" where it is in none."""
         ...
 
     def close(self) -> None:
@@ -86,7 +86,10 @@ class FileStream:
         number = bisect_right(self._starts, offset) - 1
         parts: list[bytes] = []
         while size > 0 and number < len(self._files):
-            part = os.pread(self._files[number], size, offset - self._starts[number])
+            try:
+                part = os.pread(self._files[number], size, offset - self._starts[number])
+            except OSError as error:  # told as what it is: whoever writes meanwhile takes OSErrors for his own
+                raise BundleError(f"cannot read {self._paths[number]}: {error.strerror}") from error
             if part:
                 parts.append(part)
                 offset, size = offset + len(part), size - len(part)
@@ -98,8 +101,6 @@ class FileStream:
 
     def where(self, offset: int) -> str:
         """See `Stream.where`."""
-        if len(self._paths) == 1:
-            return ""
         return self._paths[bisect_right(self._starts, offset) - 1].name
 
     def close(self) -> None:
