@@ -44,9 +44,9 @@ class World:
     def store(self, **more: Any) -> Store:
         return self.stack.enter_context(Store.open(config.resolve({}, **{"home": self.home, **more})))
 
-    def hub(self, store: Store | None = None, **more: Any) -> Hub:
-        settings = self.settings(**more)
-        hub = Hub(store or self.store(), settings, self.events.append, waits=Waits(0.001, 0.01))
+    def hub(self, store: Store | None = None, origins: Any = None, **more: Any) -> Hub:
+        settings, waits = self.settings(**more), Waits(0.001, 0.01)
+        hub = Hub(store or self.store(), settings, self.events.append, origins=origins, waits=waits)
         return self.stack.enter_context(hub)
 
     def fetched_bytes(self) -> int:
@@ -57,7 +57,7 @@ class World:
 
     def sent_bytes(self, pattern: str = "train.parquet") -> int:
         """Bytes of a file that left the hub."""
-        return sum(one.sent_bytes for one in self.fake.log if pattern in one.path and one.status in (200, 206))
+        return sum(one.sent_bytes for one in self.fake.log if pattern.rpartition("/")[2] in one.path and one.status in (200, 206))
 
 
 @pytest.fixture

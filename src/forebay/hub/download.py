@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
 from forebay.events import Event, Hook, What
@@ -25,7 +25,7 @@ from forebay.hub.http import Busy, Waits
 from forebay.hub.origin import Origin
 from forebay.hub.partial import InMemory, Partials, Sink
 from forebay.hub.publishing import Publisher, Ready
-from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
+from forebay.hub.snapshot import CONTENT, FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
 from forebay.io import Lease, Reservation, Room, Trouble
 from forebay.store import Store
 from forebay.store.files import store_error
@@ -111,19 +111,30 @@ class Downloader:
     def __post_init__(self) -> None:
         self.publisher = Publisher(self.store)
 
-    def present(self, file: SnapshotFile) -> Entry | None:
-        """Return a file's entry if the store holds its bytes."""
+    def present(self, snapshot: Snapshot, file: SnapshotFile) -> Entry | None:
+        """Return a file's entry if the store holds its bytes; a new one where only the snapshot's entry names them."""
         entry = self.store.get(FILE, file.key)
         if entry is not None and self.store.complete(entry):
             return entry
+        ref = self._named_elsewhere(snapshot, file)
+        if ref is None or not self.store.has(ref.digest):
+            return None
+        meta = {"identity": file.identity, "size": ref.size}
+        parts = {"identity": file.identity, "size": file.size}
+        made = Entry(
+            FILE, file.key, (ref,), {**meta}, {**parts}, cost=Cost(0.0, ref.size), dataset=snapshot.dataset
+        )
+        return self.store.commit(made) if self.store.writable else made
+
+    def _named_elsewhere(self, snapshot: Snapshot, file: SnapshotFile) -> ObjectRef | None:
+        """Return the object that holds a file by other evidence than its entry, which may have been evicted."""
         kind, _, digest = file.identity.partition(":")
-        if kind != "blake3" or not is_hex64(digest) or file.size is None or not self.store.writable:
-            return None
-        if not self.store.has(Digest(digest)):
-            return None
-        ref = ObjectRef(CONTENT, Digest(digest), file.size)  # the bytes are there under another entry's name
-        meta = {"identity": file.identity, "size": file.size}
-        return self.store.commit(Entry(FILE, file.key, (ref,), meta, meta, cost=Cost(0.0, file.size)))
+        if kind == "blake3" and is_hex64(digest) and file.size is not None:
+            return ObjectRef(CONTENT, Digest(digest), file.size)
+        entry = self.store.get(SNAPSHOT, snapshot.key)
+        role = content_role(file.path)
+        found = next((ref for ref in entry.objects if ref.role == role), None) if entry is not None else None
+        return replace(found, role=CONTENT) if found is not None else None
 
     def fetch(self, wanted: Wanted) -> Entry:
         """Return a file's entry, fetching it where it is not there.
@@ -137,7 +148,7 @@ class Downloader:
         """
         while True:
             wanted.check_stop()
-            entry = self.present(wanted.file)
+            entry = self.present(wanted.snapshot, wanted.file)
             if entry is not None:
                 self._tell(wanted, "present", wanted.file.size or 0, "")
                 return entry
@@ -145,7 +156,7 @@ class Downloader:
             if lease is not None:
                 with lease:
                     try:
-                        return self.present(wanted.file) or self._download(wanted, lease)
+                        return self.present(wanted.snapshot, wanted.file) or self._download(wanted, lease)
                     except LeaseLostError:
                         continue  # we slept for long, and somebody else does it now
 

@@ -25,7 +25,7 @@ from forebay.hub.origin import Origin
 from forebay.hub.partial import Partials
 from forebay.hub.reference import HubName, Reference, parse
 from forebay.hub.resolving import Resolver
-from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile
+from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
 from forebay.hub.streaming import Flights, Growing, whole
 from forebay.hub.web import Web
 from forebay.io import Filesystem, LocalFilesystem, Room
@@ -192,7 +192,7 @@ class Hub:
         Raises:
             NotFoundError: the snapshot has no such file.
         """
-        return self._downloader.present(snapshot.file(path))
+        return self._downloader.present(snapshot, snapshot.file(path))
 
     def fetch_file(self, snapshot: Snapshot, path: str, *, token: str | None = None, offline: bool = False) -> Entry:
         """Return the entry of a file, fetching it where the store does not hold it.
@@ -226,7 +226,7 @@ class Hub:
             WrongBytesError, OriginError, NotFoundError, AccessError, StoreError: as `fetch_file`, here or later.
         """
         file = snapshot.file(path)
-        entry = self._downloader.present(file)
+        entry = self._downloader.present(snapshot, file)
         if entry is not None:
             return whole(self.store.read(entry.objects[0].digest), start, end)
         if self.settings.offline:
@@ -275,7 +275,7 @@ class Hub:
 
         `fetch` does this by itself; it is for what came file by file, through `fetch_file` or `stream`.
         """
-        found = ((file, self._downloader.present(file)) for file in snapshot.files)
+        found = ((file, self._downloader.present(snapshot, file)) for file in snapshot.files)
         return self._memory.gather(snapshot, {file.path: entry.objects[0] for file, entry in found if entry})
 
     # Inside
@@ -322,7 +322,7 @@ class Hub:
             pass  # all was there already; the entry of who fetched it names it
 
     def _present(self, wanted: Wanted) -> Entry:
-        entry = self._downloader.present(wanted.file)
+        entry = self._downloader.present(wanted.snapshot, wanted.file)
         if entry is not None:
             return entry
         what = f"{wanted.file.path} of {wanted.snapshot.dataset} is not in the store, and the network may not be asked"
@@ -335,7 +335,7 @@ class Hub:
         if entry is None:
             return False
         roles = {ref.role for ref in entry.objects}
-        return all(f"file:{file.path}" in roles for file in files) and self.store.complete(entry)
+        return all(content_role(file.path) in roles for file in files) and self.store.complete(entry)
 
     def _configured(self, transport: Transport) -> dict[HubName, Sequence[Origin]]:
         settings = self.settings

@@ -81,16 +81,24 @@ class ObjectStore:
 
     def _list(self, bucket: str, prefix: str) -> Iterator[SnapshotFile]:
         try:
-            for rows in self._opened(bucket, self._options).list(prefix=prefix or None):
-                for row in rows:
-                    path = str(row["path"])
-                    inside = path.removeprefix(prefix).strip("/") or path.rpartition("/")[2]
-                    etag, size = str(row.get("e_tag") or ""), int(row["size"])
-                    validator = etag or str(row["last_modified"])
-                    seen = blake3(f"{bucket}/{path}\0{validator}\0{size}".encode()).hexdigest()
-                    yield SnapshotFile(inside, size, f"etag:{seen}", etag=etag)
+            for row in self._rows(bucket, prefix):
+                path = str(row["path"])
+                inside = path.removeprefix(prefix).strip("/") or path.rpartition("/")[2]
+                etag, size = str(row.get("e_tag") or ""), int(row["size"])
+                validator = etag or str(row["last_modified"])
+                seen = blake3(f"{bucket}/{path}\0{validator}\0{size}".encode()).hexdigest()
+                yield SnapshotFile(inside, size, f"etag:{seen}", etag=etag)
         except Exception as error:
             raise _told(error, f"{bucket}/{prefix}") from error
+
+    def _rows(self, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the objects below a prefix, or the one that is called so."""
+        store, any_below = self._opened(bucket, self._options), False
+        for rows in store.list(prefix=prefix or None):
+            any_below = any_below or bool(rows)
+            yield from (row for row in rows if not str(row["path"]).endswith("/"))  # a folder's placeholder
+        if prefix and not any_below:
+            yield store.head(prefix)
 
 
 def _parts(url: str) -> tuple[str, str]:
