@@ -32,6 +32,10 @@ class Harness:
     folder: Path
     python: Path | None
 
+    def version_of(self, package: str) -> str:
+        """Return the version of a package installed beside it, or "unknown"."""
+        return _version(package, self.folder.parent / package)
+
 
 def find(package: str, scripts: Sequence[str], python: Path | None = None) -> Harness:
     """Find an installed program.

@@ -12,20 +12,27 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import NotFoundError
 from forebay.integrations import harness as harnesses
 from forebay.integrations import nltk, task_names
 from forebay.integrations.harness import Harness
+from forebay.integrations.remembering import Remembered
 from forebay.integrations.reading import Found, Reader, dotted_name
 from forebay.integrations.task_names import Named
 from forebay.integrations.task_yaml import Function, TaskFiles
 from forebay.integrations.tasks import Closure, Gap, Load, Metric, TaskNeeds, trouble_with
 
+if TYPE_CHECKING:
+    from forebay.store import Store
+    from forebay.types import JSON
+
 _GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata", "num_fewshot"}
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 _GLOB = set("*?[")
+
+TOOL = "lm-eval"
 
 Configuration = dict[str, Any]
 
@@ -43,6 +50,34 @@ def fingerprint(harness: Harness, include: Sequence[Path] = ()) -> str:
     """Return a hash of everything that a resolution depends on."""
     roots = task_names.task_folders(harness.folder, include)
     return task_names.fingerprint(roots, [harness.folder / "api" / "metrics.py", harness.folder / "config" / "group.py"])
+
+
+def resolve(asked: Sequence[str], harness: Harness, store: Store | None = None, include: Sequence[Path] = ()) -> Closure:
+    """Return what tasks, groups, tags, patterns or YAML files need; what is known of this harness is looked up.
+
+    Args:
+        asked: as after ``lm_eval --tasks``.
+        harness: see `find`.
+        store: remembers the index of names, and each answer; None: nothing is remembered.
+        include: folders of one's own tasks.
+
+    Raises:
+        NotFoundError: a name is none of these.
+    """
+    paths = tuple(path.absolute() for path in include)
+    known = Remembered(store, TOOL, harness.version, fingerprint(harness, paths))
+    roots = task_names.task_folders(harness.folder, paths)
+
+    def read_names() -> JSON:
+        return task_names.to_json(task_names.build(roots), roots)
+
+    def read_closure() -> JSON:
+        index = task_names.from_json(known.get("names", read_names), roots)
+        return Tasks(harness, paths, index).closure(asked).to_json()
+
+    if any(name.endswith((".yaml", ".yml")) for name in asked):  # a file that the fingerprint does not know
+        return Closure.from_json(cast("Any", read_closure()))
+    return Closure.from_json(cast("Any", known.get(["closure", *asked], read_closure)))
 
 
 @dataclass
@@ -102,11 +137,15 @@ class Tasks:
             NotFoundError: a name is none of these.
         """
         found: dict[str, TaskNeeds] = {}
+        members: dict[str, tuple[str, ...]] = {}
         for name in asked:
-            for task, configuration in self.expand(name):
-                found.setdefault(task, self.needs(task, configuration))
+            met = list(self.expand(name))
+            members[name] = tuple(dict.fromkeys(task for task, _ in met))
+            for task, configuration in met:
+                if task not in found:
+                    found[task] = self.needs(task, configuration)
         tasks = tuple(found[name] for name in sorted(found))
-        return Closure("lm-eval", self.harness.version, tuple(asked), tasks)
+        return Closure(TOOL, self.harness.version, tuple(members.items()), tasks)
 
     # Names to configurations
 

@@ -154,13 +154,13 @@ class Closure:
     Attributes:
         tool: ``lm-eval`` or ``evalscope``.
         version: of the harness that was read.
-        asked: the names that were asked for: tasks, groups, tags, patterns.
-        tasks: every task they stand for, sorted by name.
+        asked: the names that were asked for (tasks, groups, tags, patterns), and the tasks that each stands for.
+        tasks: all of them, sorted by name.
     """
 
     tool: str
     version: str
-    asked: tuple[str, ...]
+    asked: tuple[tuple[str, tuple[str, ...]], ...]
     tasks: tuple[TaskNeeds, ...]
 
     @cached_property
@@ -207,7 +207,8 @@ class Closure:
     def to_json(self) -> dict[str, JSON]:
         """Return it as JSON, for `--json` and for the store."""
         tasks = [asdict(task) for task in self.tasks]
-        return {"tool": self.tool, "version": self.version, "asked": list(self.asked), "tasks": cast("list[JSON]", tasks)}
+        asked: dict[str, JSON] = {name: list(members) for name, members in self.asked}
+        return {"tool": self.tool, "version": self.version, "asked": asked, "tasks": cast("list[JSON]", tasks)}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Closure:
@@ -217,7 +218,8 @@ class Closure:
             KeyError, TypeError: it is none.
         """
         tasks = tuple(TaskNeeds.from_json(task) for task in told["tasks"])
-        return cls(told["tool"], told["version"], tuple(told["asked"]), tasks)
+        asked = tuple((name, tuple(members)) for name, members in told["asked"].items())
+        return cls(told["tool"], told["version"], asked, tasks)
 
 
 def file_texts(data_files: JSON) -> list[str]:

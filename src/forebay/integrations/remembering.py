@@ -1,0 +1,60 @@
+"""What was read from a harness, kept in the store: entries of kind ``tasks``, keyed by its version and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forebay.errors import StoreError
+from forebay.hub.snapshot import key_of
+from forebay.types import JSON, Entry
+
+if TYPE_CHECKING:
+    from forebay.store import Store
+
+TASKS, ANSWER = "tasks", "answer"
+"""The kind of the entries, and the role of their one object: JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Answers about one harness.
+
+    Attributes:
+        store: where they are kept; None: nowhere.
+        tool, version: of the harness.
+        fingerprint: of its files.
+    """
+
+    store: Store | None
+    tool: str
+    version: str
+    fingerprint: str
+
+    def get(self, question: JSON, make: Callable[[], JSON]) -> JSON:
+        """Return the answer to a question, made only where it is not known."""
+        if self.store is None:
+            return make()
+        key = key_of("forebay.tasks/1", self.tool, self.version, self.fingerprint, question)
+        try:
+            entry = self.store.get(TASKS, key)
+            if entry is not None:
+                return json.loads(bytes(self.store.read(entry.object(ANSWER).digest)))
+        except (StoreError, KeyError, ValueError):
+            pass  # gone or damaged: as if it had never been
+        answer = make()
+        parts: dict[str, JSON] = {"tool": self.tool, "version": self.version, "files": self.fingerprint, "question": question}
+        entry = Entry(TASKS, key, parts=parts, dataset=f"{self.tool} {self.version}")
+        try:
+            if self.store.writable:
+                self._keep(entry, answer)
+        except StoreError:
+            pass  # a store that cannot keep it costs time, no more
+        return answer
+
+    def _keep(self, entry: Entry, answer: JSON) -> None:
+        assert self.store is not None
+        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+        self.store.commit(entry, {ANSWER: text.encode("utf-8", "surrogatepass")})
