@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from forebay.errors import ForebayError as ForebayError
     from forebay.events import Event as Event
     from forebay.events import Hook as Hook
+    from forebay.hub.loading import load as load
     from forebay.pipeline.api import explain as explain
     from forebay.pipeline.api import filter as filter  # noqa: A004 - the public name of the verb
     from forebay.pipeline.api import key as key
@@ -31,24 +32,24 @@ if TYPE_CHECKING:
     from forebay.pipeline.api import open as open  # noqa: A004
     from forebay.pipeline.api import run as run
     from forebay.pipeline.cached import cached as cached
-    from forebay.pipeline.options import RunOptions as RunOptions
-    from forebay.pipeline.recipe import Recipe as Recipe
-    from forebay.pipeline.report import RunReport as RunReport
+    from forebay.pipeline.recipes.options import RunOptions as RunOptions
+    from forebay.pipeline.recipes.recipe import Recipe as Recipe
+    from forebay.pipeline.runs.report import RunReport as RunReport
     from forebay.store import Store as Store
     from forebay.table import Table as Table
 
 __all__ = [
     "Event", "ForebayError", "Hook", "Recipe", "RunOptions", "RunReport", "Settings", "Store", "Table", "__version__",
-    "cached", "explain", "filter", "key", "map", "open", "run", "settings",
+    "cached", "explain", "filter", "key", "load", "map", "open", "run", "settings",
 ]  # fmt: skip
 
 _HOMES = {
     "Event": "forebay.events:Event",
     "ForebayError": "forebay.errors:ForebayError",
     "Hook": "forebay.events:Hook",
-    "Recipe": "forebay.pipeline.recipe:Recipe",
-    "RunOptions": "forebay.pipeline.options:RunOptions",
-    "RunReport": "forebay.pipeline.report:RunReport",
+    "Recipe": "forebay.pipeline.recipes.recipe:Recipe",
+    "RunOptions": "forebay.pipeline.recipes.options:RunOptions",
+    "RunReport": "forebay.pipeline.runs.report:RunReport",
     "Settings": "forebay.config:Settings",
     "Store": "forebay.store:Store",
     "Table": "forebay.table:Table",
@@ -56,6 +57,7 @@ _HOMES = {
     "explain": "forebay.pipeline.api:explain",
     "filter": "forebay.pipeline.api:filter",
     "key": "forebay.pipeline.api:key",
+    "load": "forebay.hub.loading:load",
     "map": "forebay.pipeline.api:map",
     "open": "forebay.pipeline.api:open",
     "run": "forebay.pipeline.api:run",

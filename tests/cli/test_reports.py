@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forebay.cli import columns, reports
-from forebay.pipeline.report import ExportReport, OperatorReport, RunReport
+from forebay.pipeline.runs.report import ExportReport, OperatorReport, RunReport
 from forebay.types import Key
 
 REPORT = RunReport(

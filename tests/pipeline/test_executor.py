@@ -14,7 +14,7 @@ import pytest
 
 from forebay.errors import BuildError
 from forebay.events import Event, What, ignore
-from forebay.pipeline.executor import Executor, Forked, InProcess, Message, Reply
+from forebay.pipeline.workers.executor import Executor, Forked, InProcess, Message, Reply
 
 
 class Doubler:

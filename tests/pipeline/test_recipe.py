@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forebay.errors import NotFoundError, RecipeError
-from forebay.pipeline.recipe import Recipe
+from forebay.pipeline.recipes.recipe import Recipe
 
 WHOLE = """\
 project_name: demo

@@ -10,7 +10,7 @@ from forebay.cli.keyparts import operator_tree
 from forebay.errors import InputError
 
 if TYPE_CHECKING:
-    from forebay.pipeline.record import Detail
+    from forebay.pipeline.runs.record import Detail
     from forebay.store import Store
     from forebay.types import JSON, Entry
 
@@ -29,7 +29,7 @@ def compare(store: Store, old: Entry, new: Entry) -> list[str]:
     if old.key == new.key:
         return []
     if old.kind == "run":
-        from forebay.pipeline.record import detail_of
+        from forebay.pipeline.runs.record import detail_of
 
         before, after = detail_of(store, old), detail_of(store, new)
         if before is not None and after is not None:
@@ -39,7 +39,7 @@ def compare(store: Store, old: Entry, new: Entry) -> list[str]:
 
 def _runs(before: Detail, after: Detail) -> Iterator[str]:
     """Compare two runs: operators by name and order, then what their sources hold."""
-    from forebay.pipeline.explaining import differences
+    from forebay.pipeline.runs.explaining import differences
 
     left = list(before.operators)
     for index, operator in enumerate(after.operators):
@@ -78,7 +78,7 @@ def _sources(before: Detail, after: Detail) -> Iterator[str]:
 
 def _parts(store: Store, old: Mapping[str, JSON], new: Mapping[str, JSON]) -> Iterator[str]:
     """Compare the parts of two keys: operators by their trees, where a run remembers them, the rest by value."""
-    from forebay.pipeline.explaining import differences
+    from forebay.pipeline.runs.explaining import differences
 
     for name in dict.fromkeys((*old, *new)):
         before, after = old.get(name), new.get(name)

@@ -30,7 +30,7 @@ def parts_of(store: Store, entry: Entry) -> dict[str, JSON]:
 
 def operator_tree(store: Store, digest: str) -> KeyTree | None:
     """Return the key tree of an operator that one of the store's runs remembers, the last run first."""
-    from forebay.pipeline.record import detail_of
+    from forebay.pipeline.runs.record import detail_of
 
     for row in sorted(store.entries(kind="run"), key=lambda row: (-row.created, row.key)):
         entry = store.get("run", row.key)
@@ -42,7 +42,7 @@ def operator_tree(store: Store, digest: str) -> KeyTree | None:
 
 
 def _parts_of_run(store: Store, entry: Entry) -> dict[str, JSON]:
-    from forebay.pipeline.record import detail_of
+    from forebay.pipeline.runs.record import detail_of
 
     parts: dict[str, JSON] = dict(entry.parts)
     detail = detail_of(store, entry)

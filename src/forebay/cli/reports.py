@@ -11,7 +11,7 @@ from forebay.cli import text
 from forebay.cli.columns import Column
 
 if TYPE_CHECKING:
-    from forebay.pipeline.report import OperatorReport, RunReport
+    from forebay.pipeline.runs.report import OperatorReport, RunReport
 
 
 def table(report: RunReport) -> tuple[list[Column], list[list[str]]]:

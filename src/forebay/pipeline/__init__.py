@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forebay.pipeline.explaining import explain as explain
-    from forebay.pipeline.options import RunOptions as RunOptions
-    from forebay.pipeline.recipe import Recipe as Recipe
-    from forebay.pipeline.report import ExportReport as ExportReport
-    from forebay.pipeline.report import OperatorReport as OperatorReport
-    from forebay.pipeline.report import RunReport as RunReport
-    from forebay.pipeline.runner import plan as plan
-    from forebay.pipeline.runner import run as run
+    from forebay.pipeline.recipes.options import RunOptions as RunOptions
+    from forebay.pipeline.recipes.recipe import Recipe as Recipe
+    from forebay.pipeline.runs.explaining import explain as explain
+    from forebay.pipeline.runs.report import ExportReport as ExportReport
+    from forebay.pipeline.runs.report import OperatorReport as OperatorReport
+    from forebay.pipeline.runs.report import RunReport as RunReport
+    from forebay.pipeline.runs.runner import plan as plan
+    from forebay.pipeline.runs.runner import run as run
 
 __all__ = ["ExportReport", "OperatorReport", "Recipe", "RunOptions", "RunReport", "explain", "plan", "run"]
 
 _HOMES = {
-    "ExportReport": "report", "OperatorReport": "report", "Recipe": "recipe", "RunOptions": "options",
-    "RunReport": "report", "explain": "explaining", "plan": "runner", "run": "runner",
+    "ExportReport": "runs.report", "OperatorReport": "runs.report", "Recipe": "recipes.recipe",
+    "RunOptions": "recipes.options", "RunReport": "runs.report", "explain": "runs.explaining", "plan": "runs.runner",
+    "run": "runs.runner",
 }  # fmt: skip
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from forebay.errors import InputError
 from forebay.events import Hook, ignore
 from forebay.pipeline.cached import default_store
-from forebay.pipeline.options import RunOptions
-from forebay.pipeline.recipe import Recipe, Step
+from forebay.pipeline.recipes.options import RunOptions
+from forebay.pipeline.recipes.recipe import Recipe, Step
 from forebay.types import Key
 
 if TYPE_CHECKING:
     from forebay.fingerprint import KeyTree
-    from forebay.pipeline.report import RunReport
+    from forebay.pipeline.runs.report import RunReport
     from forebay.store import Store
 
 Data = TypeVar("Data")
@@ -61,7 +61,7 @@ def run(
     """
     from dataclasses import replace
 
-    from forebay.pipeline import runner
+    from forebay.pipeline.runs import runner
 
     if isinstance(recipe, Mapping):
         recipe = Recipe.from_mapping(recipe, set)
@@ -120,7 +120,7 @@ def explain(old: object, new: object) -> list[str]:
     Raises:
         UnhashableError: a part that no key can be made of.
     """
-    from forebay.pipeline.explaining import differences
+    from forebay.pipeline.runs.explaining import differences
 
     return differences(_tree(old), _tree(new))
 
@@ -135,7 +135,7 @@ def _apply(
     kind: str, data: Data, function: Callable[..., Any], means: tuple[Store | None, int | None, Hook],
     options: dict[str, Any],
 ) -> Data:  # fmt: skip
-    from forebay.pipeline import rows, runner
+    from forebay.pipeline.runs import rows, runner
 
     store, processes, hook = means
     project = str(options.pop("project", getattr(function, "__name__", kind)))

@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from forebay.errors import NotFoundError, SourceError
 from forebay.table.options import Compression, Format, ReadOptions
 from forebay.table.streams import UTF8_BOM, open_stream
+from forebay.types import JSON
 
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst", ".bz2": "bz2", ".xz": "xz"}
 _DATA: dict[str, Format] = {
@@ -54,6 +56,16 @@ class SourceFile:
     def splittable(self) -> bool:
         """Whether `scan` can cut it by reading bytes only, and its shards be read one by one, in any order."""
         return not self.compression and not self.documents and self.format in ("jsonl", "text")
+
+    def to_json(self) -> JSON:
+        """Return the source as JSON."""
+        return [self.path, self.format, self.compression, [list(pair) for pair in self.documents]]
+
+    @classmethod
+    def from_json(cls, data: JSON) -> SourceFile:
+        """Return the source that `to_json` wrote."""
+        path, kind, compression, documents = cast("tuple[str, Any, Any, list[Any]]", data)
+        return cls(path, kind, compression, tuple((one, packed) for one, packed in documents))
 
 
 def resolve(

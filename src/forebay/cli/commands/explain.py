@@ -59,8 +59,8 @@ def _entry(store: Store, kind: str, key: Key) -> Entry:
 
 
 def _recipe(session: Session, path: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    from forebay.pipeline.recipe import Recipe
-    from forebay.pipeline.runner import plan
+    from forebay.pipeline.recipes.recipe import Recipe
+    from forebay.pipeline.runs.runner import plan
 
     with session.store() as store:
         report = plan(Recipe.load(path, overrides), store=store, hook=warn())

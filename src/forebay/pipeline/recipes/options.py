@@ -1,0 +1,60 @@
+"""How a run is to be done: nothing in here changes its result."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from forebay.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of one run; None means: as the recipe says, or the default."""
+
+    processes: int | None = None
+    """Worker processes; 1 computes in this process. Default: the recipe's `np`, else one per usable core."""
+    use_cache: bool | None = None
+    """False: look nothing up and keep nothing."""
+    refresh: bool = False
+    """Compute everything again; what differs from the cache replaces it and is told."""
+    dry_run: bool = False
+    """Only say what would be computed, and why."""
+    retain: str | None = None
+    """Which intermediate results stay after a successful run: ``all``, ``last:K`` (operators) or ``final``."""
+    require_cache: bool = False
+    """A miss is an error."""
+    check: bool = True
+    """Compute a sample of each user function's first shard twice, and do not cache what differs."""
+    need_table: bool = False
+    """The caller wants `RunReport.table`, not only the export."""
+
+
+def processes(options: RunOptions, wanted: int | None) -> int:
+    """Return the number of processes to use.
+
+    Raises:
+        ConfigError: not a number from 1.
+    """
+    count = options.processes if options.processes is not None else wanted
+    if count is None:
+        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if count < 1:
+        raise ConfigError(f"not a number of processes: {count}", subject=count, hint="1 computes in this process")
+    return count
+
+
+def retained_operators(spelling: str, operators: int) -> int:
+    """Return how many of the last operators keep their results: all of them, K, or none.
+
+    Raises:
+        ConfigError: neither all, nor last:K, nor final.
+    """
+    if spelling == "all":
+        return operators
+    if spelling == "final":
+        return 0
+    word, colon, count = spelling.partition(":")
+    if word == "last" and colon and count.isdigit():
+        return min(int(count), operators)
+    raise ConfigError(f"not a retention: {spelling!r}", subject=spelling, hint="say all, last:K or final")

@@ -1,0 +1,204 @@
+"""The result as a file: never written when it is there already, and never rendered again where a part of it is.
+
+What a table's rendering in a format amounts to (digest, and for JSON Lines the bytes of each shard) is remembered
+under the table's content (entry ``export``), not under a path; a name under ``exports/`` remembers which rendering a
+path holds. So an export is up to date when the file's digest, remembered by its times, says so; and where only some
+shards changed, the bytes of the others are taken from the file that is there.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from forebay.errors import StoreError
+from forebay.pipeline.recipes import keys
+from forebay.pipeline.recipes.recipe import Export
+from forebay.pipeline.runs.report import ExportReport
+from forebay.pipeline.runs.result import Result
+from forebay.pipeline.runs.standing import digest_at
+from forebay.pipeline.workers.executor import Message
+from forebay.pipeline.workers.scheduler import Scheduler, Task
+from forebay.pipeline.workers.space import Parcel, Space
+from forebay.table.schema import Schema, union
+from forebay.types import JSON, Buffer, Digest, Entry, Key
+
+if TYPE_CHECKING:
+    from forebay.store import Store
+
+
+class _DamagedError(Exception):
+    """A shard could not be read; the run starts over to heal it."""
+
+
+def write(
+    export: Export, result: Result, space: Space, scheduler: Scheduler, store: Store | None
+) -> ExportReport | None:
+    """Write a result to its export's path, unless it is there; None where a shard turned out damaged.
+
+    Raises:
+        InputError: the path cannot be written, or the format cannot hold a column.
+        BuildError: the disk is full or fails.
+    """
+    key = keys.key_of("forebay.export/1", result.key, export.spelling)
+    if store is not None:
+        entry = space.get("export", key)
+        present = digest_at(export.path, store)
+        if entry is not None and entry.meta["digest"] == present:
+            _name(export, key, store)
+            return ExportReport(str(export.path), False, cast("int", entry.meta["bytes"]), str(present))
+    try:
+        with _Parts(export, result, scheduler, space, _previous(export, store)) as parts:
+            done = parts.join()
+            report = ExportReport(str(export.path), True, done.bytes, done.digest, parts.reused)
+            if store is not None:
+                _remember(export, key, report, parts.ranges(done.parts), space, store)
+            return report
+    except _DamagedError:
+        return None
+
+
+@dataclass(slots=True)
+class _Previous:
+    """What an export's path holds now: part key -> (offset, length) in bytes."""
+
+    path: Path
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Renders what is missing, and hands all parts out in order."""
+
+    export: Export
+    result: Result
+    scheduler: Scheduler
+    space: Space
+    previous: _Previous
+    keys: list[str] = field(default_factory=list)
+    reused: int = 0
+    _rendered: dict[int, Path] = field(default_factory=dict)
+    _stats: list[Schema] = field(default_factory=list)
+    _old: mmap.mmap | None = None
+
+    def __enter__(self) -> _Parts:
+        schema = self.result.schema.to_json()
+        for shard in self.result.shards:
+            seen: JSON = shard.to_json() if self.export.keep_stats else shard.state()
+            self.keys.append(keys.key_of("forebay.part/1", seen, schema, self.export.spelling))
+        if any(key in self.previous.parts for key in self.keys):
+            with self.previous.path.open("rb") as file:
+                self._old = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in self._rendered.values():
+            path.unlink(missing_ok=True)
+        if self._old is not None:
+            self._old.close()
+
+    def join(self) -> Any:
+        """Write the file; return what `forebay.table.export.join` says of it."""
+        tasks = [self._task(number) for number, key in enumerate(self.keys) if key not in self.previous.parts]
+        rendering = self.scheduler.stream(tasks)
+        if self.export.keep_stats and self.export.format != "jsonl":
+            for _ in rendering:  # the columns of the file are known when all statistics are
+                pass
+        else:
+            next(rendering, None)  # workers are at it while we load Arrow
+        from forebay.table import export
+
+        schema = self.result.schema
+        if self._stats:
+            schema = export.schema_with_stats(schema, union(self._stats))
+        target = export.Target(
+            self.export.path, cast("Any", self.export.format), cast("Any", self.export.compression), schema
+        )
+        return export.join(self._in_order(rendering), target)
+
+    def ranges(self, lengths: tuple[int, ...]) -> list[JSON]:
+        """Return ``[part key, offset, length]`` of every part, where the format has parts of bytes."""
+        found: list[JSON] = []
+        offset = 0
+        for key, length in zip(self.keys, lengths, strict=False):
+            found.append([key, offset, length])
+            offset += length
+        return found
+
+    def _task(self, number: int) -> Task:
+        message: Message = {
+            "do": "render", "shard": self.result.shards[number].to_json(), "schema": self.result.schema.to_json(),
+            "format": self.export.format, "compression": self.export.compression, "stats": self.export.keep_stats,
+            "part": str(self.space.scratch.folder / f"part-{number}"),
+        }  # fmt: skip
+        return Task(message, partial(self._take, number))
+
+    def _take(self, number: int, result: Message) -> None:
+        self._rendered[number] = Path(str(result["part"]))
+        if result["stats"]:
+            self._stats.append(Schema.from_json(result["stats"]))
+
+    def _in_order(self, rendering: Iterator[None]) -> Iterator[Buffer]:
+        for number, key in enumerate(self.keys):
+            if key in self.previous.parts:
+                assert self._old is not None
+                offset, length = self.previous.parts[key]
+                self.reused += 1
+                with memoryview(self._old) as whole, whole[offset : offset + length] as part:
+                    yield part
+                continue
+            while number not in self._rendered:
+                if self.scheduler.damaged:
+                    raise _DamagedError
+                try:
+                    next(rendering)
+                except StopIteration:
+                    if number not in self._rendered:
+                        raise _DamagedError from None
+            path = self._rendered.pop(number)
+            yield path.read_bytes()
+            path.unlink()
+
+
+def _place(export: Export) -> str:
+    return f"exports/{keys.key_of('forebay.path/1', str(export.path))[:32]}"
+
+
+def _previous(export: Export, store: Store | None) -> _Previous:
+    """What the path holds, if it is still what we wrote there."""
+    if store is None or export.format != "jsonl":
+        return _Previous(export.path)
+    try:
+        named = store.names.get(_place(export))
+        entry = store.get(*named) if named else None
+        if entry is None or digest_at(export.path, store) != entry.meta["digest"]:
+            return _Previous(export.path)
+        parts = json.loads(bytes(store.read(entry.object("parts").digest)))
+    except (StoreError, KeyError):
+        return _Previous(export.path)
+    return _Previous(export.path, {key: (offset, length) for key, offset, length in parts if length})
+
+
+def _remember(export: Export, key: Key, report: ExportReport, ranges: list[JSON], space: Space, store: Store) -> None:
+    """Keep what the rendering amounts to, and what the path holds; a store that fails costs nothing but time."""
+    parcel = Parcel()
+    objects = [parcel.put("parts", json.dumps(ranges, separators=(",", ":")).encode())] if ranges else []
+    meta: dict[str, JSON] = {"digest": report.digest, "bytes": report.bytes, "format": export.spelling}
+    parcel.entries.append(Entry("export", key, tuple(objects), meta))
+    if not space.publish(parcel):
+        return
+    store.file_memo.put(str(export.path), export.path.stat(), Digest(report.digest))
+    _name(export, key, store)
+
+
+def _name(export: Export, key: Key, store: Store) -> None:
+    try:
+        if store.writable and store.names.get(_place(export)) != ("export", key):
+            store.names.set(_place(export), "export", key)
+    except StoreError:
+        pass  # a name is a comfort

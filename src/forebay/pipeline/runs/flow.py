@@ -1,0 +1,267 @@
+"""The shards of a run on their way through its stages: what is known is looked up, the rest becomes tasks.
+
+This is the parent's half of the work. It reads entries and hashes small JSON; rows are the workers' business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+from forebay.errors import BuildError
+from forebay.events import Event, Hook, What
+from forebay.pipeline.recipes import keys
+from forebay.pipeline.recipes.chain import Chain, Link, Stage
+from forebay.pipeline.runs.ledger import Ledger
+from forebay.pipeline.workers.executor import Message
+from forebay.pipeline.workers.lineage import Place
+from forebay.pipeline.workers.scheduler import Scheduler, Task
+from forebay.pipeline.workers.space import Space
+from forebay.pipeline.workers.stage import Step, columns_after, found_step, layers_of
+from forebay.table.schema import Column, Schema
+from forebay.table.shard import Layer, Shard
+from forebay.types import JSON, Digest, Key
+
+
+@dataclass(slots=True)
+class Moving:
+    """One shard on its way."""
+
+    index: int
+    place: Place
+    shard: Shard
+    schema: Schema
+    """Its own columns and types now."""
+    gap: JSON = None
+    """What brings it to the table's schema first; None: nothing."""
+    summary: Digest | None = None
+    steps: dict[int, Step] = field(default_factory=dict)
+    known: bool = True
+    """False in a dry run from its first miss on: what it holds is not known any more."""
+
+    def take(self, step: Step, layers: Iterable[Layer]) -> None:
+        """Add an operator's result."""
+        added = tuple(layers)
+        self.shard = self.shard.with_layer(*added)
+        self.note(step, added)
+
+    def note(self, step: Step, added: Iterable[Layer]) -> None:
+        """Remember an operator's step, and what it did to the schema."""
+        self.steps[step.index] = step
+        types = {str(name): kind for name, kind in cast("list[list[JSON]]", step.types or [])}
+        before = {column.name: column.type for column in self.schema.columns}
+        names = columns_after(self.schema.names, list(added))
+        self.schema = Schema(tuple(Column(name, types.get(name, before.get(name, "null"))) for name in names))
+
+
+class Flow:
+    """Takes shards through the stages. `keep_until`: operators from this index on are not cached."""
+
+    def __init__(self, chain: Chain, space: Space, scheduler: Scheduler, ledger: Ledger, hook: Hook) -> None:
+        self.chain = chain
+        self.space = space
+        self.scheduler = scheduler
+        self.ledger = ledger
+        self.hook = hook
+        self.dry = False
+        self.keep_until = chain.first_uncached if space.store is not None else 0
+        self.made: list[tuple[int, str, Key]] = []
+        """(operator, kind, key) of every entry that this run has made."""
+        self.globals: dict[int, Key] = {}
+        """Key of each global half."""
+        self._pending: list[Message] = []
+        self._summarised = 0
+        """Shards of this stage that its global operator has summarised in this run."""
+
+    def stage(self, stage: Stage, shards: list[Moving], order: tuple[str, ...]) -> None:
+        """Take all shards through one stage, its global operator included.
+
+        Raises:
+            BuildError: an operator raised.
+        """
+        tasks: list[Task] = []
+        for moving in shards:
+            first = self._advance(moving, stage)
+            if first is None:
+                continue
+            if self.dry:
+                self._assume(moving, stage, first)
+            else:
+                message = self._message(moving, stage, first, order)
+                tasks.append(Task(message, partial(self._staged, moving, stage)))
+        self._pending = [task.message for task in tasks]
+        self._summarised = 0
+        self.scheduler.run(tasks)
+        if stage.closing and not self.scheduler.damaged:
+            self._choose(stage.closing, shards)
+
+    def _advance(self, moving: Moving, stage: Stage) -> int | None:
+        """Add what is known; return the index of the first operator that is not, or None."""
+        if not moving.known:
+            return stage.links[0].index if stage.links else cast("Link", stage.closing).index
+        if moving.gap and not self._conformed(moving):
+            return stage.links[0].index if stage.links else (stage.closing.index if stage.closing else -1)
+        for link in stage.links:
+            if link.index >= self.keep_until:
+                return link.index
+            entry = self.space.get("delta", keys.delta(link.key, moving.shard.state(link.sees)))
+            if entry is None:
+                return link.index
+            step = found_step(link, entry)
+            moving.take(step, layers_of(entry))
+            self.ledger.step(step, moving.index)
+        return self._summary(moving, stage.closing) if stage.closing else None
+
+    def _summary(self, moving: Moving, link: Link) -> int | None:
+        if link.index >= self.keep_until:
+            return link.index
+        key = keys.summary(link.key, moving.shard.state(link.sees))
+        entry = self.space.get("summary", key)
+        if entry is None:
+            return link.index
+        moving.summary = entry.object("summary").digest
+        rows = moving.shard.visible_rows
+        moving.steps[link.index] = Step(link.index, key, True, rows, rows)
+        return None
+
+    def _conformed(self, moving: Moving) -> bool:
+        entry = self.space.get("delta", keys.conform(moving.shard.state(), moving.gap)) if self.keep_until else None
+        if entry is None:
+            return False
+        moving.shard = moving.shard.with_layer(*layers_of(entry))
+        self._widen(moving)
+        return True
+
+    def _widen(self, moving: Moving) -> None:
+        wider = Schema.from_json(moving.gap)
+        types = {column.name: column for column in (*moving.schema.columns, *wider.columns)}
+        moving.schema = Schema(tuple(types.values()))
+        moving.gap = None
+
+    def _message(self, moving: Moving, stage: Stage, first: int, order: tuple[str, ...]) -> Message:
+        lease = keys.task(stage.operators, moving.shard.state()) if self.keep_until > first else None
+        return {
+            "do": "stage", "stage": stage.number, "shard": moving.shard.to_json(), "place": moving.place.to_json(),
+            "first": first, "order": list(order), "gap": moving.gap, "keep": self.keep_until, "lease": lease,
+        }  # fmt: skip
+
+    def _staged(self, moving: Moving, stage: Stage, result: Message) -> None:
+        """Take a task's answer in."""
+        if moving.gap:
+            self._widen(moving)
+        before = len(moving.shard.layers)
+        moving.shard = Shard.from_json(result["shard"])
+        steps = [Step.from_json(data) for data in cast("list[Mapping[str, Any]]", result["steps"])]
+        added = list(moving.shard.layers[before:])
+        del added[: len(added) - sum(step.layers for step in steps)]  # those that conformed it to the table's schema
+        for step in steps:
+            link = self.chain.links[step.index]
+            if not step.reused and step.kept:
+                kind = "summary" if link.use.kind.is_global else "delta"
+                self.made.append((step.index, kind, step.key))
+                self.space.made(kind, step.key)
+            if stage.closing and step.index == stage.closing.index:
+                moving.steps[step.index] = step
+                self._summarised += 1
+                self.ledger.say("summary", f"{link.use.name}: {self._summarised} of {len(self._pending)} shards ready")
+                continue
+            moving.note(step, added[: step.layers])
+            del added[: step.layers]
+            self.ledger.step(step, moving.index)
+        if result["summary"] is not None:
+            moving.summary = Digest(str(cast("list[JSON]", result["summary"])[1]))
+        self._tell(result)
+
+    def _tell(self, result: Message) -> None:
+        for text in cast("list[str]", result["told"]):
+            self.hook(Event(What.WARNING, text))
+        tainted = result["tainted"]
+        if isinstance(tainted, int) and tainted < self.keep_until:
+            self.keep_until = tainted
+            for message in self._pending:  # those not handed out yet are sent with this
+                message["keep"] = min(cast("int", message["keep"]), tainted)
+
+    def forget_tainted(self) -> None:
+        """Remove what other workers cached of an operator before one of them found it nondeterministic."""
+        if self.space.store is None:
+            return
+        for index, kind, key in self.made:
+            if index >= self.keep_until:
+                self.space.store.remove(kind, key)
+        self.made = [one for one in self.made if one[0] < self.keep_until]
+
+    def _choose(self, link: Link, shards: list[Moving]) -> None:
+        """The global half: found, or computed by one worker."""
+        if self.dry and not all(moving.known for moving in shards):
+            for moving in shards:
+                self._unknown(moving, link)
+            return
+        digests = [cast("Digest", moving.summary) for moving in shards]
+        keep = link.index < self.keep_until
+        key = keys.global_half(link.key, digests)
+        if keep:
+            self.globals[link.index] = key
+        entry = self.space.get("global", key) if keep else None
+        if entry is not None:
+            data = json.loads(bytes(self.space.read(entry.object("layers").digest)))
+            self._chosen(link, shards, key if keep else None, {"layers": data})
+            return
+        if self.dry:
+            for moving in shards:
+                self._unknown(moving, link, counted=True)
+            return
+        self.ledger.say("choose", f"{link.use.name} over all shards")
+        message: Message = {
+            "do": "choose", "operator": link.index, "summaries": list(digests), "key": key if keep else None,
+            "lease": keys.key_of("forebay.lease/1", key) if keep else None,
+        }  # fmt: skip
+        if keep:
+            self.made.append((link.index, "global", key))
+            self.space.made("global", key)
+        self.scheduler.run([Task(message, partial(self._chosen, link, shards, key if keep else None))])
+
+    def _chosen(self, link: Link, shards: list[Moving], key: Key | None, result: Mapping[str, JSON]) -> None:
+        layers = cast("list[JSON]", result["layers"])
+        if len(layers) != len(shards):
+            raise BuildError(f"{link.label} chose for {len(layers)} of {len(shards)} shards", subject=link.use.name)
+        for moving, data in zip(shards, layers, strict=True):
+            step = moving.steps[link.index]
+            if data is not None:
+                moving.shard = moving.shard.with_layer(Layer.from_json(data))
+            step = Step(
+                step.index,
+                step.key,
+                step.reused,
+                step.rows_in,
+                moving.shard.visible_rows,
+                step.seconds,
+                None,
+                step.kept,
+            )
+            moving.steps[link.index] = step
+            self.ledger.step(step, moving.index)
+
+    def _assume(self, moving: Moving, stage: Stage, first: int) -> None:
+        """In a dry run: from its first miss on, all of a shard would be computed."""
+        sure = moving.known
+        for link in stage.links:
+            if link.index >= first:
+                self._unknown(moving, link, sure=sure and link.index == first)
+        moving.known = False
+
+    def _unknown(self, moving: Moving, link: Link, *, counted: bool = False, sure: bool = False) -> None:
+        """Count one operator over one shard as to be computed.
+
+        Args:
+            moving: the shard.
+            link: the operator.
+            counted: its summary is there, the choice is not.
+            sure: what it would see is known, so it is a miss for certain; else it has no key yet.
+        """
+        moving.known = False
+        rows = moving.shard.visible_rows
+        key = keys.delta(link.key, moving.shard.state(link.sees)) if sure else Key("")
+        self.ledger.step(Step(link.index, key, counted, rows, rows), moving.index)

@@ -1,0 +1,219 @@
+"""Files in: cut into shards and read into Arrow, once per content.
+
+A plain file of lines is cut first (entry ``source``: byte ranges), then each range is read by itself (entry
+``shard``: rows), so an edit costs the reading of its own shard. Any other source is read in one pass (entry
+``source``: its shards).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from forebay.events import Event, What
+from forebay.pipeline.recipes import keys
+from forebay.pipeline.runs.flow import Flow, Moving
+from forebay.pipeline.runs.origin import KnownFile
+from forebay.pipeline.workers.executor import Message
+from forebay.pipeline.workers.lineage import Place
+from forebay.pipeline.workers.scheduler import Task
+from forebay.pipeline.workers.stage import Step
+from forebay.table import sources
+from forebay.table.schema import Schema, union_keeping
+from forebay.table.shard import Shard, ref_from_json
+from forebay.types import JSON, Digest, Key, ObjectRef
+
+_WITH_LINES = ("jsonl", "csv", "tsv")
+
+
+@dataclass(slots=True)
+class Read:
+    """Rows of one shard, read: `base` is None where a dry run cannot know them."""
+
+    base: ObjectRef | None
+    rows: int
+    schema: Schema
+    bad: int
+    line: int
+    key: Key
+    reused: bool
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, meta: Message | dict[str, Any], line: int, key: Key, *, reused: bool) -> Read:
+        """Return what an entry's meta or a task's answer tells."""
+        data = cast("dict[str, Any]", meta)
+        base = ref_from_json(data["base"])
+        first = data.get("first_line", line)
+        schema = Schema.from_json(data["schema"])
+        return cls(base, data["rows"], schema, data["bad_rows"], first, key, reused, data.get("seconds", 0.0))
+
+
+@dataclass(slots=True)
+class _File:
+    """One source on its way in."""
+
+    file: sources.SourceFile
+    digest: Digest
+    ranges: list[sources.ByteShard] = field(default_factory=list)
+    reads: list[Read | None] = field(default_factory=list)
+    expect: Schema | None = None
+
+
+class Intake:
+    """The files of one run on their way in."""
+
+    def __init__(self, flow: Flow, files: Sequence[KnownFile], options: sources.ReadOptions, base: Path) -> None:
+        self.entries: list[tuple[str, Key]] = []
+        self.bad_rows = 0
+        self._flow = flow
+        self._files = [_File(known.file, known.digest) for known in files]
+        self._options = options
+        self._base = base
+
+    def shards(self) -> tuple[list[Moving], Schema]:
+        """Return the shards in dataset order, and the union of their schemas.
+
+        Raises:
+            SourceError: a malformed row, or types that do not fit together, unless they are to be skipped.
+        """
+        self._cut()
+        self._read()
+        if self._flow.scheduler.damaged:
+            return [], Schema()
+        schema, again = self._agree()
+        if again:
+            self._read()
+            schema, _ = self._agree()
+        return self._moving(schema), schema
+
+    def _source_key(self, it: _File) -> Key:
+        spelling: list[JSON] = [it.file.format, it.file.compression, bool(it.file.documents), self._options.cut_key()]
+        if not it.file.splittable:
+            spelling.append(replace(self._options, expect=it.expect).row_key())
+        return keys.source(it.digest, spelling)
+
+    def _cut(self) -> None:
+        """Find or make the shards of every file."""
+        tasks: list[Task] = []
+        for it in self._files:
+            it.ranges, it.reads = [], []
+            key = self._source_key(it)
+            self.entries.append(("source", key))
+            entry = self._flow.space.get("source", key)
+            if entry is not None:
+                data = json.loads(bytes(self._flow.space.read(entry.object("shards").digest)))
+                self._take_shards(it, key, True, {"shards": data})
+            elif self._flow.dry:
+                self._take_unread(it, key)
+            else:
+                do = "scan" if it.file.splittable else "ingest"
+                message: Message = {
+                    "do": do, "file": it.file.to_json(), "key": key if self._flow.space.store else None,
+                    "expect": it.expect.to_json() if it.expect else None,
+                }  # fmt: skip
+                tasks.append(Task(message, partial(self._take_shards, it, key, False)))
+        if tasks:
+            self._flow.ledger.say("read", f"reading {len(tasks)} of {len(self._files)} sources")
+        self._flow.scheduler.run(tasks)
+
+    def _take_shards(self, it: _File, key: Key, reused: bool, result: Message) -> None:
+        shards = cast("list[Any]", result["shards"])
+        if it.file.splittable:
+            it.ranges = [sources.ByteShard.from_json(shard) for shard in shards]
+            it.reads = [None] * len(it.ranges)
+        else:
+            it.reads = [Read.of(shard, 1, key, reused=reused) for shard in shards]
+
+    def _take_unread(self, it: _File, key: Key) -> None:
+        """A dry run may cut a file of lines, but reads nothing: other sources count as one unknown shard."""
+        if it.file.splittable:
+            it.ranges = list(sources.scan(it.file, self._options).shards)
+            it.reads = [None] * len(it.ranges)
+        else:
+            it.reads = [Read(None, 0, Schema(), 0, 1, key, False)]
+
+    def _read(self) -> None:
+        """Find or read the rows of every shard that has none yet."""
+        tasks: list[Task] = []
+        for it in self._files:
+            for at, shard in enumerate(it.ranges):
+                if it.reads[at] is not None:
+                    continue
+                row_key = replace(self._options, expect=it.expect).row_key()
+                key = keys.key_of("forebay.shard/1", shard.digest, it.file.format, row_key)
+                self.entries.append(("shard", key))
+                entry = self._flow.space.get("shard", key)
+                if entry is not None:
+                    it.reads[at] = Read.of(dict(entry.meta), shard.first_line, key, reused=True)
+                elif self._flow.dry:
+                    it.reads[at] = Read(None, shard.lines, Schema(), 0, shard.first_line, key, False)
+                else:
+                    message: Message = {
+                        "do": "read", "file": it.file.to_json(), "shard": shard.to_json(),
+                        "key": key if self._flow.space.store else None,
+                        "expect": it.expect.to_json() if it.expect else None,
+                    }  # fmt: skip
+                    tasks.append(Task(message, partial(self._take_rows, it, at, key)))
+        if tasks:
+            self._flow.ledger.say("read", f"reading {len(tasks)} shards")
+        self._flow.scheduler.run(tasks)
+
+    def _take_rows(self, it: _File, at: int, key: Key, result: Message) -> None:
+        self._flow.space.made("shard", key)
+        it.reads[at] = Read.of(result, it.ranges[at].first_line, key, reused=False)
+
+    def _agree(self) -> tuple[Schema, bool]:
+        """The union of all schemas; True where shards that do not fit must be read again, setting rows aside."""
+        owners = [(it, at) for it in self._files for at in range(len(it.reads))]
+        schemas = [self._located(it, at) for it, at in owners]
+        schema, conflicts = union_keeping(schemas)
+        if conflicts and not self._options.skip_bad_rows:
+            raise conflicts[0].error
+        for conflict in conflicts:
+            it, at = owners[conflict.shard]
+            if it.expect is not None or not it.file.splittable:
+                raise conflict.error
+            it.reads[at] = None
+        for it in {id(owners[conflict.shard][0]): owners[conflict.shard][0] for conflict in conflicts}.values():
+            it.expect = schema
+        return schema, bool(conflicts)
+
+    def _located(self, it: _File, at: int) -> Schema:
+        read = cast("Read", it.reads[at])
+        return read.schema.located(it.file.path, read.line)
+
+    def _moving(self, schema: Schema) -> list[Moving]:
+        moving: list[Moving] = []
+        self.bad_rows = 0
+        for it in self._files:
+            row = 0
+            for at, read in enumerate(cast("list[Read]", it.reads)):
+                own = self._located(it, at)
+                line = read.line if it.file.format in _WITH_LINES else 0
+                place = Place(len(moving), self._shown(it.file.path), line, row)
+                base = read.base or ObjectRef("base", Digest(it.ranges[at].digest if it.ranges else read.key), 0)
+                step = Step(0, read.key, read.reused, read.rows + read.bad, read.rows, read.seconds)
+                self._flow.ledger.reading(step, len(moving))
+                moving.append(
+                    Moving(
+                        len(moving), place, Shard(base, read.rows), own, schema.gap(own), known=read.base is not None
+                    )
+                )
+                row += read.rows
+                self.bad_rows += read.bad
+        if self.bad_rows:
+            text = f"{self.bad_rows} malformed rows were set aside (on_bad_rows: skip)"
+            self._flow.hook(Event(What.WARNING, text))
+        return moving
+
+    def _shown(self, path: str) -> str:
+        """A path as people want it: relative to the working folder where it lies below."""
+        try:
+            return str(Path(path).relative_to(self._base))
+        except ValueError:
+            return path

@@ -1,0 +1,111 @@
+"""Counts of a run, operator by operator, and the events that tell of them as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from forebay.events import Event, Hook, What
+from forebay.pipeline.recipes.chain import Link
+from forebay.pipeline.runs.report import OperatorReport
+from forebay.pipeline.workers.stage import Step
+from forebay.types import JSON, Key
+
+
+@dataclass(slots=True)
+class Tally:
+    """One operator (or reading) so far."""
+
+    computed: int = 0
+    reused: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    seconds: float = 0.0
+    misses: list[tuple[int, Key]] = field(default_factory=list)
+    """(shard, key) of what was computed."""
+
+    def add(self, step: Step, shard: int, *, reused: bool) -> None:
+        """Count one shard."""
+        self.rows_in += step.rows_in
+        self.rows_out += step.rows_out
+        self.seconds += step.seconds
+        if reused:
+            self.reused += 1
+        else:
+            self.computed += 1
+            self.misses.append((shard, step.key))
+
+
+class Ledger:
+    """What was reused and computed. A run that starts over to heal damage begins a new count with `begin`."""
+
+    def __init__(self, links: Sequence[Link], hook: Hook) -> None:
+        self._links = links
+        self._hook = hook
+        self._computed: set[tuple[int, Key]] = set()
+        self.operators = [Tally() for _ in links]
+        self.read = Tally()
+
+    @property
+    def done(self) -> int:
+        """Operator x shard results that there are so far."""
+        return sum(tally.computed + tally.reused for tally in self.operators)
+
+    def begin(self, shards: int, rows: int) -> None:
+        """Start counting: so many shards and source rows are known."""
+        self.operators = [Tally() for _ in self._links]
+        self._hook_plan(shards, rows)
+
+    def _hook_plan(self, shards: int, rows: int) -> None:
+        names: list[JSON] = [link.use.name for link in self._links]
+        self._hook(Event(What.PROGRESS, facts={"phase": "plan", "operators": names, "shards": shards, "rows": rows}))
+
+    def say(self, phase: str, message: str) -> None:
+        """Tell what is being done now."""
+        self._hook(Event(What.PROGRESS, message, facts={"phase": phase}))
+
+    def step(self, step: Step, shard: int) -> None:
+        """Count one operator over one shard, and tell of it.
+
+        What this run has computed stays computed, though a second look finds it in the store.
+        """
+        link = self._links[step.index]
+        if not step.reused:
+            self._computed.add((shard, step.key))
+        reused = (shard, step.key) not in self._computed
+        self.operators[step.index].add(step, shard, reused=reused)
+        kind = "summary" if link.use.kind.is_global else "delta"
+        facts: dict[str, JSON] = {"operator": link.use.name, "index": step.index, "shard": shard}
+        if reused:
+            self._hook(Event(What.HIT, key=step.key, kind=kind, facts=facts))
+        else:
+            self._hook(Event(What.MISS, key=step.key, kind=kind, facts=facts))
+            self._hook(Event(What.BUILD, key=step.key, kind=kind, seconds=step.seconds, facts=facts))
+        progress: dict[str, JSON] = {
+            **facts, "phase": "operator", "reused": reused, "rows_in": step.rows_in, "rows_out": step.rows_out,
+        }  # fmt: skip
+        self._hook(Event(What.PROGRESS, key=step.key, seconds=step.seconds, facts=progress))
+
+    def reading(self, step: Step, shard: int) -> None:
+        """Count the reading of one shard of the source."""
+        if not step.reused:
+            self._computed.add((shard, step.key))
+        self.read.add(step, shard, reused=(shard, step.key) not in self._computed)
+
+    def reports(self, reasons: Sequence[str]) -> tuple[OperatorReport, ...]:
+        """Return the counts, with the reasons why shards were computed."""
+        return tuple(
+            _report(link.use.name, link.use.kind.value, tally, reason)
+            for link, tally, reason in zip(self._links, self.operators, reasons, strict=True)
+        )
+
+    def read_report(self) -> OperatorReport:
+        """Return the counts of reading the source."""
+        return _report("read", "source", self.read, "")
+
+
+def _report(name: str, kind: str, tally: Tally, reason: str) -> OperatorReport:
+    return OperatorReport(
+        name, kind, tally.computed, tally.reused, tally.rows_in, tally.rows_out, tally.seconds,
+        reason if tally.computed else "",
+    )  # fmt: skip

@@ -1,0 +1,190 @@
+"""Running a recipe, from keys to export; design/0005-runs.md tells the whole.
+
+`run` is the way in. A rerun with nothing to do ends here, after a few look-ups; all else is
+`forebay.pipeline.runs.computing`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from forebay.errors import CacheRequiredError, NotFoundError, StoreError
+from forebay.events import Event, Hook, OncePerMessage, Tee, What, ignore
+from forebay.pipeline.recipes import keys
+from forebay.pipeline.recipes.chain import bind
+from forebay.pipeline.recipes.options import RunOptions, processes, retained_operators
+from forebay.pipeline.recipes.recipe import Recipe
+from forebay.pipeline.runs import record, standing
+from forebay.pipeline.runs.files import FilesOrigin
+from forebay.pipeline.runs.origin import Origin
+from forebay.pipeline.runs.report import ExportReport, RunReport
+from forebay.pipeline.runs.request import Request
+from forebay.types import Entry, Key
+
+if TYPE_CHECKING:
+    from forebay.pipeline.runs.computing import Computation
+    from forebay.pipeline.runs.result import Result
+    from forebay.store import Store
+    from forebay.table import Table
+
+
+def run(
+    recipe: Recipe,
+    *,
+    store: Store | None,
+    options: RunOptions | None = None,
+    hook: Hook = ignore,
+    origin: Origin | None = None,
+) -> RunReport:
+    """Run a recipe.
+
+    Args:
+        recipe: what to do.
+        store: where results are looked up and kept; None: nowhere.
+        options: how to do it.
+        hook: is told of progress, hits, misses and warnings.
+        origin: the rows to start from, where they are not the recipe's files.
+
+    Raises:
+        RecipeError, SourceError, UnhashableError: what is wrong with the recipe or the data.
+        BuildError: an operator raised.
+        CacheRequiredError: something is not in the store and `require_cache` is set.
+    """
+    chosen = options or RunOptions()
+    if not (recipe.use_cache if chosen.use_cache is None else chosen.use_cache):
+        store = None
+    if chosen.retain is not None:
+        recipe = replace(recipe, retain=chosen.retain)
+    warnings: list[str] = []
+    told = OncePerMessage(Tee(hook, partial(_collect, warnings)))
+    report = _Run(recipe, bind(recipe), store, chosen, told, origin).go()
+    return replace(report, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def plan(recipe: Recipe, *, store: Store | None, options: RunOptions | None = None, hook: Hook = ignore) -> RunReport:
+    """Tell what `run` would compute and reuse, and why, without doing it.
+
+    From a shard's first miss on all counts as computed, though results that come out unchanged would save what follows.
+
+    Raises:
+        ForebayError: as `run`.
+    """
+    return run(recipe, store=store, options=replace(options or RunOptions(), dry_run=True), hook=hook)
+
+
+def _collect(into: list[str], event: Event) -> None:
+    if event.what is What.WARNING:
+        into.append(event.message)
+
+
+@dataclass(slots=True)
+class _Run(Request):
+    """A request being answered."""
+
+    def go(self) -> RunReport:
+        """Do it; see `run`."""
+        retained_operators(self.recipe.retain, len(self.chain.links))  # a wrong one is told before the work
+        processes(self.options, self.recipe.processes)
+        self._tell_notes()
+        origin = self.given or FilesOrigin(self.recipe, self.store)
+        run_key = self._run_key(origin)
+        if run_key is not None and not self.options.refresh:
+            known = self._known(run_key)
+            if known is not None:
+                return known
+        if self.options.dry_run:
+            return self._computation().dry(origin)
+        if self.options.require_cache:
+            self._require(origin)
+        return self._computation().compute(origin, run_key)
+
+    def _tell_notes(self) -> None:
+        for note in self.recipe.notes:
+            self.hook(Event(What.WARNING, note))
+        for link in self.chain.links:
+            if not link.use.user or (not link.use.cache and link.use.key.cacheable):
+                continue  # of the catalogue, or never cached because the user says so
+            from forebay.fingerprint import concerns
+
+            for concern in concerns(link.use.key):
+                self.hook(Event(What.WARNING, f"{link.label}: {concern.sentence}"))
+
+    def _run_key(self, origin: Origin) -> Key | None:
+        """The run's key; None where the run may not be remembered."""
+        if self.store is None or self.chain.first_uncached < len(self.chain.links):
+            return None
+        export = self.recipe.export.spelling if self.recipe.export else ""
+        return keys.run(origin.identity(), [link.key for link in self.chain.links], export)
+
+    def _known(self, key: Key) -> RunReport | None:
+        """The report of a rerun whose result is known; None where there is more to do than an export."""
+        assert self.store is not None
+        try:
+            entry = self.store.get("run", key)
+            if entry is None:
+                return None
+            export = None
+            if self.recipe.export is not None:
+                export = standing.up_to_date(self.recipe.export, entry, self.store)
+            if self.options.need_table or (export is None and not self.options.dry_run):
+                return self._known_table(entry, export)
+        except StoreError:
+            return None
+        if self.recipe.export is not None and export is None:
+            export = ExportReport(str(self.recipe.export.path), written=True)  # a dry run: it would be
+        return self._unchanged(entry, export, None)
+
+    def _known_table(self, entry: Entry, export: ExportReport | None) -> RunReport | None:
+        """The same, where the table is wanted too: by the caller, or to write an export that has gone."""
+        assert self.store is not None
+        from forebay.pipeline.runs.result import Result
+
+        result = Result.find(self.store, Key(str(entry.meta["table"])))
+        if result is None:
+            return None
+        if self.recipe.export is not None and export is None:
+            export = self._computation().export(result)
+            if export is None:
+                return None
+        return self._unchanged(entry, export, result)
+
+    def _unchanged(self, entry: Entry, export: ExportReport | None, result: Result | None) -> RunReport:
+        assert self.store is not None
+        if not self.options.dry_run:
+            self.point_at(entry.key)
+            if self.recipe.retain != "all":
+                from forebay.pipeline.runs import retention
+
+                retention.apply_to_known(self.store, entry, self.recipe)
+        report = record.report_of(entry, self.recipe.project, time.perf_counter() - self.began, export)
+        find = partial(_find_table, self.store, Key(str(entry.meta["table"]))) if result is None else result.open
+        return replace(report, dry=self.options.dry_run, _open=find, store_bytes=self.store_bytes())
+
+    def _require(self, origin: Origin) -> None:
+        """Strict mode: an error where anything would have to be computed."""
+        planned = self._computation().dry(origin)
+        missing = [
+            f"{it.name} ({it.shards_computed})" for it in (planned.read, *planned.operators) if it.shards_computed
+        ]
+        if missing:
+            raise CacheRequiredError(
+                f"not in the store, by operator and shards: {', '.join(missing)}", subject=self.recipe.project,
+                hint="run it once without require_cache, or bring a bundle",
+            )  # fmt: skip
+
+    def _computation(self) -> Computation:
+        from forebay.pipeline.runs.computing import Computation
+
+        return Computation(self)
+
+
+def _find_table(store: Store, key: Key) -> Table:
+    from forebay.pipeline.runs.result import Result
+
+    result = Result.find(store, key)
+    if result is None:
+        raise NotFoundError("the table of this run is no longer in the store", subject=key, hint="run it again")
+    return result.open()

@@ -1,0 +1,1 @@
+"""Where it is done: one task over one shard, and the processes that tasks run in."""

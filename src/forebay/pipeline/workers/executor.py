@@ -1,0 +1,391 @@
+"""Where tasks run: in this process, or in forked workers that speak JSON over a socket pair. Never pickle.
+
+The seam is `Executor`: tasks and results are JSON objects, told apart by their number. Workers are forked before this
+process starts a thread or Arrow, so that user functions reach them by memory; a worker that replaces a dead one is
+forked later, from a parent that by design has not touched Arrow either.
+
+What a worker sends, one frame each: ``{"began": n}``, ``{"at": text}`` (what it is doing now, for the message should it
+die), ``{"done": n, "result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte big-endian length and UTF-8 JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, cast
+
+from forebay.errors import BuildError
+from forebay.events import Event, Hook, What
+from forebay.types import JSON
+
+Message: TypeAlias = dict[str, JSON]
+
+_AHEAD = 2
+"""Tasks sent to one worker before its first result: it computes the next while the last is being published."""
+
+
+class Reply(Protocol):
+    """How a worker answers. Safe from several threads."""
+
+    def at(self, text: str) -> None:
+        """Tell what is being done now."""
+        ...
+
+    def done(self, number: int, result: Message) -> None:
+        """Answer a task."""
+        ...
+
+    def failed(self, number: int, error: Message) -> None:
+        """Answer that a task failed; `error` is what the caller's handler makes of an exception."""
+        ...
+
+
+class Handler(Protocol):
+    """Computes tasks in a worker. Made before the fork, started after it."""
+
+    def start(self, reply: Reply) -> None:
+        """Prepare, in the worker: threads may be started from here on."""
+        ...
+
+    def handle(self, number: int, task: Message) -> None:
+        """Compute one task; the reply may come later, from another thread. Never raises."""
+        ...
+
+    def finish(self) -> None:
+        """Return when every reply has been sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One answer: exactly one of `result` and `error` is given."""
+
+    number: int
+    result: Message | None = None
+    error: Message | None = None
+
+
+class Executor(Protocol):
+    """Runs tasks, in any order."""
+
+    def submit(self, number: int, task: Message) -> None:
+        """Take one task; numbers are the caller's and distinct among what is under way."""
+        ...
+
+    def results(self) -> Iterator[Outcome]:
+        """Yield answers until nothing is under way; the caller may submit more in between."""
+        ...
+
+    def close(self) -> None:
+        """Let what is being computed finish for a moment, then end."""
+        ...
+
+
+class InProcess:
+    """Computes each task in the calling process, when results are asked for."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._answers: deque[Outcome] = deque()
+        self._started = False
+        self._under_way = 0
+        self._arrived = threading.Condition()
+
+    def submit(self, number: int, task: Message) -> None:
+        """See `Executor`."""
+        self._waiting.append((number, task))
+
+    def results(self) -> Iterator[Outcome]:
+        """See `Executor`. Computes in the caller's thread; publishing may go on behind it."""
+        if not self._started:
+            self._handler.start(self)
+            self._started = True
+        while self._waiting or self._under_way:
+            if self._waiting and self._under_way < _AHEAD:
+                self._under_way += 1
+                self._handler.handle(*self._waiting.popleft())
+            with self._arrived:
+                block = not self._waiting or self._under_way >= _AHEAD
+                while block and not self._answers:
+                    self._arrived.wait()
+            while self._answers:  # one by one: whoever stops listening finds the rest next time
+                self._under_way -= 1
+                yield self._answers.popleft()
+
+    def close(self) -> None:
+        """See `Executor`."""
+        self._waiting.clear()
+        if self._started:
+            self._handler.finish()
+            self._started = False
+
+    def at(self, text: str) -> None:
+        """See `Reply`; nobody outlives this process to be told."""
+
+    def done(self, number: int, result: Message) -> None:
+        """See `Reply`."""
+        self._answer(Outcome(number, result=result))
+
+    def failed(self, number: int, error: Message) -> None:
+        """See `Reply`."""
+        self._answer(Outcome(number, error=error))
+
+    def _answer(self, outcome: Outcome) -> None:
+        with self._arrived:
+            self._answers.append(outcome)
+            self._arrived.notify()
+
+
+class _Channel:
+    """Frames over a socket; sending is safe from several threads. Also the `Reply` of a forked worker."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._sending = threading.Lock()
+        self._received = bytearray()
+
+    def send(self, message: Message) -> None:
+        body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        with self._sending:
+            self.sock.sendall(len(body).to_bytes(4, "big") + body)
+
+    def receive(self) -> list[Message] | None:
+        """Read what is there, blocking for at least some bytes; None when the other side has gone."""
+        try:
+            data = self.sock.recv(1 << 18)
+        except ConnectionError:
+            return None
+        if not data:
+            return None
+        self._received += data
+        messages: list[Message] = []
+        while len(self._received) >= 4:
+            size = int.from_bytes(self._received[:4], "big")
+            if len(self._received) < 4 + size:
+                break
+            messages.append(json.loads(bytes(self._received[4 : 4 + size])))
+            del self._received[: 4 + size]
+        return messages
+
+    def at(self, text: str) -> None:
+        self.send({"at": text})
+
+    def done(self, number: int, result: Message) -> None:
+        self.send({"done": number, "result": result})
+
+    def failed(self, number: int, error: Message) -> None:
+        self.send({"failed": number, "error": error})
+
+
+@dataclass(slots=True)
+class _Worker:
+    pid: int
+    channel: _Channel
+    tasks: dict[int, Message] = field(default_factory=dict)
+    began: int = -1
+    """The task that it computes, or computed last; the one before may still be being published."""
+    at: str = ""
+
+
+class Forked:
+    """N forked workers. A worker that dies is told of, replaced, and its tasks are given out once more.
+
+    Not for several threads. `results` raises `BuildError` when a task has killed two workers.
+    """
+
+    def __init__(self, handler: Handler, workers: int, hook: Hook, describe: Callable[[Message], str]) -> None:
+        self._handler = handler
+        self._hook = hook
+        self._describe = describe
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[tuple[int, Message]] = deque()
+        self._answers: deque[Outcome] = deque()
+        self._killed_by: dict[int, str] = {}
+        self._workers: list[_Worker] = []
+        for _ in range(workers):
+            self._fork()
+
+    def submit(self, number: int, task: Message) -> None:
+        """See `Executor`."""
+        self._waiting.append((number, task))
+        self._hand_out()
+
+    def results(self) -> Iterator[Outcome]:
+        """See `Executor`.
+
+        Raises:
+            BuildError: one task has killed two workers.
+        """
+        while self._waiting or self._answers or any(worker.tasks for worker in self._workers):
+            while self._answers:  # one by one: whoever stops listening finds the rest next time
+                yield self._answers.popleft()
+            self._hand_out()
+            if not any(worker.tasks for worker in self._workers):
+                continue
+            for selected, _ in self._selector.select():
+                worker: _Worker = selected.data
+                messages = worker.channel.receive()
+                if messages is None:
+                    self._bury(worker)
+                    continue
+                for message in messages:
+                    outcome = _outcome(worker, message)
+                    if outcome is not None:
+                        self._answers.append(outcome)
+
+    def close(self, patience_seconds: float = 3.0) -> None:
+        """See `Executor`. Workers get `patience_seconds` to publish what they have, then are killed."""
+        self._waiting.clear()
+        for worker in self._workers:
+            try:
+                worker.channel.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it has gone already
+        deadline = time.monotonic() + patience_seconds
+        try:
+            for worker in self._workers:
+                self._await_end(worker, deadline)
+        finally:
+            for worker in self._workers:
+                self._end(worker)
+            self._workers.clear()
+            self._selector.close()
+
+    def _await_end(self, worker: _Worker, deadline: float) -> None:
+        """Drain a worker's last answers until it closes its side or time is up."""
+        worker.channel.sock.settimeout(max(0.01, deadline - time.monotonic()))
+        try:
+            while worker.channel.receive() is not None:
+                worker.channel.sock.settimeout(max(0.01, deadline - time.monotonic()))
+        except TimeoutError:
+            pass  # it computes something long: killed by the caller, only shards in flight are lost
+
+    def _end(self, worker: _Worker) -> None:
+        try:
+            worker.channel.sock.close()
+            os.kill(worker.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended by itself
+        try:
+            os.waitpid(worker.pid, 0)
+        except ChildProcessError:
+            pass  # someone else's wait() has collected it
+
+    def _hand_out(self) -> None:
+        """Give waiting tasks to the least busy workers; a task that has killed a worker goes out alone."""
+        while self._waiting:
+            worker = min(self._workers, key=lambda one: len(one.tasks))
+            risky = self._waiting[0][0] in self._killed_by
+            alone = any(number in self._killed_by for number in worker.tasks)
+            if len(worker.tasks) >= _AHEAD or alone or (risky and worker.tasks):
+                return
+            number, task = self._waiting.popleft()
+            worker.tasks[number] = task
+            try:
+                worker.channel.send({"number": number, "task": task})
+            except OSError:
+                return  # it has just died: its tasks are taken back when its end of file is read
+
+    def _fork(self) -> None:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(ours, theirs)
+        theirs.close()
+        worker = _Worker(pid, _Channel(ours))
+        self._workers.append(worker)
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+
+    def _be_worker(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """The child's life; never returns."""
+        status = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+            ours.close()
+            for other in self._workers:  # else a sibling would not see its end of file
+                other.channel.sock.close()
+            self._selector.close()
+            _serve(self._handler, _Channel(theirs))
+            status = 0
+        except ConnectionError:
+            pass  # the parent has gone: nobody to tell
+        finally:
+            os._exit(status)  # no clean-up that belongs to the parent: its buffers, threads and exit hooks
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker has gone: tell, replace it, and give its tasks out again; the one it worked on only once."""
+        _, status = os.waitpid(worker.pid, 0)
+        self._selector.unregister(worker.channel.sock)
+        worker.channel.sock.close()
+        self._workers.remove(worker)
+        how = _how_it_ended(status)
+        if not worker.tasks:
+            self._fork()
+            return
+        suspect = worker.began
+        doing = worker.at or self._describe(worker.tasks.get(suspect) or next(iter(worker.tasks.values())))
+        if suspect in worker.tasks:
+            if suspect in self._killed_by:
+                hint = "if memory ran out, use fewer processes (np) or smaller shards (shard_bytes)"
+                what = f"two workers were lost on the same task: {doing} ({how})"
+                raise BuildError(what, subject=doing, hint=hint)
+            self._killed_by[suspect] = doing
+        self._hook(Event(What.WARNING, f"a worker was lost ({how}) at {doing}; trying once more"))
+        self._fork()
+        self._waiting.extendleft(reversed(list(worker.tasks.items())))
+
+
+def _outcome(worker: _Worker, message: Message) -> Outcome | None:
+    if "began" in message:
+        worker.began, worker.at = cast("int", message["began"]), ""
+        return None
+    if "at" in message:
+        worker.at = str(message["at"])
+        return None
+    number = message.get("done", message.get("failed"))
+    assert isinstance(number, int)
+    worker.tasks.pop(number, None)
+    result, error = message.get("result"), message.get("error")
+    return Outcome(number, result if isinstance(result, dict) else None, error if isinstance(error, dict) else None)
+
+
+def _how_it_ended(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        reason = "; out of memory?" if number == signal.SIGKILL else ""
+        return f"killed by signal {number}{reason}"
+    return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _serve(handler: Handler, channel: _Channel) -> None:
+    """Compute tasks until the parent closes its side.
+
+    A thread does the reading, so that the parent never waits to send while this worker waits to send to it.
+    """
+    handler.start(channel)
+    tasks: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(channel, tasks), name="forebay-reader", daemon=True).start()
+    while (message := tasks.get()) is not None:
+        number, task = message["number"], message["task"]
+        assert isinstance(number, int)
+        assert isinstance(task, dict)
+        channel.send({"began": number})
+        handler.handle(number, task)
+    handler.finish()
+
+
+def _read(channel: _Channel, tasks: queue.SimpleQueue[Message | None]) -> None:
+    while (messages := channel.receive()) is not None:
+        for message in messages:
+            tasks.put(message)
+    tasks.put(None)

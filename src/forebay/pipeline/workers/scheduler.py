@@ -1,0 +1,110 @@
+"""Gives tasks to an executor and their answers to whoever asked; comes back later to what another run is doing."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from forebay.events import Event, Hook, What
+from forebay.pipeline.workers.executor import Executor, Message
+from forebay.pipeline.workers.failures import error_from_json
+
+_BUSY_WAIT_SECONDS = (0.05, 1.0)
+"""First and longest pause before asking again for work that another process has a lease on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to compute, and who wants the answer."""
+
+    message: Message
+    done: Callable[[Message], None]
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """Runs lists of tasks. Workers are started with the first one and live until `close`.
+
+    `damaged` collects what tasks could not read: they have no answer, and the caller starts over to heal it.
+    """
+
+    make: Callable[[], Executor]
+    hook: Hook
+    damaged: list[str] = field(default_factory=list)
+    broken: str = ""
+    """Why a worker's store takes nothing any more, or ""."""
+    _executor: Executor | None = None
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def run(self, tasks: Iterable[Task]) -> None:
+        """Run tasks, in any order, and return when all are answered.
+
+        Raises:
+            ForebayError: what a task raised, as soon as it does; others that are under way are published on `close`.
+        """
+        for _ in self.stream(tasks):
+            pass
+
+    def stream(self, tasks: Iterable[Task]) -> Iterator[None]:
+        """The same, step by step: yields after every answer.
+
+        Raises:
+            ForebayError: see `run`.
+        """
+        under_way: dict[int, Task] = {}
+        for task in tasks:
+            self._submit(task, under_way)
+        pause, longest = _BUSY_WAIT_SECONDS
+        waited = False
+        while under_way:
+            busy: list[Task] = []
+            yield from self._drain(under_way, busy)
+            if not busy:
+                break
+            if not waited:
+                self.hook(Event(What.WAIT, f"another run is computing {len(busy)} of our shards; waiting for it"))
+                waited = True
+            time.sleep(pause)
+            pause = min(longest, 2 * pause)
+            for task in busy:
+                self._submit(task, under_way)
+
+    def close(self) -> None:
+        """Let workers publish what they have, and end them."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.close()
+
+    def _submit(self, task: Task, under_way: dict[int, Task]) -> None:
+        if self._executor is None:
+            self._executor = self.make()
+        number = next(self._numbers)
+        under_way[number] = task
+        self._executor.submit(number, task.message)
+
+    def _drain(self, under_way: dict[int, Task], busy: list[Task]) -> Iterator[None]:
+        """Take answers until nothing is under way; what someone else is at goes into `busy`."""
+        assert self._executor is not None
+        for outcome in self._executor.results():
+            task = under_way.pop(outcome.number, None)
+            if task is None:
+                continue  # of an export that was given up for damage
+            if outcome.error is not None:
+                raise error_from_json(outcome.error)
+            result = outcome.result or {}
+            if result.get("broken"):
+                self._tell_broken(str(result["broken"]))
+            if result.get("busy"):
+                busy.append(task)
+            elif result.get("damaged"):
+                self.damaged.append(str(result["damaged"]))
+            else:
+                task.done(result)
+            yield
+
+    def _tell_broken(self, why: str) -> None:
+        if not self.broken:
+            self.broken = why
+            self.hook(Event(What.WARNING, f"results are not cached any more: {why}"))

@@ -1,0 +1,198 @@
+"""Where a run's objects lie: in the store, and behind it in a scratch folder for what the store may or can not keep.
+
+A run without a cache has a space without a store; a run whose store fails goes on in the scratch folder (a cache
+never breaks the work). Readers need not know: `Space.read` looks in both. A space is safe to use after a fork, and
+its `publish` in another thread than its `read`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from blake3 import blake3
+
+from forebay.errors import ObjectMissingError, StoreError
+from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
+
+if TYPE_CHECKING:
+    from forebay.io import Lease
+    from forebay.store import Store
+
+
+class Objects(Protocol):
+    """Where objects are read from."""
+
+    def read(self, digest: Digest, /) -> memoryview:
+        """Return an object's decoded bytes."""
+        ...
+
+
+def reference(role: str, data: Buffer) -> ObjectRef:
+    """Return what an object of these bytes is called."""
+    return ObjectRef(role, Digest(blake3(data).hexdigest()), memoryview(data).nbytes)
+
+
+@dataclass(slots=True)
+class Parcel:
+    """What one task has made: objects, and the entries that name them. Published together, or not at all.
+
+    `kept` objects belong to an entry; `loose` ones only pass through this run (operators that may not be cached).
+    """
+
+    kept: dict[Digest, tuple[str, Buffer]] = field(default_factory=dict)
+    loose: dict[Digest, Buffer] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    def put(self, role: str, data: Buffer, *, keep: bool = True) -> ObjectRef:
+        """Take one object."""
+        data = memoryview(data).cast("B")
+        ref = reference(role, data)
+        if keep:
+            self.kept[ref.digest] = (role, data)
+        else:
+            self.loose[ref.digest] = data
+        return ref
+
+    def find(self, digest: Digest) -> Buffer | None:
+        """Return an object that is not published yet."""
+        if digest in self.kept:
+            return self.kept[digest][1]
+        return self.loose.get(digest)
+
+
+class Scratch:
+    """Objects of one run in a folder of files named by digest; not flushed, not remembered.
+
+    Made by the parent before it forks; removed by it, and by nobody else, when its last user has gone.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="forebay-run-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.folder, True)
+        self._remove.atexit = True
+
+    def write(self, digest: Digest, data: Buffer) -> None:
+        """Write one object, whole under its name; an object that is there stays."""
+        path = self.folder / digest
+        if path.exists():
+            return
+        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
+            file.write(data)
+        Path(file.name).rename(path)
+
+    def read(self, digest: Digest) -> memoryview | None:
+        """Return a view of an object's pages, or None where it is not here."""
+        from forebay.io import LocalFilesystem
+
+        try:
+            return LocalFilesystem().map(self.folder / digest)
+        except FileNotFoundError:
+            return None
+
+    def remove(self) -> None:
+        """Remove the folder now."""
+        self._remove()
+
+
+class Space:
+    """The store, if there is one, and the scratch folder behind it.
+
+    `broken` is why nothing is written to the store any more, or "".
+    """
+
+    def __init__(
+        self, store: Store | None, scratch: Scratch, *, refresh: bool = False, given: Objects | None = None
+    ) -> None:
+        self.store = store
+        self.given = None if given is store else given
+        """Where the rows that the run was given lie, if not in the store."""
+        self.scratch = scratch
+        self.refresh = refresh
+        self.broken = "" if store is None or store.writable else "the store is read-only"
+        self._fresh: set[tuple[str, Key]] = set()
+
+    def read(self, digest: Digest, /) -> memoryview:
+        """Return an object's bytes.
+
+        Raises:
+            ObjectMissingError: it is nowhere.
+            ObjectDamagedError: its bytes did not match; it is in quarantine now.
+        """
+        found = self.scratch.read(digest)
+        if found is not None:
+            return found
+        if self.given is not None:
+            try:
+                return self.given.read(digest)
+            except ObjectMissingError:
+                pass  # it was made by this run
+        if self.store is None:
+            raise ObjectMissingError(f"object {digest[:12]} has gone from the scratch folder", subject=digest)
+        return self.store.read(digest)
+
+    def get(self, kind: str, key: Key) -> Entry | None:
+        """Return what is known under a key and wholly there; None is a miss. A store that fails is a miss, too."""
+        if self.store is None or (self.refresh and (kind, key) not in self._fresh):
+            return None
+        try:
+            entry = self.store.get(kind, key)
+            return entry if entry is not None and self.store.complete(entry) else None
+        except StoreError as error:
+            self.broken = self.broken or str(error)
+            return None
+
+    def made(self, kind: str, key: Key) -> None:
+        """Note that this run has made an entry: with `refresh`, only such are found."""
+        self._fresh.add((kind, key))
+
+    def lease(self, key: Key) -> tuple[bool, Lease | None]:
+        """Take a lease on some work: whether we may do it, and the lease; none where the store gives none."""
+        if self.store is None or self.broken:
+            return True, None
+        try:
+            lease = self.store.lease(key)
+        except StoreError as error:
+            self.broken = self.broken or str(error)
+            return True, None
+        return lease is not None, lease
+
+    def publish(self, parcel: Parcel) -> Sequence[Entry]:
+        """Make a parcel's objects and entries durable; where no store works, its objects go to the scratch folder.
+
+        Returns the entries that the store has now.
+
+        Raises:
+            OSError: the scratch folder, too, cannot be written.
+        """
+        for digest, data in parcel.loose.items():
+            self.scratch.write(digest, data)
+        if self.store is not None and not self.broken:
+            try:
+                self._commit(self.store, parcel)
+                return parcel.entries
+            except StoreError as error:
+                self.broken = str(error)
+        for digest, (_, data) in parcel.kept.items():
+            self.scratch.write(digest, data)
+        return ()
+
+    def _commit(self, store: Store, parcel: Parcel) -> None:
+        stale = [entry for entry in parcel.entries if self.refresh and self._differs(store, entry)]
+        for entry in stale:
+            store.remove(entry.kind, entry.key)
+        with store.batch() as batch:
+            for role, data in parcel.kept.values():
+                batch.put(role, data)
+            for entry in parcel.entries:
+                batch.add(entry)
+
+    def _differs(self, store: Store, entry: Entry) -> bool:
+        """Whether the store has another result under this key: `--refresh` replaces it."""
+        known = store.get(entry.kind, entry.key)
+        return known is not None and (known.objects != entry.objects or not store.complete(known))

@@ -1,0 +1,182 @@
+"""What a worker does: compute tasks one after the other, and publish what each made in a thread behind.
+
+A task is a JSON object whose ``do`` names what to do (`forebay.pipeline.workers.tasks`); the answer is sent when
+everything that it speaks of is durable. At most one parcel waits to be published while the next task is computed, so
+memory is bounded by two shards per worker.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from forebay.errors import ObjectDamagedError, ObjectMissingError
+from forebay.pipeline.recipes.chain import Chain, Link
+from forebay.pipeline.workers.executor import Message, Reply
+from forebay.pipeline.workers.failures import error_to_json
+from forebay.pipeline.workers.space import Parcel, Space
+from forebay.pipeline.workers.stage import Bench
+from forebay.table.options import ReadOptions
+from forebay.table.shard import Shard
+from forebay.types import Digest
+
+if TYPE_CHECKING:
+    from forebay.io import Lease
+
+
+@dataclass(slots=True)
+class Work:
+    """One task under way: what to answer, what to publish first, the lease to give back last."""
+
+    number: int
+    result: Message
+    parcel: Parcel = field(default_factory=Parcel)
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task of a run shares; made by the parent before it forks."""
+
+    chain: Chain
+    space: Space
+    dataset: str
+    processes: int
+    check: bool = True
+    """Whether to run the determinism check on user functions."""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    """How sources are read."""
+
+
+TaskHandler: TypeAlias = "Callable[[Worker, Message, Work], None]"
+"""Does one kind of task: fills in the work's result and parcel."""
+
+
+class Worker:
+    """Computes tasks; see `forebay.pipeline.workers.executor.Handler`."""
+
+    def __init__(self, job: Job, handlers: Mapping[str, TaskHandler]) -> None:
+        self.job = job
+        self._handlers = handlers
+        self._reply: Reply | None = None
+        self._operators: dict[int, Any] = {}
+        self._checked: set[int] = set()
+        self._finished: queue.Queue[Work | None] = queue.Queue(maxsize=1)
+        self._publisher: threading.Thread | None = None
+        self._broke = ""
+        self._failed: Message | None = None
+
+    def start(self, reply: Reply) -> None:
+        """See `Handler`."""
+        self._reply = reply
+        self._operators.clear()
+        self._checked.clear()
+        self._publisher = threading.Thread(target=self._publish, name="forebay-publisher")
+        self._publisher.start()
+        if self.job.processes > 1:
+            _one_thread_each()
+
+    def handle(self, number: int, task: Message) -> None:
+        """See `Handler`."""
+        work = Work(number, {})
+        try:
+            self._handlers[str(task["do"])](self, task, work)
+        except (ObjectMissingError, ObjectDamagedError) as error:
+            work.parcel = Parcel()
+            work.result = {"damaged": error.what}
+            self._look_closer(task)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is told to the parent, which raises it
+            _release(work)
+            self.reply.failed(number, error_to_json(error))
+            return
+        self.publish(work)
+
+    def publish(self, work: Work) -> None:
+        """Hand over to the publisher; one without a number is a part, and is not answered."""
+        if work.parcel.entries or work.parcel.kept or work.parcel.loose or work.lease:
+            self._finished.put(work)
+        elif work.number >= 0:
+            self.reply.done(work.number, work.result)
+
+    def _look_closer(self, task: Message) -> None:
+        """Read all that a task needs, so that whatever else is damaged is set aside now, and made again in one go."""
+        digests = (
+            [ref.digest for ref in Shard.from_json(task["shard"]).objects()]
+            if task["do"] in ("stage", "render")
+            else []
+        )
+        digests += cast("list[Digest]", task.get("summaries", []))
+        for digest in digests:
+            try:
+                self.job.space.read(digest)
+            except (ObjectMissingError, ObjectDamagedError):
+                pass  # set aside
+
+    def finish(self) -> None:
+        """See `Handler`."""
+        self._finished.put(None)
+        if self._publisher is not None:
+            self._publisher.join()
+
+    @property
+    def reply(self) -> Reply:
+        """How to answer."""
+        assert self._reply is not None, "start() comes first"
+        return self._reply
+
+    def bench(self) -> Bench:
+        """Return what a stage needs."""
+        return Bench(self.job.space, self._operator, self.reply.at, self.job.dataset, self._check)
+
+    def _operator(self, link: Link) -> Any:
+        if link.index not in self._operators:
+            self._operators[link.index] = link.use.load()
+        return self._operators[link.index]
+
+    def _check(self, link: Link, operator: Any, rows: Any, result: Any) -> str:
+        if not self.job.check or link.index in self._checked:
+            return ""
+        self._checked.add(link.index)
+        from forebay.pipeline.workers import determinism, user
+
+        rowwise = user.independent_of_batch(cast("Any", link.use))
+        return determinism.check(link, operator, rows, result, rowwise=rowwise)
+
+    def _publish(self) -> None:
+        """The publisher thread's life."""
+        while (work := self._finished.get()) is not None:
+            broken = self.job.space.broken
+            try:
+                self.job.space.publish(work.parcel)
+            except Exception as error:  # noqa: BLE001 - even the scratch folder failed: the run cannot go on
+                _release(work)
+                self._failed = self._failed or error_to_json(error)
+            if self._failed and work.number >= 0:
+                self.reply.failed(work.number, self._failed)
+                continue
+            if self.job.space.broken != broken:
+                self._broke = self.job.space.broken
+            _release(work)
+            if work.number >= 0:
+                if self._broke:
+                    work.result["broken"], self._broke = self._broke, ""
+                self.reply.done(work.number, work.result)
+
+
+def _release(work: Work) -> None:
+    if work.lease is not None:
+        try:
+            work.lease.release()
+        except OSError:
+            pass  # it will be found dead by its heartbeat
+        work.lease = None
+
+
+def _one_thread_each() -> None:
+    """Workers are the parallelism: Arrow's own pools would only compete with them."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
