@@ -11,6 +11,7 @@ from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.fetching import FetchProgress, closing, watching
 from forebay.cli.harnesses import asked, fetch_tasks, show_outlook, task_options
+from forebay.cli.locking import check_lock_options, fetch_locked, fetch_updated, lock_options, lock_path
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError, NotFoundError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these files; stronger than --include.")
 @click.option("--workers", default=8, show_default=True, type=click.IntRange(1, 64), help="Files at a time.")
 @task_options
+@lock_options
 @click.option("--offline", is_flag=True, help="Ask no network: check that all is in the store.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="What came of it, as JSON.")
@@ -40,6 +42,9 @@ def fetch(
     offline: bool,
     quiet: bool,
     as_json: bool,
+    locked: bool,
+    update: bool,
+    lock: Path | None,
     **tasks: Any,
 ) -> None:
     """Fetch datasets and models into the store; what is there is not fetched again.
@@ -60,14 +65,17 @@ def fetch(
 
     wanted = [parse(name) for name in [*references, *(_listed(listing) if listing is not None else ())]]
     wanted_tasks = asked(tasks)
-    if not wanted and not wanted_tasks:
+    check_lock_options(locked=locked, update=update, lock=lock)
+    if not wanted and not wanted_tasks and not locked and not update:
         raise InputError("nothing to fetch", hint="write a reference, or --from FILE; see forebay fetch --help")
     options = FetchOptions(include, exclude, workers, offline)
     progress = FetchProgress()
     snapshots: list[Snapshot] = []
     with watching(progress, quiet=quiet, plain=as_json) as hook, session.store() as store, Hub(store, hook=hook) as hub:
-        for reference in wanted:
-            snapshots.append(hub.fetch(reference, options))
+        if locked or update:
+            snapshots += (fetch_locked if locked else fetch_updated)(hub, lock_path(lock), wanted, options)
+        else:
+            snapshots += [hub.fetch(reference, options) for reference in wanted]
         outlooks, fetched = fetch_tasks(hub, wanted_tasks, options, quiet=quiet or as_json)
         snapshots += fetched
     if as_json:

@@ -1,0 +1,60 @@
+"""`forebay lock`: what has moved since a lock file was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from forebay.cli.app import Command
+from forebay.cli.locking import lines_of, lock_path, meant_now
+from forebay.cli.notices import warn
+from forebay.cli.session import Session, emit, say
+from forebay.types import JSON
+
+_PLACE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def lock() -> None:
+    """Look into lock files, which say what references meant.
+
+    \b
+    forebay fetch --update hf://datasets/NS/NAME   writes forebay.lock
+    forebay fetch --locked                         fetches exactly that
+    forebay lock diff                              what has moved since
+    """
+
+
+@lock.command(cls=Command)
+@click.argument("before", type=_PLACE, required=False)
+@click.argument("after", type=_PLACE, required=False)
+@click.option("--offline", is_flag=True, help="Compare with what the store knows; ask no network.")
+@click.option("--json", "as_json", is_flag=True, help="The changes as JSON.")
+@click.pass_context
+def diff(ctx: click.Context, before: Path | None, after: Path | None, offline: bool, as_json: bool) -> None:
+    """Say what moved between two lock files, or from one to what its revisions mean now.
+
+    BEFORE is a lock file (forebay.lock), AFTER another one. Exit code 1 if anything moved.
+    """
+    from forebay.hub import Hub
+    from forebay.hub import lock as locks
+
+    session = ctx.ensure_object(Session)
+    old = locks.read(lock_path(before))
+    if after is not None:
+        new = locks.read(after)
+    else:
+        with session.store() as store, Hub(store, hook=warn()) as hub:
+            new = meant_now(hub, old, offline=offline)
+    changes = locks.diff(old, new)
+    if as_json:
+        emit(cast("JSON", [change.to_json() for change in changes]))
+    else:
+        for change in changes:
+            for line in lines_of(change):
+                say(line)
+        if not changes:
+            say("nothing has moved")
+    ctx.exit(1 if changes else 0)
