@@ -6,7 +6,7 @@ looks for either; corpora are read from their zip as well, everything else needs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from forebay.errors import InputError, NotFoundError
 from forebay.hub.reference import Reference
 
 if TYPE_CHECKING:
+    from forebay.hub import Hub
     from forebay.types import Buffer
 
 SOURCE = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages"
@@ -69,6 +70,15 @@ def package_of(url: str) -> str | None:
     """Return the package that a URL is the zip file of, or None."""
     path = PurePosixPath(url.partition("?")[0])
     return path.stem if path.suffix == ".zip" and _KIND.get(path.stem) == path.parent.name else None
+
+
+def held(hub: Hub) -> Iterator[tuple[str, memoryview]]:
+    """Yield the packages that the store holds, and the zip file of each; nobody is asked."""
+    for package in sorted(_KIND):
+        snapshot = hub.known(reference(package))
+        entry = hub.file(snapshot, snapshot.files[0].path) if snapshot is not None else None
+        if entry is not None:
+            yield package, hub.store.read(entry.objects[0].digest)
 
 
 def lay_out(packages: Iterable[tuple[str, Buffer]], folder: Path) -> Path:
