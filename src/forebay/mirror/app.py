@@ -100,7 +100,7 @@ class App:
         self, scope: MutableMapping[str, Any], send: Send, request: Request, answer: Answer, served: Callable[[int], None]
     ) -> None:
         content = answer.content
-        headers = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
+        headers = [(name.lower().encode(), _header(value)) for name, value in answer.headers.items()]
         if answer.status != 304:
             headers.append((b"content-length", b"%d" % answer.length))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -133,6 +133,11 @@ def _request(scope: MutableMapping[str, Any]) -> Request:
     path = raw_path.decode("latin-1").partition("?")[0]
     query = scope.get("query_string", b"").decode("latin-1")
     return Request(scope["method"].upper(), path, query, headers, origin=origin)
+
+
+def _header(value: str) -> bytes:
+    """Return a header's value without what must not stand in one: some of it comes from clients, or from upstream."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in value).encode("ascii")
 
 
 def _client(scope: MutableMapping[str, Any]) -> str:

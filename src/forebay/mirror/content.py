@@ -9,7 +9,7 @@ from typing import Protocol
 
 from forebay.types import Buffer
 
-_PIECE_BYTES = 2**20
+_PIECE_BYTES = 2**19
 
 
 class Content(Protocol):

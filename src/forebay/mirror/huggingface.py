@@ -183,8 +183,7 @@ def _retry(trouble: Trouble) -> dict[str, str]:
 
 
 def _error(status: int, code: str, message: str, headers: Headers = NO_HEADERS) -> Answer:
-    shown = message.encode("ascii", "replace").decode().replace("\n", " ")
-    told = {**headers, **({"X-Error-Code": code} if code else {}), "X-Error-Message": shown}
+    told = {**headers, **({"X-Error-Code": code} if code else {}), "X-Error-Message": message}
     return as_json({"error": message}, status, told)
 
 

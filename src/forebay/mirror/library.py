@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -35,6 +36,8 @@ _MOST_ANSWERS = 8192
 _ADMITTED_SECONDS = 300.0
 _REFUSED_SECONDS = 10.0
 _OFFLINE_SECONDS = 2.0  # other processes may fetch meanwhile
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
 
 Value = TypeVar("Value")
 
@@ -171,6 +174,8 @@ class Library:
         Raises:
             Trouble: there is none, or not for this client.
         """
+        if not _is_sound(reference):
+            raise Trouble(404, "RepoNotFound", f"not a repository: {reference.id}")
         picture = self._answered(reference, "") or self._answered(reference, self._mask(token))
         if picture is None:
             picture = self._asked(reference, token)
@@ -328,6 +333,13 @@ class Library:
     def to_json(self) -> dict[str, JSON]:
         """Return what was saved, and how often the hub was asked."""
         return {"seconds_saved": round(self._saved.seconds, 3), "upstream_requests": self._hub.requests}
+
+
+def _is_sound(reference: Reference) -> bool:
+    """Tell whether it can be a repository's: what is no name must reach neither the store nor the hub."""
+    revision = reference.revision
+    fine = revision is None or (revision.isprintable() and ".." not in revision and 0 < len(revision) < 256)
+    return fine and _ID.fullmatch(reference.id) is not None and ".." not in reference.id
 
 
 def as_trouble(error: ForebayError, reference: Reference, *, shown: bool) -> Trouble:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8970
 
+_GRACE_SECONDS = 3.0
+_OWNED_GRACE_SECONDS = 0.5  # the command that it was for has ended
+
 
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:
@@ -65,6 +68,9 @@ class MirrorOptions:
 def hub_settings(options: MirrorOptions) -> config.HubSettings:
     """Return how a mirror asks upstream."""
     settings = config.resolve_hub()
+    for url in (*options.hf_upstream, *options.ms_upstream):
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"not an address: {url!r}", subject=url, hint="write https://huggingface.co")
     given = {
         "hf_endpoints": tuple(url.rstrip("/") for url in options.hf_upstream) or None,
         "ms_endpoints": tuple(url.rstrip("/") for url in options.ms_upstream) or None,
@@ -99,8 +105,8 @@ def run_mirror(
     gate = Gate(options.token, options.allow)
     gate.check(options.host, encrypted=options.tls is not None)
     tally = Tally(options.tell, options.warn)
-    listener = _listener(options)
     settings = hub_settings(options)
+    listener = _listener(options)
     own = endpoint(listener, options.tls)
     if not settings.offline and own in (*settings.hf_endpoints, *settings.ms_endpoints):
         hint = "unset HF_ENDPOINT and MODELSCOPE_ENDPOINT here, or give --upstream"
@@ -134,7 +140,8 @@ async def _serve(app: object, listener: socket.socket, options: MirrorOptions, r
             _publish(options.ready_file, address)
         ready(address)
 
-    await serve(app, listener, stop, tls=options.tls, ready=begun)
+    grace = _OWNED_GRACE_SECONDS if options.stop_on_eof else _GRACE_SECONDS
+    await serve(app, listener, stop, tls=options.tls, grace_seconds=grace, ready=begun)
 
 
 def _listener(options: MirrorOptions) -> socket.socket:

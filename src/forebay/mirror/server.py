@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from forebay.mirror.app import App
 
 _BACKLOG = 1024
-_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +55,22 @@ def endpoint(listener: socket.socket, tls: Tls | None = None) -> str:
 
 
 async def serve(
-    app: App, listener: socket.socket, stop: asyncio.Event, *, tls: Tls | None = None, ready: Callable[[], None]
+    app: App,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    *,
+    tls: Tls | None = None,
+    grace_seconds: float = 5.0,
+    ready: Callable[[], None],
 ) -> None:
-    """Serve until `stop` is set; then finish what has begun, for a few seconds at most.
+    """Serve until `stop` is set; then finish what has begun.
 
     Args:
         app: the application.
         listener: a listening socket; it is closed in the end.
         stop: set it from the event loop's thread.
         tls: None: plain HTTP.
+        grace_seconds: how long to wait in the end for answers that have begun.
         ready: called once connections are answered.
 
     Raises:
@@ -81,7 +87,7 @@ async def serve(
         return
     server.stop()
     try:
-        await asyncio.wait_for(serving, _GRACE_SECONDS)
+        await asyncio.wait_for(serving, grace_seconds)
     except TimeoutError:
         pass  # a client that reads too slowly for us to wait for
 

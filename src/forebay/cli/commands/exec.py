@@ -60,9 +60,10 @@ def exec(  # noqa: A001 - the command's name, by which it is found
     arguments += ["--home", str(session.settings().home)]
     with ExitStack() as stack:
         caches = _caches(stack, present, private_caches)
+        nltk_data = _nltk_data(stack, session)
 
         def environ(endpoint: str) -> Mapping[str, str]:
-            told = variables.variables(variables.Wanted(endpoint, caches=caches, nltk_data=None), present)
+            told = variables.variables(variables.Wanted(endpoint, caches=caches, nltk_data=nltk_data), present)
             return variables.applied(told, present)
 
         plan = Plan(command, arguments, environ, isolate=offline and not no_isolation, warn=_warn)
@@ -90,6 +91,24 @@ def _caches(stack: ExitStack, present: Mapping[str, str], private: bool) -> Path
         _warn(f"{nearest} may not be written: the command gets caches of its own, removed afterwards")
         private = True
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-exec-"))) if private else None
+
+
+def _nltk_data(stack: ExitStack, session: Session) -> Path | None:
+    """Return a folder with the NLTK packages of the store; None: it has none."""
+    import tempfile
+
+    from forebay.hub import Hub
+    from forebay.integrations import nltk
+
+    with session.present_store() as store:
+        if store is None or not store.names.list("hub/url/"):
+            return None
+        with Hub(store) as hub:
+            packages = list(nltk.held(hub))
+            if not packages:
+                return None
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-nltk-"))
+            return nltk.lay_out(packages, Path(folder))
 
 
 def _told(done: Run, offline: bool) -> str:
