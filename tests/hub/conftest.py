@@ -57,7 +57,11 @@ class World:
 
     def sent_bytes(self, pattern: str = "train.parquet") -> int:
         """Bytes of a file that left the hub."""
-        return sum(one.sent_bytes for one in self.fake.log if pattern.rpartition("/")[2] in one.path and one.status in (200, 206))
+        return sum(
+            one.sent_bytes
+            for one in self.fake.log
+            if pattern.rpartition("/")[2] in one.path and one.status in (200, 206)
+        )
 
 
 @pytest.fixture

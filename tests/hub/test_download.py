@@ -164,7 +164,8 @@ def test_small_files_are_checked_by_their_git_name(world: World, path: str) -> N
 
 
 @pytest.mark.parametrize(
-    "fault", [HubFault(short_by_bytes=10), HubFault(replace_with=LARGE + b"!"), HubFault(replace_with=b"<html>log in</html>")]
+    "fault",
+    [HubFault(short_by_bytes=10), HubFault(replace_with=LARGE + b"!"), HubFault(replace_with=b"<html>log in</html>")],
 )
 def test_another_length_is_wrong_too(world: World, fault: HubFault) -> None:
     world.fake.faults.add(fault, "/cdn/*")

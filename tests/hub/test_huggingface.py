@@ -134,4 +134,3 @@ def test_xet_is_never_used(world: World) -> None:
     hub = world.hub()
     assert bytes(hub.read(hub.fetch("hf://datasets/team/xet"), "w.bin")) == FILES["data/train.parquet"]
     assert world.fake.count("*xet*") == world.fake.count("*team/xet*")
-

@@ -26,7 +26,9 @@ with Store.open() as store, Hub(store) as hub:
 """
 
 
-def start(world: World, endpoint: str | None = None, reference: str = "hf://datasets/team/small") -> subprocess.Popen[str]:
+def start(
+    world: World, endpoint: str | None = None, reference: str = "hf://datasets/team/small"
+) -> subprocess.Popen[str]:
     environment = {**os.environ, "FOREBAY_HOME": str(world.home), "PYTHONPATH": str(Path(config.__file__).parents[1])}
     environment |= {"HF_ENDPOINT": endpoint or world.fake.hf_endpoint, "FOREBAY_LEASE_SECONDS": "5"}
     command = [sys.executable, "-c", _FETCH, reference]

@@ -43,6 +43,11 @@ class Check:
             each.update(data)
 
     @property
+    def by_hash(self) -> bool:
+        """Whether the identity is one of the bytes themselves, so that any change is seen in the end."""
+        return self.identity.partition(":")[0] in self._hashes
+
+    @property
     def excess(self) -> bool:
         """Whether more bytes have come than there may be."""
         return self.size is not None and self.seen > self.size

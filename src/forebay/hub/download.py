@@ -25,7 +25,7 @@ from forebay.hub.http import Busy, Waits
 from forebay.hub.origin import Origin
 from forebay.hub.partial import InMemory, Partials, Sink
 from forebay.hub.publishing import Publisher, Ready
-from forebay.hub.snapshot import CONTENT, FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
+from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
 from forebay.io import Lease, Reservation, Room, Trouble
 from forebay.store import Store
 from forebay.store.files import store_error
@@ -74,7 +74,6 @@ class _Run:
     room: Reservation
     check: Check
     sources: set[str] = field(default_factory=set[str])
-    etag: str = ""
     told: float = 0.0
 
     def again(self) -> None:
@@ -82,7 +81,13 @@ class _Run:
         self.sink.restart()
         self.check = Check(self.wanted.file.identity, self.wanted.file.size)
         self.sources.clear()
-        self.etag = ""
+
+    def resume_or_begin_anew(self) -> None:
+        """Forget bytes whose continuation nobody could recognize: there is neither a hash nor a strong ETag."""
+        file = self.wanted.file
+        safe = (self.check.by_hash or file.etag) and file.size is not None
+        if self.check.excess or (self.check.seen and not safe):
+            self.again()
 
 
 @dataclass(slots=True)
@@ -92,6 +97,7 @@ class Downloader:
     Attributes:
         store: where to.
         origins: where from, for a snapshot.
+        named: the content of a file, if its snapshot's entry names it.
         partials: where bytes gather.
         room: of the store's disk.
         attempts: how often each origin is asked in vain.
@@ -101,6 +107,7 @@ class Downloader:
 
     store: Store
     origins: Callable[[Snapshot], Sequence[Origin]]
+    named: Callable[[Snapshot, str], ObjectRef | None]
     partials: Partials
     room: Room
     attempts: int
@@ -121,9 +128,7 @@ class Downloader:
             return None
         meta = {"identity": file.identity, "size": ref.size}
         parts = {"identity": file.identity, "size": file.size}
-        made = Entry(
-            FILE, file.key, (ref,), {**meta}, {**parts}, cost=Cost(0.0, ref.size), dataset=snapshot.dataset
-        )
+        made = Entry(FILE, file.key, (ref,), {**meta}, {**parts}, cost=Cost(0.0, ref.size), dataset=snapshot.dataset)
         return self.store.commit(made) if self.store.writable else made
 
     def _named_elsewhere(self, snapshot: Snapshot, file: SnapshotFile) -> ObjectRef | None:
@@ -131,9 +136,7 @@ class Downloader:
         kind, _, digest = file.identity.partition(":")
         if kind == "blake3" and is_hex64(digest) and file.size is not None:
             return ObjectRef(CONTENT, Digest(digest), file.size)
-        entry = self.store.get(SNAPSHOT, snapshot.key)
-        role = content_role(file.path)
-        found = next((ref for ref in entry.objects if ref.role == role), None) if entry is not None else None
+        found = self.named(snapshot, file.path)
         return replace(found, role=CONTENT) if found is not None else None
 
     def fetch(self, wanted: Wanted) -> Entry:
@@ -231,11 +234,8 @@ class Downloader:
         """Hash what an earlier attempt has left."""
         for view in run.sink.views():
             run.check.update(view)
-        if run.check.excess or (
-            run.check.size is None and run.check.seen
-        ):  # without a size nobody knows what is missing
-            run.again()
-        elif run.check.seen:
+        run.resume_or_begin_anew()
+        if run.check.seen:
             run.sources.add("")
 
     def _gather(self, run: _Run) -> None:
@@ -294,6 +294,7 @@ class Downloader:
                     raise
                 if run.wanted.stop.wait(self.waits.seconds(attempt - 1, error)):
                     raise Stopped from None
+                run.resume_or_begin_anew()
                 continue
             if not fits or run.check.size is None:
                 return fits
@@ -303,14 +304,10 @@ class Downloader:
         """Take what one connection brings; False: it cannot be right."""
         file, start, began = run.wanted.file, run.check.seen, time.perf_counter()
         came = 0
-        with origin.read(run.wanted.snapshot, file, start, file.etag or run.etag, token=run.wanted.token) as body:
+        with origin.read(run.wanted.snapshot, file, start, file.etag, token=run.wanted.token) as body:
             if file.etag and body.etag and body.etag != file.etag:
                 what = f"{file.path} has changed at {body.host} since it was looked at"
                 raise OriginError(what, subject=file.path, hint="resolve it again")
-            if body.start == 0 < start and run.etag and body.etag != run.etag:
-                run.again()
-                start = 0
-            run.etag = body.etag
             if None not in (body.size, file.size) and body.size != file.size:
                 run.check.seen = body.size or 0  # what `found` tells
                 return False

@@ -96,9 +96,15 @@ class Hub:
         self._memory = Memory(store)
         self._resolver = Resolver(store, self._memory, self._for_reference, hook)
         self.partials = Partials(self._fs, store.home, dir_mode=0o2770 if store.settings.group else 0o777)
-        room = Room(self._fs, store.home, min_free_bytes=store.settings.min_free_bytes)
         self._downloader = Downloader(
-            store, self._for_snapshot, self.partials, room, self.settings.attempts, self._transport.waits, hook
+            store,
+            origins=lambda snapshot: self._origins[snapshot.hub],
+            named=self._memory.content,
+            partials=self.partials,
+            room=Room(self._fs, store.home, min_free_bytes=store.settings.min_free_bytes),
+            attempts=self.settings.attempts,
+            waits=self._transport.waits,
+            hook=hook,
         )
         self._flights = Flights(self._downloader)
 
@@ -349,6 +355,3 @@ class Hub:
 
     def _for_reference(self, reference: Reference, hasty: bool) -> Sequence[Origin]:
         return (self._hasty if hasty else self._origins)[reference.hub]
-
-    def _for_snapshot(self, snapshot: Snapshot) -> Sequence[Origin]:
-        return self._origins[snapshot.hub]

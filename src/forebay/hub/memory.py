@@ -7,6 +7,7 @@ epoch). A commit never changes, so its snapshot needs no question ever again. Wh
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,14 @@ from urllib.parse import quote
 from forebay.errors import NotFoundError, ObjectDamagedError, ObjectMissingError, StoreError
 from forebay.hub.origin import Listing
 from forebay.hub.reference import Reference
-from forebay.hub.snapshot import ABSENT, INFO, MANIFEST, SNAPSHOT, Snapshot, key_of, snapshot_key
+from forebay.hub.snapshot import ABSENT, INFO, MANIFEST, SNAPSHOT, Snapshot, content_role, key_of, snapshot_key
 from forebay.store import Store
 from forebay.types import JSON, Entry, Key, ObjectRef
 
 _MOST_REMEMBERED = 512
-_FILE_ROLE = "file:"
+_FILE_ROLE = content_role("")
+_MOMENT_SECONDS = 1.0
+"""A fetch of many files must not read the snapshot's long entry for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Memory:
         self._guard = threading.Lock()
         self._snapshots: OrderedDict[Key, Snapshot] = OrderedDict()
         self._names: OrderedDict[str, Remembered] = OrderedDict()
+        self._contents: tuple[Key | None, float, Mapping[str, ObjectRef]] = (None, 0.0, {})
 
     def snapshot(self, key: Key) -> Snapshot | None:
         """Return the snapshot under a key, or None."""
@@ -69,6 +73,17 @@ class Memory:
             return cast("dict[str, JSON]", json.loads(bytes(data)))
         except (KeyError, ObjectMissingError, ObjectDamagedError):
             return {}
+
+    def content(self, snapshot: Snapshot, path: str) -> ObjectRef | None:
+        """Return the content of a file if the snapshot's entry, as it was a moment ago, names it."""
+        with self._guard:
+            key, until, named = self._contents
+        if key != snapshot.key or time.monotonic() > until:
+            entry = self._store.get(SNAPSHOT, snapshot.key)
+            named = {ref.role: ref for ref in entry.objects} if entry is not None else {}
+            with self._guard:
+                self._contents = (snapshot.key, time.monotonic() + _MOMENT_SECONDS, named)
+        return named.get(content_role(path))
 
     def entry(self, snapshot: Snapshot) -> Entry | None:
         """Return a snapshot's entry, or None."""

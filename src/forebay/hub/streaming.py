@@ -64,7 +64,7 @@ class Flights:
             if flight is None:
                 self._flights[place] = flight = Flight(wanted)
                 name = f"forebay-fetch-{wanted.file.key[:8]}"
-                flight.thread = threading.Thread(target=self._run, args=(place, flight), name=name)
+                flight.thread = threading.Thread(target=self._run, args=(place, flight), name=name, daemon=True)
                 flight.thread.start()
             return flight
 

@@ -1,0 +1,124 @@
+"""`forebay fetch` from the outside, against a hub on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from forebay.cli.fetching import FetchProgress, closing, line, picture
+from forebay.events import Event, What
+from forebay.testing import FakeHub, HubFault, Repository
+
+FILES = {"README.md": "hello", "data/a.csv": "1,2\n" * 100, "data/b.csv": "3,4\n" * 100}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+    with FakeHub([Repository("team/small", files=FILES)]) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.hf_endpoint)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.ms_endpoint)
+        yield hub
+
+
+def test_fetch_says_what_came_of_it(hub: FakeHub, call: Callable[..., Result]) -> None:
+    first = call("fetch", "hf://datasets/team/small").output
+    assert "hf://datasets/team/small at " in first
+    assert "3 files, 805 B: 3 fetched, 0 reused" in first
+    assert "805 B from 127.0.0.1:" in first
+    asked = len(hub.log)
+    again = call("fetch", "hf://datasets/team/small").output
+    assert "3 files, 805 B: 0 fetched, 3 reused" in again
+    assert "nothing came over the network" in again
+    assert len(hub.log) == asked
+
+
+def test_fetch_as_json(hub: FakeHub, call_json: Callable[..., Any]) -> None:
+    told = call_json("fetch", "hf://datasets/team/small", "ms://datasets/team/small", "--include", "data/*")
+    assert (told["files"], told["fetched"], told["reused"], told["network_bytes"]) == (4, 2, 2, 800)
+    assert [one["hub"] for one in told["snapshots"]] == ["hf", "ms"]
+
+
+def test_fetch_from_a_list(hub: FakeHub, call: Callable[..., Result], tmp_path: Path) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_text(
+        "# what we need\nhf://datasets/team/small/README.md\n\n  ms://datasets/team/small  # all of it\n"
+    )
+    assert "2 reused" not in call("fetch", "--from", str(listing), "--exclude", "data/b.csv").output
+    assert "0 fetched, 3 reused" in call("fetch", "--from", str(listing), "--exclude", "data/b.csv").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "nothing to fetch"),
+        (("hf://datasets/team/none",), 2, "no dataset team/none on"),
+        (("xy://a",), 2, "unknown scheme"),
+        (("hf://datasets/team/small", "--include", "*.json"), 2, "nothing in hf://datasets/team/small"),
+        (("hf://datasets/team/small", "--offline"), 1, "the network may not be asked"),
+        (("--from", "/none"), 2, "no such file"),
+    ],
+)
+def test_errors_in_one_line(
+    hub: FakeHub, call: Callable[..., Result], arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    output = call("fetch", *arguments, code=code).output
+    assert words in output
+    assert len(output.splitlines()) == 1
+
+
+def test_wrong_bytes_fail_the_command(hub: FakeHub, call: Callable[..., Result]) -> None:
+    hub.faults.add(HubFault(flip_byte=0), "*a.csv")
+    output = call("fetch", "hf://datasets/team/small", code=1).output
+    assert "data/a.csv of hf://datasets/team/small should be git:" in output
+    hub.faults.clear()
+    call("fetch", "hf://datasets/team/small")
+
+
+def test_a_stale_answer_is_a_warning(
+    hub: FakeHub, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("fetch", "hf://datasets/team/small")
+    monkeypatch.setenv("FOREBAY_FRESH_SECONDS", "0")
+    hub.die()
+    output = call("fetch", "hf://datasets/team/small").output
+    assert "forebay: warning: cannot reach 127.0.0.1" in output
+    assert "0 fetched, 3 reused" in output
+
+
+def test_quiet_says_nothing(hub: FakeHub, call: Callable[..., Result]) -> None:
+    assert call("fetch", "hf://datasets/team/small", "-q").output == ""
+
+
+def told(path: str, state: str, done: int, total: int | None) -> Event:
+    facts: dict[str, Any] = {"phase": "file", "dataset": "d", "path": path, "state": state, "done": done}
+    return Event(What.PROGRESS, facts={**facts, "total": total, "host": ""})
+
+
+def test_the_picture_fits_a_terminal() -> None:
+    progress = FetchProgress()
+    progress.note(Event(What.PROGRESS, facts={"phase": "snapshot", "dataset": "d", "files": 12, "bytes": 9 * 10**9}))
+    for number in range(12):
+        progress.note(told(f"data/a-very-long-folder/a-very-long-name-{number:05}.parquet", "running", 10**8, 10**9))
+    progress.note(told("README.md", "fetched", 5, 5))
+    progress.note(told("unknown.bin", "waiting", 7, None))
+    lines = str(picture(progress, 80)).splitlines()
+    assert len(lines) == 10
+    assert all(len(each) <= 80 for each in lines)
+    assert "100 MB of 1.00 GB" in lines[0]
+    assert lines[-2] == "… 5 more"
+    assert lines[-1].startswith("1 of 12 files, 1.20 GB of 9.00 GB")
+    assert line(progress).startswith("1 of 12 files")
+
+
+def test_what_came_over_the_network_is_told_by_host() -> None:
+    progress = FetchProgress()
+    for host, count in (("b", 5), ("a", 7), ("b", 5)):
+        progress.note(Event(What.FETCH, bytes=count, facts={"host": host}))
+    assert closing(progress)[1].startswith("7 B from a, 10 B from b in ")
+    assert json.dumps(progress.summary())

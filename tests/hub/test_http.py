@@ -1,0 +1,106 @@
+"""The transport: pages, waiting, proxies, redirects, and answers that are none."""
+
+import pytest
+
+from forebay.config import HubSettings
+from forebay.errors import OriginError
+from forebay.hub.http import Busy, Transport, Waits, next_page
+from forebay.testing import HubFault
+
+from .conftest import World  # pyright: ignore
+
+
+@pytest.fixture
+def transport(world: World) -> Transport:
+    transport = Transport(world.settings(), Waits(0.001, 0.01))
+    world.stack.callback(transport.close)
+    return transport
+
+
+@pytest.mark.parametrize(
+    ("link", "following"),
+    [
+        ('<https://h/x?cursor=1>; rel="next"', "https://h/x?cursor=1"),
+        ('<https://h/a>; rel="prev", </b?c=d>; rel="next"', "https://h/b?c=d"),
+        ("<https://h/x>; rel=next", "https://h/x"),
+        ('<https://h/x>; rel="xet-auth"', None),
+        ("", None),
+        ("nonsense", None),
+    ],
+)
+def test_where_a_list_goes_on(link: str, following: str | None) -> None:
+    assert next_page({"link": link}, "https://h/") == following
+
+
+def test_connections_are_used_again(world: World, transport: Transport) -> None:
+    for _ in range(5):
+        transport.get(f"{world.fake.hf_endpoint}/api/whoami-v2")
+    assert sum(pool.connections for pool in _pools(transport)) == 1
+
+
+def _pools(transport: Transport):
+    for manager in transport._pools.values():  # pyright: ignore[reportPrivateUsage]
+        for key in manager.pools.keys():  # noqa: SIM118 (no mapping: it counts uses)
+            yield Counting(manager.pools[key])
+
+
+class Counting:
+    def __init__(self, pool) -> None:
+        self.connections = pool.num_connections
+
+
+def test_patience_ends(world: World, transport: Transport) -> None:
+    world.fake.faults.add(HubFault(status=503))
+    with pytest.raises(Busy, match="answers 503"):
+        transport.get(f"{world.fake.hf_endpoint}/api/whoami-v2")
+    assert len(world.fake.log) == 3
+
+
+def test_a_circle_of_redirects(world: World, transport: Transport) -> None:
+    world.fake.faults.add(HubFault(redirect_to=world.fake.hf_endpoint))
+    with pytest.raises(OriginError, match="redirects in a circle"):
+        transport.get(f"{world.fake.hf_endpoint}/x")
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1", "file:///etc", "javascript:alert(1)//"])
+def test_a_redirect_out_of_http(world: World, transport: Transport, target: str) -> None:
+    world.fake.faults.add(HubFault(redirect_to=target))
+    with pytest.raises(OriginError, match="which is not HTTP"):
+        transport.get(f"{world.fake.hf_endpoint}/x")
+
+
+def test_a_name_that_nobody_knows(transport: Transport) -> None:
+    with pytest.raises(Busy, match=r"cannot reach nowhere.invalid: its name is not known"):
+        transport.get("http://nowhere.invalid/x", attempts=1)
+
+
+def test_what_is_not_json(world: World, transport: Transport) -> None:
+    answer = transport.get(f"{world.fake.hf_endpoint}/datasets/team/small/resolve/main/README.md")
+    with pytest.raises(OriginError, match="something that is not JSON"):
+        answer.json()
+
+
+def test_silence_is_a_dead_connection(world: World) -> None:
+    world.fake.faults.add(HubFault(latency_seconds=5))
+    transport = Transport(world.settings(timeout_seconds=0.1), Waits(0.001, 0.01))
+    world.stack.callback(transport.close)
+    with pytest.raises(Busy, match="no answer in time"):
+        transport.get(f"{world.fake.hf_endpoint}/x", attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "proxied"),
+    [
+        ("https://huggingface.co/x", (), True),
+        ("http://huggingface.co/x", (), False),
+        ("https://huggingface.co/x", ("huggingface.co",), False),
+        ("https://cdn.huggingface.co/x", (".huggingface.co",), False),
+        ("https://nothuggingface.co/x", ("huggingface.co",), True),
+        ("https://huggingface.co/x", ("*",), False),
+        ("https://127.0.0.1/x", (), False),
+        ("https://localhost:8080/x", (), False),
+    ],
+)
+def test_proxies(url: str, no_proxy: tuple[str, ...], proxied: bool) -> None:
+    transport = Transport(HubSettings(proxies={"https": "http://proxy:3128"}, no_proxy=no_proxy))
+    assert (transport._proxy(url) is not None) == proxied  # pyright: ignore[reportPrivateUsage]
