@@ -58,6 +58,7 @@ class Settings:
 
 
 HF_HOME, MS_HOME = "https://huggingface.co", "https://www.modelscope.cn"
+NLTK_SOURCE = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class HubSettings:
     """Hugging Face or mirrors of it, without the last slash, in the order in which they are tried."""
     ms_endpoints: tuple[str, ...] = (MS_HOME,)
     """ModelScope or mirrors of it, likewise."""
+    nltk_source: str = NLTK_SOURCE
+    """Where NLTK's packages are, in folders by their kind, without the last slash."""
     tokens: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Secrets, by `token_place` of the host that each belongs to."""
     offline: bool = False
@@ -148,6 +151,7 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
     Endpoints: FOREBAY_HF_ENDPOINTS and FOREBAY_MS_ENDPOINTS (several, parted by commas), else HF_ENDPOINT and
     MODELSCOPE_ENDPOINT, else the file. Tokens: HF_TOKEN (or the file that `hf auth login` writes) belongs to
     huggingface.co and to HF_ENDPOINT's host, MODELSCOPE_API_TOKEN likewise, FOREBAY_TOKEN_<HOST> to any one host.
+    FOREBAY_NLTK_SOURCE stands in for the place of NLTK's packages.
 
     Raises:
         ConfigError: a value that does not fit.
@@ -162,6 +166,7 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
     return HubSettings(
         hf_endpoints=hf,
         ms_endpoints=ms,
+        nltk_source=_endpoints(env, ("FOREBAY_NLTK_SOURCE",), given.get("nltk_source"), NLTK_SOURCE)[0],
         tokens=_tokens(env),
         offline=any(env.get(name, "").lower() in _YES for name in ("FOREBAY_OFFLINE", "HF_HUB_OFFLINE")),
         proxies={scheme: url for scheme in ("http", "https") if (url := _either(env, f"{scheme}_proxy"))},
@@ -172,7 +177,7 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
     )
 
 
-_HUB_NAMES = {"hf_endpoints", "ms_endpoints", "fresh_seconds", "timeout_seconds"}
+_HUB_NAMES = {"hf_endpoints", "ms_endpoints", "nltk_source", "fresh_seconds", "timeout_seconds"}
 _YES = {"1", "true", "yes", "on"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -87,15 +87,16 @@ def _listed(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tup
 
 def task_options(command: Callback) -> Callback:
     """Give a command the options that name tasks; they come as keywords, for `asked`."""
+    path, hubs = click.Path(path_type=Path), click.Choice(["modelscope", "huggingface"])
     options = [
-        click.option("--lm-eval", multiple=True, callback=_listed, metavar="TASK,…", help="What these lm-eval tasks need."),
-        click.option("--evalscope", multiple=True, callback=_listed, metavar="NAME,…", help="What these benchmarks need."),
-        click.option("--python", type=click.Path(path_type=Path), metavar="PATH", help="Interpreter that has the harness."),
-        click.option("--include-path", multiple=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Of lm-eval."),
-        click.option("--dataset-hub", type=click.Choice(["modelscope", "huggingface"]), default="modelscope", help="Of evalscope."),
-    ]  # fmt: skip
+        click.option("--lm-eval", multiple=True, callback=_listed, metavar="TASK,…", help="Tasks, groups, tags."),
+        click.option("--evalscope", multiple=True, callback=_listed, metavar="NAME,…", help="Benchmarks."),
+        click.option("--python", type=path, metavar="PATH", help="Interpreter or environment that has the harness."),
+        click.option("--include-path", multiple=True, type=path, metavar="FOLDER", help="Your own tasks."),
+        click.option("--dataset-hub", type=hubs, default="modelscope", help="Whom evalscope will ask."),
+    ]
     for option in reversed(options):
-        command = cast("Callback", option(command))
+        command = option(command)
     return command
 
 

@@ -1,4 +1,4 @@
-"""Whether tasks will find all that they load: every load tried in the harness's own interpreter, and what came of it."""
+"""Whether tasks will find all that they load: every load tried in the harness's own interpreter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from forebay.errors import BuildError, NotFoundError
 from forebay.integrations import nltk, probe
@@ -37,6 +37,12 @@ class Trial:
     rows: int = 0
     seconds: float = 0.0
 
+    def to_json(self) -> dict[str, JSON]:
+        """Return what came of it as JSON."""
+        told: dict[str, JSON] = {"what": self.what, "tasks": list(self.tasks), "ok": not self.error}
+        told |= {"error": self.error, "rows": self.rows, "seconds": self.seconds}
+        return told
+
 
 @dataclass(slots=True)
 class Check:
@@ -53,14 +59,11 @@ class Check:
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as JSON."""
-        tried: list[JSON] = [
-            {"what": each.what, "tasks": list(each.tasks), "ok": not each.error, "error": each.error}
-            | {"rows": each.rows, "seconds": each.seconds}
-            for each in self.trials
-        ]
-        unknown: list[JSON] = [cast("JSON", asdict(gap)) | {"tasks": list(tasks)} for gap, tasks in self.gaps]  # pyright: ignore[reportOperatorIssue]  # asdict gives a dict
-        told: dict[str, JSON] = {"tool": self.closure.tool, "version": self.closure.version}
-        return told | {"tried": tried, "unknown": unknown, "complete": not self.failed and not self.gaps}
+        tried: list[JSON] = [each.to_json() for each in self.trials]
+        unknown: list[JSON] = [{**asdict(gap), "tasks": list(tasks)} for gap, tasks in self.gaps]
+        told: dict[str, JSON] = {"tool": self.closure.tool, "version": self.closure.version, "tried": tried}
+        told |= {"unknown": unknown, "complete": not self.failed and not self.gaps}
+        return told
 
 
 def plan(closure: Closure) -> Check:
@@ -75,7 +78,8 @@ def plan(closure: Closure) -> Check:
         options = dict(load.options)
         users = [task.name for task in closure.tasks if any(each.call == load.call for each in task.loads)]
         shown = f"{load} [{', '.join(splits)}]" if splits else str(load)
-        add(shown, users, kind="load", path=load.path, name=load.name, options=options, splits=list(splits), hub=load.hub)
+        call: dict[str, JSON] = {"path": load.path, "name": load.name, "options": options, "splits": [*splits]}
+        add(shown, users, kind="load", hub=load.hub, **call)
     for metric in closure.metrics:
         users = [task.name for task in closure.tasks if metric in task.metrics]
         add(f"metric {metric.name}", users, kind="metric", name=metric.name, config=metric.config)

@@ -1,7 +1,7 @@
 """evalscope: from benchmark names to what they load, by reading what the installed program says of itself.
 
-``benchmarks/_meta/NAME.json`` tells id, subsets and splits; ``benchmarks/_index.json`` tells in which file a benchmark is
-registered, whose text tells revisions and the other hub's id. None of its code is run.
+``benchmarks/_meta/NAME.json`` tells id, subsets and splits; ``benchmarks/_index.json`` tells in which file a benchmark
+is registered, whose text tells revisions and the other hub's id. None of its code is run.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Benchmarks:
             import difflib
 
             near = difflib.get_close_matches(name, self.names, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"evalscope {self.harness.version} has {len(self.names)}"
+            has = f"evalscope {self.harness.version} has {len(self.names)}"
+            hint = f"did you mean {' or '.join(near)}?" if near else has
             raise NotFoundError(f"no evalscope benchmark {name!r}", subject=name, hint=hint)
         return found
 
@@ -165,9 +166,12 @@ def _registered(made: ast.stmt, name: str) -> dict[str, object] | None:
         return None
     for node in (node for each in made.decorator_list for node in ast.walk(each)):
         if isinstance(node, ast.Call) and dotted_name(node.func).endswith("BenchmarkMeta"):
-            words = {word.arg: word.value.value for word in node.keywords if word.arg and isinstance(word.value, ast.Constant)}
+            words: dict[str, object] = {}
+            for word in node.keywords:
+                if word.arg and isinstance(word.value, ast.Constant):
+                    words[word.arg] = word.value.value
             if words.get("name") == name:
-                return cast("dict[str, object]", words)
+                return words
     return None
 
 

@@ -73,7 +73,8 @@ def _given(package: str, given: Path) -> Harness:
     named = shutil.which(str(given)) if not interpreter.exists() and os.sep not in str(given) else None
     interpreter = Path(named) if named else interpreter
     if not interpreter.is_file():
-        raise NotFoundError(f"no interpreter {given}", subject=given, hint="give a python, an environment, or the package")
+        hint = "give a python, an environment, or the package's folder"
+        raise NotFoundError(f"no interpreter {given}", subject=given, hint=hint)
     folder = _folder(package, interpreter)
     if folder is None:
         raise NotFoundError(f"{interpreter} has no {package}", subject=given, hint="install it there, or give another")

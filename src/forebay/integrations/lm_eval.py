@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from forebay.errors import NotFoundError
 from forebay.integrations import harness as harnesses
 from forebay.integrations import nltk, task_names
 from forebay.integrations.harness import Harness
-from forebay.integrations.remembering import Remembered
 from forebay.integrations.reading import Found, Reader, dotted_name
+from forebay.integrations.remembering import Remembered
 from forebay.integrations.task_names import Named
 from forebay.integrations.task_yaml import Function, TaskFiles
 from forebay.integrations.tasks import Closure, Gap, Load, Metric, TaskNeeds, trouble_with
@@ -34,7 +34,9 @@ _GLOB = set("*?[")
 
 TOOL = "lm-eval"
 
-Configuration = dict[str, Any]
+Configuration: TypeAlias = dict[str, Any]
+Expanded: TypeAlias = "tuple[str, Configuration | Gap]"
+"""A task's name with its configuration, or with the reason why there is none."""
 
 
 def find(python: Path | None = None) -> Harness:
@@ -49,10 +51,13 @@ def find(python: Path | None = None) -> Harness:
 def fingerprint(harness: Harness, include: Sequence[Path] = ()) -> str:
     """Return a hash of everything that a resolution depends on."""
     roots = task_names.task_folders(harness.folder, include)
-    return task_names.fingerprint(roots, [harness.folder / "api" / "metrics.py", harness.folder / "config" / "group.py"])
+    others = [harness.folder / "api" / "metrics.py", harness.folder / "config" / "group.py"]
+    return task_names.fingerprint(roots, others)
 
 
-def resolve(asked: Sequence[str], harness: Harness, store: Store | None = None, include: Sequence[Path] = ()) -> Closure:
+def resolve(
+    asked: Sequence[str], harness: Harness, store: Store | None = None, include: Sequence[Path] = ()
+) -> Closure:
     """Return what tasks, groups, tags, patterns or YAML files need; what is known of this harness is looked up.
 
     Args:
@@ -113,7 +118,8 @@ class Tasks:
         made = module.definitions.get("GroupConfig") if module else None
         if not isinstance(made, ast.ClassDef):
             return _GROUP_KEYS
-        return {each.target.id for each in made.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)}
+        targets = [each.target for each in made.body if isinstance(each, ast.AnnAssign)]
+        return {target.id for target in targets if isinstance(target, ast.Name)}
 
     @cached_property
     def _own_metrics(self) -> set[str]:
@@ -128,7 +134,7 @@ class Tasks:
             if isinstance(call, ast.Call) and dotted_name(call.func).endswith("register_metric")
         ]
         words = [word for call in calls for word in call.keywords if word.arg == "metric"]
-        return {word.value.value for word in words if isinstance(word.value, ast.Constant) and isinstance(word.value.value, str)}
+        return {str(word.value.value) for word in words if isinstance(word.value, ast.Constant)}
 
     def closure(self, asked: Sequence[str]) -> Closure:
         """Return what tasks, groups, tags, patterns or YAML files need.
@@ -149,7 +155,7 @@ class Tasks:
 
     # Names to configurations
 
-    def expand(self, name: str) -> Iterator[tuple[str, Configuration | Gap]]:
+    def expand(self, name: str) -> Iterator[Expanded]:
         """Yield the tasks that a name stands for, each with its configuration.
 
         Raises:
@@ -176,7 +182,7 @@ class Tasks:
     def _hint(self) -> str:
         return f"lm-eval {self.harness.version} knows {len(self.names)} names: lm_eval ls tasks"
 
-    def _file(self, path: Path) -> Iterator[tuple[str, Configuration | Gap]]:
+    def _file(self, path: Path) -> Iterator[Expanded]:
         try:
             told = self._files.load(path)
         except (OSError, ValueError) as error:
@@ -186,7 +192,7 @@ class Tasks:
         else:
             yield str(told.get("task", path.stem)), told
 
-    def _named(self, name: str, overrides: Configuration) -> Iterator[tuple[str, Configuration | Gap]]:
+    def _named(self, name: str, overrides: Configuration) -> Iterator[Expanded]:
         named = self.names[name]
         if named.kind == "tag":
             for member in sorted(named.members):
@@ -205,14 +211,14 @@ class Tasks:
             whole = {**told, **overrides}
             yield str(whole.get("task", name)), whole
 
-    def _group(self, name: str, told: Configuration, overrides: Configuration) -> Iterator[tuple[str, Configuration | Gap]]:
+    def _group(self, name: str, told: Configuration, overrides: Configuration) -> Iterator[Expanded]:
         own = {key: value for key, value in told.items() if key not in self._group_keys}
         merged = {**own, **overrides}
         members = told.get("task")
         for member in cast("list[Any]", members) if isinstance(members, list) else []:
             yield from self._member(name, member, merged)
 
-    def _member(self, group: str, member: object, overrides: Configuration) -> Iterator[tuple[str, Configuration | Gap]]:
+    def _member(self, group: str, member: object, overrides: Configuration) -> Iterator[Expanded]:
         if isinstance(member, str):
             base, item = member, overrides
         elif isinstance(member, dict) and "group" in member:
@@ -235,7 +241,7 @@ class Tasks:
             yield from self._named(base, item)
         elif self.names[base].kind == "tag":
             for each in sorted(self.names[base].members):
-                yield from self._named(each, {"task": each, **item} if isinstance(member, str) else {**item, "task": each})
+                yield from self._named(each, {"task": each, **item})
         else:
             yield from self._named(base, {"task": base, **item})
 

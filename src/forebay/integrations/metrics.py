@@ -1,8 +1,8 @@
 """Metrics of the `evaluate` library: spaces on the Hugging Face hub, with code that may want more.
 
-`evaluate.load("rouge")` asks for ``spaces/evaluate-metric/rouge``, first at the tag of the library's own version, then at
-the main branch. What the metric's code loads in turn (NLTK data, other files, URLs in ``# From:`` comments) is read from
-its text once it is here.
+`evaluate.load("rouge")` asks for ``spaces/evaluate-metric/rouge``, first at the tag of the library's own version, then
+at the main branch. What the metric's code loads in turn (NLTK data, other files, URLs in ``# From:`` comments) is read
+from its text once it is here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def told_by(code: str, file: str) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
     except (SyntaxError, ValueError):
         return (), (Gap(file, "its code cannot be read"),)
     found = Found()
-    gaps = [Gap(f"metric {PurePosixPath(file).stem}", f"takes in code from {url}") for url in outer_files(code)]
+    what = f"metric {PurePosixPath(file).stem}"
+    gaps = [Gap(what, f"takes in code from {url}") for url in outer_files(code)]
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -55,5 +56,5 @@ def told_by(code: str, file: str) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
         if name.startswith("nltk."):
             read_call(name, node, {}, found)
         elif name.rpartition(".")[2] in ("download", "download_and_extract") and "manager" in name.partition(".")[0]:
-            gaps.append(Gap(f"metric {PurePosixPath(file).stem}", "fetches a checkpoint when it is used", "try it online once"))
+            gaps.append(Gap(what, "fetches a checkpoint when it is used", "its README tells which"))
     return tuple(found.nltk), tuple(dict.fromkeys(gaps))

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from forebay.config import NLTK_SOURCE
 from forebay.errors import InputError, NotFoundError
 from forebay.hub.reference import Reference
 
 if TYPE_CHECKING:
     from forebay.hub import Hub
     from forebay.types import Buffer
-
-SOURCE = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages"
 
 _KINDS: dict[str, str] = {
     "tokenizers": "punkt punkt_tab",
@@ -57,7 +56,7 @@ def place(package: str) -> str:
     return f"{_KIND[package]}/{package}"
 
 
-def reference(package: str, source: str = SOURCE) -> Reference:
+def reference(package: str, source: str = NLTK_SOURCE) -> Reference:
     """Return where to fetch a package from.
 
     Raises:
@@ -68,16 +67,22 @@ def reference(package: str, source: str = SOURCE) -> Reference:
 
 def package_of(url: str) -> str | None:
     """Return the package that a URL is the zip file of, or None."""
-    path = PurePosixPath(url.partition("?")[0])
+    path = PurePosixPath(url.partition("?")[0].partition("#")[0])
     return path.stem if path.suffix == ".zip" and _KIND.get(path.stem) == path.parent.name else None
 
 
 def held(hub: Hub) -> Iterator[tuple[str, memoryview]]:
-    """Yield the packages that the store holds, and the zip file of each; nobody is asked."""
-    for package in sorted(_KIND):
-        snapshot = hub.known(reference(package))
+    """Yield the packages that the store holds, wherever they came from, and the zip file of each; nobody is asked."""
+    from forebay.hub import parse
+
+    names, found = hub.store.names, set[str]()
+    for name in names.list("hub/url/"):
+        told = names.facts(name).get("reference")
+        package = package_of(told) if isinstance(told, str) else None
+        snapshot = hub.known(parse(str(told))) if package is not None and package not in found else None
         entry = hub.file(snapshot, snapshot.files[0].path) if snapshot is not None else None
-        if entry is not None:
+        if entry is not None and package is not None:
+            found.add(package)
             yield package, hub.store.read(entry.objects[0].digest)
 
 
@@ -134,4 +139,5 @@ def _look_over(package: str, archive: object) -> None:
         parts = PurePosixPath(member.filename).parts
         size += member.file_size
         if not parts or parts[0] != package or ".." in parts or "\\" in member.filename or size > _MOST_BYTES:
-            raise InputError(f"NLTK package {package} holds {member.filename!r}", subject=package, hint="refused; fetch it anew")
+            what = f"NLTK package {package} holds {member.filename!r}"
+            raise InputError(what, subject=package, hint="refused; fetch it anew")

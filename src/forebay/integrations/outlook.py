@@ -1,4 +1,4 @@
-"""From what tasks need to what is there: every repository looked up, every gap told, before a byte of data is fetched."""
+"""From what tasks need to what is there: every repository looked up and every gap told, before any data is fetched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from forebay.config import NLTK_SOURCE
 from forebay.errors import AccessError, CacheRequiredError, InputError, NotFoundError, OriginError
 from forebay.hub import FetchOptions, Hub, Reference, Snapshot
 from forebay.integrations import metrics, nltk, selection
@@ -91,13 +92,14 @@ class Outlook:
             row: dict[str, JSON] = {"task": task.name, "loads": [str(load) for load in task.loads]}
             row |= {"metrics": [metric.name for metric in task.metrics], "nltk": list(task.nltk)}
             row["repositories"] = [
-                {"reference": str(parcel.snapshot.reference), "files": len(parcel.tasks[task.name])} for parcel in parcels
+                {"reference": str(each.snapshot.reference), "files": len(each.tasks[task.name])} for each in parcels
             ]
             row["missing"] = [{"what": gap.what, "why": gap.why, "hint": gap.hint} for gap in gaps]
             rows.append(row)
         told: dict[str, JSON] = {"tool": self.closure.tool, "version": self.closure.version}
-        told["asked"] = {name: list(members) for name, members in self.closure.asked}
-        return told | {"files": self.files, "bytes": self.bytes, "tasks": rows, "complete": not self.gaps}
+        told |= {"asked": {name: list(members) for name, members in self.closure.asked}, "tasks": rows}
+        told |= {"files": self.files, "bytes": self.bytes, "complete": not self.gaps}
+        return told
 
 
 def look(hub: Hub, closure: Closure, *, evaluate: str = "", options: FetchOptions | None = None) -> Outlook:
@@ -163,6 +165,8 @@ class _Asking:
 
     def resolve(self, reference: Reference) -> Snapshot | Gap:
         """Return a snapshot, or why there is none; hubs that cannot be reached are an error, single hosts a gap."""
+        if reference.hub == "url" and reference.id.startswith(NLTK_SOURCE):
+            reference = replace(reference, id=self.hub.settings.nltk_source + reference.id.removeprefix(NLTK_SOURCE))
         try:
             return self.hub.resolve(reference, offline=self.options.offline, token=self.options.token)
         except (NotFoundError, AccessError, CacheRequiredError, InputError) as error:
@@ -192,7 +196,8 @@ def _loads_by_want(closure: Closure) -> Mapping[str, list[tuple[Load, TaskNeeds]
     for task in closure.tasks:
         for load in task.loads:
             if load.path not in BUILDERS:
-                found.setdefault(f"{load.hub}:{load.path}:{load.options.get('revision') or ''}", []).append((load, task))
+                place = f"{load.hub}:{load.path}:{load.options.get('revision') or ''}"
+                found.setdefault(place, []).append((load, task))
     return found
 
 
@@ -209,7 +214,7 @@ def _choose(
     fitting = [
         (load, task.name)
         for load, task in mine
-        if task.name in tasks and (load.name or "") == reference.config or (want.patterns and task.name in tasks)
+        if task.name in tasks and (want.patterns or (load.name or "") == reference.config)
     ]
     if not fitting:  # files given by address
         load = Load("json", options={"data_files": cast("list[JSON]", list(want.patterns))})
@@ -268,4 +273,3 @@ def sentences(outlook: Outlook) -> list[str]:
         more = f" and {len(tasks) - _SHOWN_TASKS} more" if len(tasks) > _SHOWN_TASKS else ""
         lines.append(f"{', '.join(tasks[:_SHOWN_TASKS])}{more}: {gap}")
     return lines
-

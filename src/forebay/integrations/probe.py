@@ -21,7 +21,7 @@ def _load(job: Job) -> int:
     """Load all splits that are wanted; return their rows."""
     if job["hub"] == "ms":
         return _load_from_modelscope(job)
-    import datasets
+    import datasets  # pyright: ignore[reportMissingImports]  # of the harness
 
     found: Any = datasets.load_dataset(job["path"], job["name"], **job["options"])
     lost = [split for split in job["splits"] if split not in found]
@@ -56,18 +56,19 @@ def _metric(job: Job) -> int:
 
 
 def _nltk(job: Job) -> int:
-    import nltk  # pyright: ignore[reportMissingImports]  # of the harness
+    from nltk.data import find  # pyright: ignore[reportMissingImports]  # of the harness
 
     try:
-        nltk.data.find(job["place"])
+        find(job["place"])
     except LookupError:
         try:
-            nltk.data.find(f"{job['place']}.zip")
+            find(f"{job['place']}.zip")
         except LookupError:
             raise LookupError(f"NLTK does not find {job['place']}") from None
     return 0
 
 
+_LIBRARIES = {"hf": "datasets", "ms": "evalscope.api.dataset.hub", "metric": "evaluate", "nltk": "nltk"}
 _DOERS: dict[str, Callable[[Job], int]] = {"load": _load, "metric": _metric, "nltk": _nltk}
 
 
@@ -77,7 +78,7 @@ def _one(job: Job) -> Job:
     try:
         told["rows"] = _DOERS[job["kind"]](job)
     # Whatever a library raises is the answer that this program exists to tell.
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         text = " ".join(str(error).split())
@@ -99,7 +100,7 @@ def main(jobs_path: str, results_path: str, workers: int) -> None:
 
     with open(jobs_path, encoding="utf-8") as file:  # noqa: PTH123
         jobs: list[Job] = json.load(file)
-    for name in {"load": "datasets", "metric": "evaluate", "nltk": "nltk"}.values():
+    for name in sorted({_LIBRARIES[job.get("hub", job["kind"])] for job in jobs}):
         try:
             __import__(name)
         except ImportError:

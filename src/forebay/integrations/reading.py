@@ -93,7 +93,8 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
+                first = alias.name.partition(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (first, first)
         elif isinstance(node, ast.ImportFrom):
             origin = "." * node.level + (node.module or "")
             for alias in node.names:
@@ -207,8 +208,8 @@ class _Walk:
         name = f"{origin}.{rest}".rstrip(".")
         told = Found()
         read_call(name, call, known, told)
-        if told.gaps:
-            told.gaps = [Gap(f"{module.file.parent.name}/{module.file.name}", each.why, each.hint) for each in told.gaps]
+        place = f"{module.file.parent.name}/{module.file.name}"
+        told.gaps = [Gap(place, each.why, each.hint) for each in told.gaps]
         self._found.add(told)
 
 

@@ -45,7 +45,8 @@ class Remembered:
         except (StoreError, KeyError, ValueError):
             pass  # gone or damaged: as if it had never been
         answer = make()
-        parts: dict[str, JSON] = {"tool": self.tool, "version": self.version, "files": self.fingerprint, "question": question}
+        parts: dict[str, JSON] = {"tool": self.tool, "version": self.version}
+        parts |= {"files": self.fingerprint, "question": question}
         entry = Entry(TASKS, key, parts=parts, dataset=f"{self.tool} {self.version}")
         try:
             if self.store.writable:

@@ -39,7 +39,7 @@ def configurations(readme: str) -> dict[str, Mapping[str, Any]]:
     """Return the configurations in a README's head: name -> what is said of it; empty where it tells none."""
     match = _HEAD.match(readme)
     try:
-        told: Any = yaml.load(match[1], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if match else {}  # noqa: S506 - both are safe
+        told: Any = yaml.load(match[1], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if match else {}
     except yaml.YAMLError:
         return {}
     listed = cast("dict[str, Any]", told).get("configs") if isinstance(told, dict) else None
@@ -121,8 +121,9 @@ def _chosen(snapshot: Snapshot, what: str, patterns: Sequence[str], folder: str)
         found |= dict.fromkeys(met)
         if not met:
             lost.append(pattern)
-    gap = Gap(what, f"no file is {', '.join(lost)}", f"in {snapshot.dataset} at {snapshot.commit[:12]}") if lost else None
-    return Choice(tuple(found), gap)
+    if not lost:
+        return Choice(tuple(found))
+    return Choice(tuple(found), Gap(what, f"no file is {', '.join(lost)}", f"in {snapshot.reference}"))
 
 
 def matching(snapshot: Snapshot, pattern: str) -> list[str]:

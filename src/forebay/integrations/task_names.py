@@ -1,7 +1,7 @@
 """The index of lm-eval's tasks, groups and tags: some 14,000 files, of which only a few lines are looked at.
 
-The harness parses every file to know its names, which takes seconds. Names stand at the beginning of a line, so they are
-read as text, and a file is parsed only where its text leaves a doubt.
+The harness parses every file to know its names, which takes seconds. Names stand at the beginning of a line, so they
+are read as text, and a file is parsed only where its text leaves a doubt.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def task_folders(folder: Path, include: Sequence[Path]) -> list[Path]:
 
 def fingerprint(roots: Sequence[Path], others: Iterable[Path] = ()) -> str:
     """Return a hash that changes whenever a file below `roots`, or one of `others`, does (by name, size and time)."""
-    from blake3 import blake3
+    from blake3 import blake3  # pyright: ignore[reportMissingImports]
 
     told: list[str] = []
     for root in roots:
@@ -98,17 +98,17 @@ def to_json(index: Mapping[str, Named], roots: Sequence[Path]) -> JSON:
     """Return an index as JSON, its files relative to their root."""
     rows: list[JSON] = []
     for name, named in index.items():
-        place: list[JSON] = list(_place(named.file, roots)) if named.file else []
-        rows.append([name, named.kind, *place] if not named.members else [name, named.kind, sorted(named.members), *place])
+        row: list[JSON] = [name, named.kind, [*sorted(named.members)] or None]
+        rows.append([*row, *_place(named.file, roots)] if named.file else row)
     return rows
 
 
 def from_json(told: Any, roots: Sequence[Path]) -> dict[str, Named]:
     """Return the index that `to_json` wrote."""
     index: dict[str, Named] = {}
-    for name, kind, *rest in told:
-        members = set(rest.pop(0)) if rest and isinstance(rest[0], list) else set[str]()
-        index[name] = Named(kind, roots[rest[0]] / rest[1] if rest else None, members)
+    for name, kind, members, *place in told:
+        file = roots[place[0]] / place[1] if place else None
+        index[name] = Named(kind, file, set(members or ()))
     return index
 
 

@@ -83,6 +83,11 @@ class Load:
     splits: tuple[str, ...] = ()
     hub: HubOfLoad = "hf"
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Load:
+        """Return what `Closure.to_json` wrote."""
+        return cls(told["path"], told["name"], told["options"], tuple(told["splits"]), told["hub"])
+
     @property
     def call(self) -> str:
         """The call without its splits, as a key."""
@@ -123,7 +128,7 @@ class TaskNeeds:
         """Return what `Closure.to_json` wrote."""
         return cls(
             name=told["name"],
-            loads=tuple(Load(**{**each, "splits": tuple(each["splits"])}) for each in told["loads"]),
+            loads=tuple(Load.from_json(each) for each in told["loads"]),
             metrics=tuple(Metric(**each) for each in told["metrics"]),
             nltk=tuple(told["nltk"]),
             models=tuple(told["models"]),
@@ -277,9 +282,8 @@ def _wanted_by(load: Load) -> Iterable[tuple[Reference, tuple[str, ...]]]:
     for text in file_texts(load.options.get("data_files")):
         reference = parse(_without_glob(text))
         if reference.hub in ("hf", "ms"):
-            inside = text[len(_without_glob(text)) :]
-            path = f"{reference.path}{inside}" if not inside or not reference.path else f"{reference.path}/{inside.lstrip('/')}"
-            yield reference.whole, (path.lstrip("/"),)
+            pattern = text[len(_without_glob(text)) :].strip("/")
+            yield reference.whole, ("/".join(part for part in (reference.path, pattern) if part),)
         else:
             yield reference, ()
 
