@@ -234,7 +234,8 @@ def machine() -> Figures:
     ours = peers.versions(Path(sys.executable), ["pyarrow", "numpy", "datasets", "blake3", "zstandard"])
     return {
         "cpu": cpu[1] if cpu else "", "cores": os.cpu_count(), "memory_gib": int(memory[1]) / 2**20,
-        "python": sys.version.split()[0], "kernel": os.uname().release.split("-")[0], "file_system": _file_system(Path.cwd()),
+        "python": sys.version.split()[0], "kernel": os.uname().release.split("-")[0],
+        "file_system": _file_system(Path.cwd()),
         "versions": {**ours, **(peers.versions(peer.parent / "python", ["py-data-juicer"]) if peer else {})},
     }  # fmt: skip
 

@@ -278,7 +278,7 @@ def page(figures: Figures) -> str:
         f"Corpus: {figures['options']['documents']:,} documents, S = {megabytes(source)}. Machine: {machine['cpu']}, "
         f"{machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {machine['file_system']}, "
         f"Linux {machine['kernel']}, Python {machine['python']}; {versions}. "
-        f"Load average when the sections began, other work on the machine included: {loads[0]:.1f} to {loads[-1]:.1f}.\n",
+        f"Load average as sections began, other work on the machine included: {loads[0]:.1f} to {loads[-1]:.1f}.\n",
         f"The machine's floor in this session: copy {floor['copy'] / 1e9:.1f} GB/s, BLAKE3 "
         f"{floor['blake3'] / 1e9:.1f} GB/s, write + fsync {floor['write_fsync'] / 1e9:.2f} GB/s, "
         f"a small fsync {floor['small_fsync_seconds'] * 1e3:.1f} ms.\n",
