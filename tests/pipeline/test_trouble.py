@@ -124,7 +124,7 @@ class TestKills:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         done = len(calls(slow))
-        report = slow.run(processes=2)
+        report = slow.run(processes=2, need_table=True)
         largest = max(shard.rows for shard in report.table.shards)
         in_flight = 2 * 2 * largest  # two workers, each with one shard computed and one being published
         again = len(calls(slow)) - done
