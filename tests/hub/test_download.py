@@ -124,7 +124,7 @@ def test_trouble_that_stays_is_an_error_that_names_the_host(world: World) -> Non
     with pytest.raises(OriginError, match=r"127\.0\.0\.1:\d+ answers 503 \(overloaded\); try again later"):
         hub.fetch(snapshot)
     world.fake.die()
-    with pytest.raises(OriginError, match="cannot reach 127.0.0.1"):
+    with pytest.raises(OriginError, match=r"cannot reach 127\.0\.0\.1"):
         hub.fetch_file(snapshot, PARQUET)
 
 

@@ -43,7 +43,7 @@ def test_patterns_choose(include: tuple[str, ...], exclude: tuple[str, ...], wit
 def test_choosing_what_is_not_there_is_an_error() -> None:
     with pytest.raises(NotFoundError, match=r"nothing in hf://datasets/team/small .* is \*.json"):
         SNAPSHOT.chosen(["*.json"])
-    with pytest.raises(NotFoundError, match="did you mean data/a.csv"):
+    with pytest.raises(NotFoundError, match=r"did you mean data/a\.csv"):
         SNAPSHOT.file("data/a.cvs")
 
 

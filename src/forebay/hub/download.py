@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
@@ -51,12 +52,14 @@ class Wanted:
         file: which one.
         token: instead of the configured one; "" is none at all.
         stop: once set, the fetch ends with `Stopped`.
+        slots: held while bytes come, and not while they are published: how many files come at a time.
     """
 
     snapshot: Snapshot
     file: SnapshotFile
     token: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    slots: AbstractContextManager[object] = field(default_factory=nullcontext[None])
 
     def check_stop(self) -> None:
         """Raise if told to stop."""
@@ -181,23 +184,23 @@ class Downloader:
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
         file, began = wanted.file, time.perf_counter()
         sink = self._sink(file)
-        with self._reserve(file, sink) as room:
-            run = _Run(wanted, sink, lease, room, Check(file.identity, file.size))
-            try:
+        try:
+            with wanted.slots, self._reserve(file, sink) as room:
+                run = _Run(wanted, sink, lease, room, Check(file.identity, file.size))
                 self._take_over(run)
                 self._gather(run)
                 seconds, path = time.perf_counter() - began, sink.seal()
-                identities, dataset = run.check.identities(), wanted.snapshot.dataset
-                entry = self.publisher.publish(Ready(identities, file.size, sink.views(), dataset, seconds, path))
-            except WrongBytesError:
-                sink.drop()
+            identities, dataset = run.check.identities(), wanted.snapshot.dataset
+            entry = self.publisher.publish(Ready(identities, file.size, sink.views(), dataset, seconds, path))
+        except WrongBytesError:
+            sink.drop()
+            raise
+        except OSError as error:
+            if isinstance(error, ForebayError):
                 raise
-            except OSError as error:
-                if isinstance(error, ForebayError):
-                    raise
-                raise store_error(f"cannot keep {file.path} in {self.store.home}", error) from error
-            finally:
-                sink.pause()
+            raise store_error(f"cannot keep {file.path} in {self.store.home}", error) from error
+        finally:
+            sink.pause()
         sink.drop()
         self._tell(wanted, "fetched", entry.cost.bytes, "")
         return entry

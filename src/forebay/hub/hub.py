@@ -33,6 +33,7 @@ from forebay.store import Store
 from forebay.types import JSON, Entry, Key, ObjectRef
 
 _HASTY_ATTEMPTS = 2
+_THREADS_PER_WORKER = 4
 _ABANDONED_SECONDS = 7 * 86400.0
 """A partial that nobody has touched for so long goes."""
 
@@ -300,8 +301,13 @@ class Hub:
         # The largest first: the last worker is then busy for the shortest time.
         ordered = sorted(by_key.values(), key=lambda same: -(same[0].size or 0))
         contents: dict[str, ObjectRef] = {}
-        with ThreadPoolExecutor(max(options.workers, 1), thread_name_prefix="forebay-fetch") as pool:
-            waiting = {pool.submit(one, Wanted(snapshot, same[0], options.token, stop)): same for same in ordered}
+        # Those whose bytes have come and wait to be published hold no slot: so many small files share one commit.
+        workers = max(options.workers, 1)
+        slots = threading.Semaphore(workers)
+        with ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="forebay-fetch") as pool:
+            waiting = {
+                pool.submit(one, Wanted(snapshot, same[0], options.token, stop, slots)): same for same in ordered
+            }
             try:
                 done, rest = wait(waiting, return_when=FIRST_EXCEPTION)
                 failed = next((future for future in done if future.exception() is not None), None)

@@ -151,7 +151,10 @@ class Memory:
         whole = len(held) == len(snapshot.files)
         fetched: JSON = "all" if whole else [role.removeprefix(_FILE_ROLE) for role in sorted(held)]
         objects = (*named.values(), *(held[role] for role in sorted(held)))
-        return self._store.commit(replace(entry, objects=objects, meta={**entry.meta, "fetched": fetched}))
+        gathered = self._store.commit(replace(entry, objects=objects, meta={**entry.meta, "fetched": fetched}))
+        with self._guard:
+            self._contents = (None, 0.0, {})
+        return gathered
 
     # What was not there
 
