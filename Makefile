@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check bench docs lock clean format
+.PHONY: help demo test test-clients check bench docs lock clean format
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 $(VENV)/.run: requirements/run.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,10 @@ demo: $(VENV)/.run ## a recipe of operators over real documents: cold, warm, one
 
 test: $(VENV)/.dev ## every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-clients: $(VENV)/.dev ## programs of others, unmodified, in environments of their own under .venvs/ (built on demand: gigabytes)
+	$(BIN)/python scripts/client_envs.py $(CLIENTS)
+	FOREBAY_CLIENT_ENVS=$(CURDIR)/.venvs $(BIN)/python -m pytest -m clients tests
 
 check: $(VENV)/.dev ## lint, types, layers
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """The mirror: bytes per second warm and cold, many clients, memory; and what unmodified programs feel of it.
 
-Every figure stands beside the floor of the same run: the same bytes by the same reader from a bare sendfile server, or the
-same program against the hub itself. `python -m benchmarks.mirror [--quick] [--json FILE]`.
+Every figure stands beside the floor of the same run: the same bytes by the same reader from a bare sendfile server, or
+the same program against the hub itself. `python -m benchmarks.mirror [--quick] [--json FILE]`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def mirror(store: Path, *arguments: str) -> Iterator[tuple[str, int]]:
 def floor(path: Path) -> Iterator[str]:
     """Serve one file by sendfile and nothing else, from a process of its own."""
     code = f"""
+import asyncio
 size = {path.stat().st_size}
 async def serve(reader, writer):
     await reader.readuntil(b"\\r\\n\\r\\n")

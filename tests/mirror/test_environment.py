@@ -12,7 +12,7 @@ import pytest
 from forebay.errors import InputError
 from forebay.mirror.environment import Wanted, applied, as_json, as_shell, variables
 
-AWKWARD = {"A": "it's a \\ \"test\" $HOME `x`", "B": "", "C": "ü ✓", "D": None}
+AWKWARD = {"A": 'it\'s a \\ "test" $HOME `x`', "B": "", "C": "ü ✓", "D": None}
 
 
 def shown(shell: str, lines: str) -> dict[str, str]:
@@ -85,4 +85,5 @@ def test_own_caches_keep_the_token() -> None:
     assert told["HF_HOME"] == "/tmp/x/huggingface"
     assert told["HF_TOKEN_PATH"] == "/home/ann/.cache/huggingface/token"
     environ = applied(told, present)
-    assert "HF_DATASETS_CACHE" not in environ and environ["HOME"] == "/home/ann"
+    assert "HF_DATASETS_CACHE" not in environ
+    assert environ["HOME"] == "/home/ann"

@@ -104,7 +104,8 @@ def test_a_page_leads_to_the_next(fake, repository, bench) -> None:
         if "Link" not in answer.headers:
             break
         link = answer.headers["Link"]
-        assert link.startswith("<http://mirror:1/api/") and link.endswith('>; rel="next"')
+        assert link.startswith("<http://mirror:1/api/")
+        assert link.endswith('>; rel="next"')
         path = link[1 : link.index(">")].removeprefix("http://mirror:1")
     assert [each["path"] for each in found] == repository.at().listed(recursive=True)
     assert small.answer(request(path.replace("cursor=", "cursor=!"))).status == 400
@@ -117,7 +118,8 @@ def test_files_come_with_what_their_clients_need(fake, repository, bench) -> Non
         url = f"/datasets/Ann/data/resolve/main/{quote(path)}"
         head, got = hf.answer(request(url, "HEAD")), hf.answer(request(url))
         assert (head.status, got.status) == (200, 200)
-        assert head.length == got.length == file.size and head.content is None
+        assert head.length == got.length == file.size
+        assert head.content is None
         assert taken(got) == file.read()
         for answer in (head, got):
             assert answer.headers["ETag"] == f'"{file.etag}"'
@@ -147,19 +149,22 @@ def test_all_revisions_can_be_read(fake, repository, bench) -> None:
         assert taken(hf.answer(request(f"/datasets/Ann/data/resolve/{revision}/README.md"))) == b"old"
     for revision in ("main", repository.head, "refs%2Fconvert%2Fparquet", "refs/convert/parquet"):
         assert taken(hf.answer(request(f"/datasets/Ann/data/resolve/{revision}/README.md"))) == README.encode()
-    assert hf.answer(request("/datasets/Ann/data/resolve/nothing/README.md")).headers["X-Error-Code"] == "RevisionNotFound"
+    assert (
+        hf.answer(request("/datasets/Ann/data/resolve/nothing/README.md")).headers["X-Error-Code"] == "RevisionNotFound"
+    )
     named = told(hf.answer(request("/api/datasets/Ann/data/refs")))
     assert [each["name"] for each in named["branches"]] == ["main", "v1"]
-    assert named["converts"] == [
-        {"name": "parquet", "ref": "refs/convert/parquet", "targetCommit": repository.head}
-    ]
+    assert named["converts"] == [{"name": "parquet", "ref": "refs/convert/parquet", "targetCommit": repository.head}]
 
 
 @pytest.mark.parametrize("kind", ["form", "json"])
 def test_paths_are_told_about(kind, fake, repository, bench, ask) -> None:
     paths = ["data", "README.md", "nothing", "data/train.parquet"]
     if kind == "form":
-        sent, name = "&".join(f"paths={quote(path)}" for path in paths) + "&expand=False", "application/x-www-form-urlencoded"
+        sent, name = (
+            "&".join(f"paths={quote(path)}" for path in paths) + "&expand=False",
+            "application/x-www-form-urlencoded",
+        )
     else:
         sent, name = json.dumps({"paths": paths, "expand": False}), "application/json"
     path = "/api/datasets/Ann/data/paths-info/main"

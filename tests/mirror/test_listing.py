@@ -59,5 +59,3 @@ def test_names_of_a_file(file: SnapshotFile, wanted: tuple[Any, ...]) -> None:
     oid, hashed, named = wanted
     assert git_oid(file) == oid if oid else len(bytes.fromhex(git_oid(file))) == 20
     assert (sha256(file), etag(file)) == (hashed, named)
-
-

@@ -105,7 +105,12 @@ def test_models_are_listed_at_once(fake, bench) -> None:
 
 def test_what_is_not_there(fake, bench) -> None:
     ms = bench(fake).ms
-    for path in ("/api/v1/datasets/org/nothing", "/api/v1/repos/internalAccelerationInfo", "/nothing", "/api/v1/datasets/org/ceval/x"):
+    for path in (
+        "/api/v1/datasets/org/nothing",
+        "/api/v1/repos/internalAccelerationInfo",
+        "/nothing",
+        "/api/v1/datasets/org/ceval/x",
+    ):
         assert ms.answer(request(path)).status == 404
     assert ms.answer(request("/api/v1/datasets/org/ceval/download/increase", "POST")).status == 200
     assert ms.answer(request("/api/v1/datasets/org/ceval", "DELETE")).status == 404

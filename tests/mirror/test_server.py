@@ -212,10 +212,16 @@ def test_a_store_that_may_not_be_written_is_served(fake, start_mirror, upstream)
     assert mirror.ask("/datasets/a/b/resolve/main/x.json").status >= 500
 
 
+NONSENSE = [
+    *("/", "//", "/api", "/api/", "/datasets", "/datasets/a", "/api/datasets/%00/%ff", "/api/v1/datasets/"),
+    *("/a/b/../../etc/passwd", "/datasets/a/b/resolve/main/../../../../etc/passwd", "/datasets/../../resolve/main/x"),
+    "/api/datasets/a/b/tree/main/%2e%2e",
+]
+
+
 def test_nonsense_is_answered(fake, start_mirror, upstream) -> None:
     mirror = start_mirror(*upstream(fake))
-    for path in ("/", "//", "/api", "/api/", "/datasets", "/datasets/a", "/api/datasets/%00/%ff", "/api/v1/datasets/", "/a/b/../../etc/passwd",
-                 "/datasets/a/b/resolve/main/../../../../etc/passwd", "/datasets/../../resolve/main/x", "/api/datasets/a/b/tree/main/%2e%2e"):  # fmt: skip
+    for path in NONSENSE:
         for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
             assert 400 <= mirror.ask(path, method).status < 500, (method, path)
     assert mirror.counts()["failed"] == 0
@@ -250,12 +256,17 @@ def test_it_stops_while_a_download_hangs(fake, start_mirror, upstream) -> None:
     fake.faults.add(HubFault(bytes_per_second=1000), "/cdn/*")
     mirror = start_mirror(*upstream(fake))
     mirror.ask("/api/datasets/a/b")
-    thread = threading.Thread(target=lambda: pytest.raises(Exception, mirror.ask, PATH))
+    thread = threading.Thread(target=_ask_in_vain, args=(mirror,))
     thread.start()
     while not fake.count("/cdn/*"):
         pass
     assert mirror.stop() == 0
     thread.join()
+
+
+def _ask_in_vain(mirror) -> None:
+    with pytest.raises((http.client.HTTPException, OSError)):
+        mirror.ask(PATH)
 
 
 def test_a_line_a_request(fake, tmp_path, start_mirror, upstream) -> None:
@@ -301,7 +312,11 @@ def test_its_own_token_and_tls(fake, tmp_path, start_mirror, upstream) -> None:
 )
 def test_wrong_options_are_told_in_a_line(arguments, says, tmp_path) -> None:
     command = [sys.executable, "-m", "forebay.cli", "mirror", "--port", "0", *arguments]
-    environ = {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "FOREBAY_HOME": str(tmp_path / "s"), "PATH": "/bin:/usr/bin"}
+    environ = {
+        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+        "FOREBAY_HOME": str(tmp_path / "s"),
+        "PATH": "/bin",
+    }
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert says in done.stderr
@@ -312,11 +327,14 @@ def test_a_port_that_is_taken(tmp_path) -> None:
         command = [sys.executable, "-m", "forebay.cli", "mirror", "--port", str(taken.getsockname()[1])]
         environ = {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "FOREBAY_HOME": str(tmp_path / "s")}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "cannot listen" in done.stderr
+    assert done.returncode == 2
+    assert "cannot listen" in done.stderr
 
 
 def test_a_mirror_of_a_mirror(fake, tmp_path, start_mirror, upstream) -> None:
     first = start_mirror(*upstream(fake))
-    second = start_mirror("--upstream", first.endpoint, "--ms-upstream", first.endpoint, FOREBAY_HOME=str(tmp_path / "second"))
+    second = start_mirror(
+        "--upstream", first.endpoint, "--ms-upstream", first.endpoint, FOREBAY_HOME=str(tmp_path / "second")
+    )
     assert second.ask(PATH).body == BIG
     assert json.loads(second.ask("/api/datasets/a/b").body)["sha"]

@@ -97,7 +97,12 @@ class App:
             return as_json({"error": f"the mirror failed: {type(error).__name__}: {error}"}, 500)
 
     async def _send(
-        self, scope: MutableMapping[str, Any], send: Send, request: Request, answer: Answer, served: Callable[[int], None]
+        self,
+        scope: MutableMapping[str, Any],
+        send: Send,
+        request: Request,
+        answer: Answer,
+        served: Callable[[int], None],
     ) -> None:
         content = answer.content
         headers = [(name.lower().encode(), _header(value)) for name, value in answer.headers.items()]

@@ -1,9 +1,9 @@
 """Runs a command where the loopback interface is the only network there is. Stands alone: only the standard library.
 
 Started as a program by `forebay.mirror.running`, with the number of one end of a socket pair. It makes a network
-namespace of its own, opens a listening socket in it, and sends that out over the pair: whoever accepts connections on it
-may be anywhere, so a mirror outside is the one address that can be reached from inside. Then it is told what to run, and
-becomes that.
+namespace of its own, opens a listening socket in it, and sends that out over the pair: whoever accepts connections on
+it may be anywhere, so a mirror outside is the one address that can be reached from inside. Then it is told what to run,
+and becomes that.
 
 ::
 

@@ -38,7 +38,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Bytes in the store: a file that can be handed to the kernel where all of it is wanted and raw at rest, else a view."""
+    """Bytes in the store: a view, and a file for the kernel where all of it is wanted and it is raw at rest."""
 
     view: memoryview
     path: Path | None = None

@@ -60,7 +60,9 @@ def variables(wanted: Wanted, present: Mapping[str, str]) -> dict[str, str | Non
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # evaluate and older datasets would ask another host
-        "HF_HUB_ETAG_TIMEOUT": present.get("HF_HUB_ETAG_TIMEOUT", "120"),  # the first answer of a cold mirror takes a while
+        "HF_HUB_ETAG_TIMEOUT": present.get(
+            "HF_HUB_ETAG_TIMEOUT", "120"
+        ),  # the first answer of a cold mirror takes a while
         "HF_HUB_DOWNLOAD_TIMEOUT": present.get("HF_HUB_DOWNLOAD_TIMEOUT", "120"),
     }
     told |= dict.fromkeys((name for name in _OFFLINE if present.get(name)), "0")
@@ -84,7 +86,9 @@ def _past_proxies(endpoint: str, present: Mapping[str, str]) -> dict[str, str | 
     host = re.sub(r":\d+$", "", endpoint.partition("://")[2]).strip("[]")
     if host not in _DIRECT:
         return {}
-    listed = [each.strip() for each in (present.get("no_proxy") or present.get("NO_PROXY") or "").split(",") if each.strip()]
+    listed = [
+        each.strip() for each in (present.get("no_proxy") or present.get("NO_PROXY") or "").split(",") if each.strip()
+    ]
     all_of_it = ",".join(dict.fromkeys((*listed, *_DIRECT)))
     return {"NO_PROXY": all_of_it, "no_proxy": all_of_it}
 

@@ -19,8 +19,9 @@ from forebay.mirror.exchange import Answer, Request, as_json
 class Gate:
     """The rule for a mirror that others can reach.
 
-    Unmodified clients can show one token. They show the mirror's where they would show the hub's (`HF_TOKEN=MIRROR`), and
-    who has one for the hub as well shows both, parted by a colon (`HF_TOKEN=MIRROR:hf_…`): the hub gets its own part only.
+    Unmodified clients can show one token. They show the mirror's where they would show the hub's (`HF_TOKEN=MIRROR`),
+    and who has one for the hub as well shows both, parted by a colon (`HF_TOKEN=MIRROR:hf_…`): the hub gets its own
+    part only.
 
     Attributes:
         token: asked for from everybody; "" asks nobody.

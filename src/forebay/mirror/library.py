@@ -1,7 +1,7 @@
 """Where a mirror's snapshots and bytes come from: the store, and the hub for what the store has not.
 
-It keeps in memory what every request needs, asks the hub about a branch once in a while, and sees to it that nobody gets
-bytes that the hub would not give to them.
+It keeps in memory what every request needs, asks the hub about a branch once in a while, and sees to it that nobody
+gets bytes that the hub would not give to them.
 """
 
 from __future__ import annotations
@@ -194,7 +194,10 @@ class Library:
         mask = self._mask(token)
         try:
             snapshot = self._hub.resolve(
-                reference, fresh_seconds=self._settings.fresh_seconds, offline=self._settings.offline, token=self._shown(token)
+                reference,
+                fresh_seconds=self._settings.fresh_seconds,
+                offline=self._settings.offline,
+                token=self._shown(token),
             )
             picture = self._picture_of(snapshot)
         except ForebayError as error:
@@ -287,7 +290,7 @@ class Library:
             raise Trouble(503, "", f"cannot ask the hub whose token this is: {error.what}", retry_seconds=10) from error
 
     def _shown(self, token: str | None) -> str | None:
-        """Return whose token upstream is asked with: the client's, or none; ours only for who serves all to everybody."""
+        """Return whose token upstream is asked with: the client's or none; ours where all is served to everybody."""
         return token or (None if self._serve_restricted else "")
 
     def _mask(self, token: str | None) -> str:

@@ -1,4 +1,4 @@
-"""ModelScope's protocol, answered from snapshots: everything in one envelope, datasets with numbers, pages without links.
+"""ModelScope's protocol, answered from snapshots: one envelope for all, datasets with numbers, pages without links.
 
 Source: what its client was seen to send and to need.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from forebay.hub.reference import Reference, RepositoryType
@@ -53,7 +53,7 @@ class ModelScope:
             case "repo/tree" | "repo/files":
                 return self._tree(request, reference, paged=question == "repo/tree")
             case "repo":
-                return self._file(request, reference.at(_revision(request)), request.asked("FilePath"))
+                return self._file(request, replace(reference, revision=_revision(request)), request.asked("FilePath"))
             case "revisions":
                 return _success(request, {"RevisionMap": self._revisions(self._picture(request, reference))})
             case _:
@@ -94,7 +94,7 @@ class ModelScope:
     # Trees
 
     def _tree(self, request: Request, reference: Reference, *, paged: bool) -> Answer:
-        picture = self._picture(request, reference.at(_revision(request)))
+        picture = self._picture(request, replace(reference, revision=_revision(request)))
         root = request.asked("Root", "/").strip("/")
         try:
             paths = picture.listing.below(root, recursive=request.wants("Recursive"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forebay import config
-from forebay.events import Event, What
 from forebay.errors import ConfigError
+from forebay.events import Event, What
 from forebay.mirror.gate import Gate
 from forebay.mirror.server import Tls, endpoint, listen, serve
 from forebay.mirror.tally import Tally

@@ -94,8 +94,8 @@ async def serve(
 
 def _server(app: App, listener: socket.socket, tls: Tls | None) -> Any:
     try:
+        from granian._granian import SocketHolder
         from granian.constants import HTTPModes, Interfaces, SSLProtocols
-        from granian.net import SocketHolder
         from granian.server.embed import Server
     except ImportError as error:
         what = "the mirror needs granian, which is not installed"
@@ -106,7 +106,8 @@ def _server(app: App, listener: socket.socket, tls: Tls | None) -> Any:
 
         def _init_shared_socket(self) -> None:
             listener.setblocking(False)
-            self._shd = SocketHolder(listener.detach(), False, _BACKLOG)
+            # the stub forgets what it is made from: descriptor, Unix socket or not, backlog
+            self._shd = SocketHolder(listener.detach(), False, _BACKLOG)  # pyright: ignore[reportCallIssue]
             self._sfd, self._ssp = self._shd.get_fd(), None
 
     try:

@@ -9,7 +9,9 @@ from forebay.cli.session import say
 
 
 @click.command(cls=Command)
-@click.option("--mirror", default="http://127.0.0.1:8970", show_default=True, metavar="URL", help="Where the mirror answers.")
+@click.option(
+    "--mirror", default="http://127.0.0.1:8970", show_default=True, metavar="URL", help="Where the mirror answers."
+)
 @click.option("--token", default="", metavar="TEXT", help="The mirror's own token, where it asks for one.")
 @click.option("--shell", type=click.Choice(["sh", "fish", "powershell"]), default="sh", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; null: to be removed.")
@@ -22,6 +24,7 @@ def env(mirror: str, token: str, shell: str, as_json: bool) -> None:
     forebay env --shell powershell | Out-String | Invoke-Expression
     """
     import re
+    from typing import cast
 
     from forebay.config import environment
     from forebay.errors import InputError
@@ -30,5 +33,4 @@ def env(mirror: str, token: str, shell: str, as_json: bool) -> None:
     if not re.fullmatch(r"https?://[^/?#\s@]+/?", mirror):
         raise InputError(f"not a mirror's address: {mirror!r}", subject=mirror, hint="write http://HOST:PORT")
     told = shells.variables(shells.Wanted(mirror, token=token), environment())
-    chosen = next(each for each in shells.SHELLS if each == shell)
-    say(shells.as_json(told) if as_json else shells.as_shell(told, chosen))
+    say(shells.as_json(told) if as_json else shells.as_shell(told, cast("shells.Shell", shell)))

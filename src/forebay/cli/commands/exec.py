@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command("exec", cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--offline", is_flag=True, help="Let it reach the store and nothing else, where the system can see to that.")
-@click.option("--no-isolation", is_flag=True, help="With --offline: leave the command its network; only the mirror is offline.")
+@click.option(
+    "--offline", is_flag=True, help="Let it reach the store and nothing else, where the system can see to that."
+)
+@click.option(
+    "--no-isolation", is_flag=True, help="With --offline: leave the command its network; only the mirror is offline."
+)
 @click.option("--upstream", multiple=True, metavar="URL", help="As of `forebay mirror`.")
 @click.option("--ms-upstream", multiple=True, metavar="URL", help="As of `forebay mirror`.")
 @click.option("--fresh-seconds", type=click.FloatRange(min=0), help="As of `forebay mirror`.")
@@ -46,8 +50,8 @@ def exec(  # noqa: A001 - the command's name, by which it is found
     """Run a command unmodified; what it asks hubs for comes from the store.
 
     A mirror of its own is started for it on a free port, and its environment is set so that Hugging Face's and
-    ModelScope's clients in it ask there. Its exit code is ours. With --offline the hubs are never asked, and the command
-    runs where no other address can be reached at all, if the system lets us (Linux: network namespaces).
+    ModelScope's clients in it ask there. Its exit code is ours. With --offline the hubs are never asked, and the
+    command runs where no other address can be reached at all, if the system lets us (Linux: network namespaces).
     """
     from forebay.config import environment
     from forebay.mirror import environment as variables

@@ -27,18 +27,28 @@ if TYPE_CHECKING:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8970, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--token", help="Asked for from everybody (else $FOREBAY_MIRROR_TOKEN).")
-@click.option("--allow", multiple=True, metavar="NETWORK", help="Who may ask: 10.0.0.0/8, or one address. May be repeated.")
-@click.option("--tls-cert", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Certificate (PEM): speak HTTPS.")
+@click.option(
+    "--allow", multiple=True, metavar="NETWORK", help="Who may ask: 10.0.0.0/8, or one address. May be repeated."
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Certificate (PEM): speak HTTPS."
+)
 @click.option("--tls-key", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Its key (PEM).")
-@click.option("--fresh-seconds", type=click.FloatRange(min=0), help="How long a branch is not asked for again.  [default: 60]")
+@click.option(
+    "--fresh-seconds", type=click.FloatRange(min=0), help="How long a branch is not asked for again.  [default: 60]"
+)
 @click.option(
     "--serve-restricted",
     is_flag=True,
     help="Give gated and private repositories to all who may ask the mirror, without asking the hub whose they are.",
 )
 @click.option("--log", "log_requests", is_flag=True, help="Write one line a request.")
-@click.option("--ready-file", type=click.Path(path_type=Path), metavar="FILE", help="Write the address there once it answers.")
-@click.option("--json", "as_json", is_flag=True, help="The address, and the counts in the end, each as one line of JSON.")
+@click.option(
+    "--ready-file", type=click.Path(path_type=Path), metavar="FILE", help="Write the address there once it answers."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="The address, and the counts in the end, each as one line of JSON."
+)
 @click.option("--listen-fd", type=int, hidden=True, help="Use this listening socket.")
 @click.option("--stop-on-eof", is_flag=True, hidden=True, help="End when standard input does.")
 @click.pass_obj
@@ -54,8 +64,8 @@ def mirror(
 ) -> None:
     """Answer Hugging Face's and ModelScope's clients from the store, and ask the hub for what it has not.
 
-    Programs need no change: they are told the mirror's address by their environment, in the lines that are printed. What
-    the hub does not answer, because it is down or says that it is busy, is answered from the store.
+    Programs need no change: they are told the mirror's address by their environment, in the lines that are printed.
+    What the hub does not answer, because it is down or says that it is busy, is answered from the store.
     """
     from forebay.config import environment
     from forebay.mirror import MirrorOptions, Tls, run_mirror

@@ -1,0 +1,102 @@
+"""Unmodified clients of other versions and hubs, in the environments that `make test-clients` builds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from forebay.testing import FakeHub, Repository
+from forebay.testing.tinydata import hellaswag
+
+pytestmark = pytest.mark.clients
+
+
+@pytest.fixture
+def python(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return the interpreter of an environment; where there is none, skip."""
+
+    def find(name: str) -> str:
+        # read before the tests' own clean-up of FOREBAY_ variables
+        root = _ROOT
+        if root is None:
+            pytest.skip("FOREBAY_CLIENT_ENVS names no environments (make test-clients)")
+        found = root / name / "bin" / "python"
+        if not found.exists():
+            pytest.skip(f"there is no {found}")
+        return str(found)
+
+    return find
+
+
+_ROOT = Path(os.environ["FOREBAY_CLIENT_ENVS"]) if os.environ.get("FOREBAY_CLIENT_ENVS") else None
+
+
+@pytest.fixture
+def fake():
+    files = {
+        "README.md": "# x\n",
+        "data/val.csv": "question,answer\na,b\nc,d\n",
+        "big/x.bin": bytes(range(256)) * 20_000,
+    }
+    metric = Repository(
+        "evaluate-metric/nearly", type="space", hubs=["hf"], files={"README.md": "# m", "nearly.py": METRIC}
+    )
+    with FakeHub([hellaswag(), Repository("org/ceval", files=files), metric]) as hub:
+        yield hub
+
+
+METRIC = """
+import datasets
+import evaluate
+class Nearly(evaluate.Metric):
+    def _info(self):
+        features = datasets.Features({"predictions": datasets.Value("int32"), "references": datasets.Value("int32")})
+        return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
+    def _compute(self, predictions, references):
+        return {"nearly": sum(abs(p - r) <= 1 for p, r in zip(predictions, references)) / len(predictions)}
+"""
+
+LOAD = 'from datasets import load_dataset; print(load_dataset("Rowan/hellaswag", split="test").num_rows)'
+
+
+@pytest.mark.parametrize("name", ["hf5", "hf4", "datasets36", "lmeval"])
+def test_datasets_of_all_ages(name, python, fake, start_mirror, upstream, run_client) -> None:
+    mirror = start_mirror(*upstream(fake))
+    assert run_client(LOAD, mirror.endpoint, python=python(name), home="cold").split()[-1] == "12"
+    fake.die()
+    assert run_client(LOAD, mirror.endpoint, python=python(name), home="warm").split()[-1] == "12"
+
+
+MODELSCOPE = """
+import pathlib
+from modelscope.hub.snapshot_download import dataset_snapshot_download
+from modelscope.hub.file_download import dataset_file_download
+folder = pathlib.Path(dataset_snapshot_download("org/ceval"))
+print(sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")))
+print(pathlib.Path(dataset_file_download("org/ceval", "data/val.csv")).read_text().splitlines()[0])
+"""
+
+
+def test_modelscope(python, fake, start_mirror, upstream, run_client) -> None:
+    wanted = ["['README.md', 'big/x.bin', 'data/val.csv']", "question,answer"]
+    mirror = start_mirror(*upstream(fake))
+    assert run_client(MODELSCOPE, mirror.endpoint, python=python("ms"), home="cold").splitlines()[-2:] == wanted
+    fake.forget()
+    assert run_client(MODELSCOPE, mirror.endpoint, python=python("ms"), home="warm").splitlines()[-2:] == wanted
+    assert fake.count() == 0
+    fake.die()
+    later = start_mirror(*upstream(fake), "--offline")
+    assert run_client(MODELSCOPE, later.endpoint, python=python("ms"), home="dead").splitlines()[-2:] == wanted
+
+
+def test_evaluate(python, fake, start_mirror, upstream, run_client) -> None:
+    code = 'import evaluate; print(evaluate.load("nearly").compute(predictions=[1, 5], references=[2, 9]))'
+    mirror = start_mirror(*upstream(fake))
+    told = run_client(code, mirror.endpoint, python=python("lmeval"), home="cold", HF_UPDATE_DOWNLOAD_COUNTS="0")
+    assert told.split("\n")[-2] == "{'nearly': 0.5}"
+    fake.die()
+    again = run_client(code, mirror.endpoint, python=python("lmeval"), home="warm", HF_UPDATE_DOWNLOAD_COUNTS="0")
+    assert again.split("\n")[-2] == "{'nearly': 0.5}"
