@@ -115,9 +115,10 @@ def _meant(store: Store, text: str) -> list[tuple[str, Key]]:
             raise InputError(f"{text!r} begins several keys", subject=text, hint="give more digits, or kind:digits")
         if begun:
             return begun
+    folder = text.rstrip("/")
     try:
-        named = store.names.get(text)
-        below = [store.names.get(name) for name in store.names.list(f"{text.rstrip('/')}/")]
+        named = store.names.get(folder)
+        below = [store.names.get(name) for name in store.names.list(f"{folder}/")]
     except InputError:  # it has not the form of a name; a dataset may be called so
         named, below = None, []
     if named is not None:
@@ -125,7 +126,7 @@ def _meant(store: Store, text: str) -> list[tuple[str, Key]]:
     pointed = [each for each in below if each is not None]
     if pointed:
         return pointed
-    belonging = sorted((row.kind, row.key) for row in store.entries(dataset=text))
+    belonging = sorted((row.kind, row.key) for row in store.entries(dataset=text)) if text else []
     if not belonging:
         what = f"no entry, name or dataset {text!r} in {store.home}"
         raise NotFoundError(what, subject=text, hint="`forebay ls` shows what is there")

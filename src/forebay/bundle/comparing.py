@@ -102,9 +102,9 @@ def diff_store(store: Store, manifest: Manifest) -> Difference:
         found = store.get(each.kind, each.key)
         if found is not None:
             here[f"{each.kind}:{each.key}"] = packed_entry(found)[0].blake3
-    for kind, key in manifest.needs.entries:
+    for kind, key, check in manifest.needs.entries:
         if store.get(kind, key) is not None:
-            here[f"{kind}:{key}"] = ""
+            here[f"{kind}:{key}"] = check
     sizes = _sizes(manifest)
     present = {digest: size for digest, size in sizes.items() if store.has(Digest(digest))}
     named = {each.name: store.names.get(each.name) for each in manifest.names}
@@ -119,7 +119,7 @@ def diff_store(store: Store, manifest: Manifest) -> Difference:
 
 
 def _entries(manifest: Manifest) -> dict[str, str]:
-    held = {f"{kind}:{key}": "" for kind, key in manifest.needs.entries}
+    held = {f"{kind}:{key}": check for kind, key, check in manifest.needs.entries}
     return held | {f"{each.kind}:{each.key}": each.blake3 for each in manifest.entries}
 
 
@@ -133,12 +133,7 @@ def _pointed(manifest: Manifest) -> dict[str, str]:
 
 
 def _change(old: Mapping[str, str | int], new: Mapping[str, str | int]) -> Change:
-    changed: Iterable[str] = (name for name in old.keys() & new.keys() if _differ(old[name], new[name]))
+    changed: Iterable[str] = (name for name in old.keys() & new.keys() if old[name] != new[name])
     return Change(
         tuple(sorted(new.keys() - old.keys())), tuple(sorted(old.keys() - new.keys())), tuple(sorted(changed))
     )
-
-
-def _differ(one: str | int, other: str | int) -> bool:
-    """Whether two states differ; "" is one that a delta does not tell."""
-    return one != other and "" not in (one, other)

@@ -161,7 +161,7 @@ class _Writer:
         self._write_head()
         objects: list[PackedObject] = []
         total, so_far = self._draft.bytes, 0
-        with self._output.log_path.open("a", encoding="ascii") as log:
+        with self._output.log_path.open("a", buffering=1, encoding="ascii") as log:
             for packed in self._each_object(done):
                 objects.append(packed)
                 if len(objects) > len(done):
@@ -185,14 +185,15 @@ class _Writer:
         needs, since = Needs(), None
         if self._options.since is not None:
             since, earlier = self._options.since
-            there = {(each.kind, each.key): each.blake3 for each in earlier.entries}
+            there = {(each.kind, each.key, each.blake3) for each in earlier.entries} | set(earlier.needs.entries)
             old = {each.digest for each in earlier.objects} | {digest for digest, _ in earlier.needs.objects}
-            same = [each for each in entries if there.get((each.kind, each.key)) == each.blake3]
-            entries = [each for each in entries if there.get((each.kind, each.key)) != each.blake3]
-            named = {ref.digest for each in entries for ref in self._entries[each.kind, each.key].objects}
-            left_out = tuple((digest, size) for digest, size in objects.items() if digest in old and digest in named)
+            told = [(each.kind, each.key, each.blake3) for each in entries]
+            needs = Needs(
+                tuple(each for each in told if each in there),
+                tuple((digest, size) for digest, size in objects.items() if digest in old),
+            )
+            entries = [each for each, known in zip(entries, told, strict=True) if known not in there]
             objects = {digest: size for digest, size in objects.items() if digest not in old}
-            needs = Needs(tuple((each.kind, each.key) for each in same), left_out)
         return Manifest(
             entries=tuple(entries),
             objects=tuple(PackedObject(digest, size, "none", size, digest) for digest, size in objects.items()),

@@ -187,9 +187,8 @@ class _Installer:
 
     def _check_needs(self, manifest: Manifest) -> None:
         lacking = [digest for digest, _ in manifest.needs.objects if not self._store.has(digest)]
-        for kind, key in manifest.needs.entries:
-            entry = self._store.get(kind, key)
-            if entry is None or not self._store.complete(entry):
+        for kind, key, _ in manifest.needs.entries:
+            if self._store.get(kind, key) is None:
                 hint = "install that one first"
                 what = f"it is a delta to {(manifest.since or '')[:12]}, whose entry {kind} {key[:12]} is not here"
                 raise BundleError(what, subject=key, hint=hint)

@@ -100,10 +100,15 @@ class PackedName:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a delta leaves out, because the manifest since which it is has it: the store must have it already."""
+    """What a delta leaves out, because the manifest since which it is has it: the store must have it already.
 
-    entries: tuple[tuple[str, Key], ...] = ()
+    Together with what the delta has this is the whole closure, so that there can be a delta to a delta.
+    """
+
+    entries: tuple[tuple[str, Key, str], ...] = ()
+    """Kind, key, and the BLAKE3 that its file has in a bundle."""
     objects: tuple[tuple[Digest, int], ...] = ()
+    """Digest and decoded size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +151,8 @@ class Manifest:
             "format": FORMAT,
             "names": [{"key": each.key, "kind": each.kind, "name": each.name} for each in self.names],
             "needs": {
-                "entries": [list(pair) for pair in self.needs.entries],
-                "objects": [list(pair) for pair in self.needs.objects],
+                "entries": [list(each) for each in self.needs.entries],
+                "objects": [list(each) for each in self.needs.objects],
             },
             "objects": [
                 {
@@ -254,7 +259,7 @@ def _manifest(value: object) -> Manifest:
 
 def _check_relations(found: Manifest) -> None:
     entries = {(each.kind, each.key) for each in found.entries}
-    needed = set(found.needs.entries)
+    needed = {(kind, key) for kind, key, _ in found.needs.entries}
     if entries & needed or {each.digest for each in found.objects} & {digest for digest, _ in found.needs.objects}:
         _refuse("needs: it has what it says it lacks")
     known = entries | needed
@@ -262,7 +267,7 @@ def _check_relations(found: Manifest) -> None:
         _refuse("names: one points at an entry that is not there")
     if not known.issuperset(found.roots):
         _refuse("roots: one is not there")
-    if (needed and found.since is None) or (found.needs.objects and found.since is None):
+    if found.since is None and (needed or found.needs.objects):
         _refuse("needs: it is no delta")
     if sum(each.size for each in found.objects) > _MOST:
         _refuse("objects: they are too large")
@@ -328,25 +333,24 @@ def _root(value: object) -> tuple[str, Key]:
 def _needs(value: object) -> Needs:
     fields = _fields(value, {"entries", "objects"}, "needs")
 
-    def entry(pair: object) -> tuple[str, Key]:
-        kind, key = _pair(pair, "needs.entries")
-        return _kind(kind), Key(_hex(key, "needs.entries"))
+    def entry(told: object) -> tuple[str, Key, str]:
+        kind, key, check = _several(told, 3, "needs.entries")
+        return _kind(kind), Key(_hex(key, "needs.entries")), _hex(check, "needs.entries")
 
-    def needed(pair: object) -> tuple[Digest, int]:
-        digest, size = _pair(pair, "needs.objects")
+    def needed(told: object) -> tuple[Digest, int]:
+        digest, size = _several(told, 2, "needs.objects")
         return Digest(_hex(digest, "needs.objects")), _whole(size, _MOST, "needs.objects")
 
     return Needs(
-        _sorted(fields["entries"], entry, lambda each: each, "needs.entries"),
+        _sorted(fields["entries"], entry, lambda each: each[:2], "needs.entries"),
         _sorted(fields["objects"], needed, lambda each: each[0], "needs.objects"),
     )
 
 
-def _pair(value: object, what: str) -> tuple[object, object]:
-    if not isinstance(value, list) or len(cast("Sequence[object]", value)) != 2:
+def _several(value: object, count: int, what: str) -> list[object]:
+    if not isinstance(value, list) or len(cast("Sequence[object]", value)) != count:
         _refuse(what)
-    one, other = cast("list[object]", value)
-    return one, other
+    return cast("list[object]", value)
 
 
 def _fields(value: object, names: Iterable[str], what: str) -> dict[str, object]:

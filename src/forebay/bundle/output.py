@@ -118,6 +118,10 @@ class Output:
 
     def close(self) -> None:
         """Let go of the files; what is unfinished stays and can be gone on with."""
+        try:
+            self._put_held()
+        except StoreError:
+            pass  # told before, or what brought us here is told; the next attempt sees what is there
         while self._files:
             os.close(self._files.pop())
 
