@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from forebay.config import HubSettings
 from forebay.errors import BuildError, ForebayError, ObjectDamagedError, ObjectMissingError
 from forebay.events import Event, What
 from forebay.hub.holdings import Held, chosen
@@ -34,7 +35,7 @@ def lay_prepared(store: Store, folder: Path, references: Iterable[str | Referenc
     wanted = [parse(reference) for reference in references]
     placer, folder = Placer(store, way), folder.absolute()
     held = [one for one in chosen(store, wanted) if one.snapshot.type == "dataset"]
-    with Hub(store) as hub:
+    with Hub(store, HubSettings(offline=True)) as hub:
         for one in held:
             names = {ref.config for ref in wanted if ref.config and ref.id in one.ids and ref.hub == one.snapshot.hub}
             found = _prepared(hub, placer, one, sorted(names))
@@ -76,14 +77,15 @@ def _lay_all(store: Store, placer: Placer, folder: Path, one: Held, found: Seque
         for each in found:
             for id in sorted(one.ids):  # noqa: A001 - the hubs' own word
                 try:
-                    _lay(store, placer, folder, id, one.snapshot.commit, each)
+                    _lay(store, placer, folder, (id, one.snapshot.commit, one.is_default), each)
                 except (ObjectMissingError, ObjectDamagedError):
                     placer.laid.missing.append(
                         f"{one.snapshot.dataset}#{each.configuration}: damaged, prepare it again"
                     )
 
 
-def _lay(store: Store, placer: Placer, root: Path, id: str, commit: str, one: Prepared) -> None:  # noqa: A002
+def _lay(store: Store, placer: Placer, root: Path, what: tuple[str, str, bool], one: Prepared) -> None:
+    id, commit, is_default = what  # noqa: A001 - the hubs' own word
     info = one.info(store)
     name = str(info["dataset_name"])
     space, _, _ = id.rpartition("/")
@@ -94,10 +96,18 @@ def _lay(store: Store, placer: Placer, root: Path, id: str, commit: str, one: Pr
             of = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
             placer.place(ref, target / f"{name}-{split}{of}.arrow")
     placer.place(one.entry.object("info"), target / _INFO_FILE)
-    os.utime(target)  # of several commits, the library takes the folder that changed last
+    if is_default:
+        _make_newest(target)
     _lay_lock(root, target)
     if one.readable != ">=3":
         placer.laid.note(f"{id}#{one.configuration}: readable by datasets {one.readable}")
+
+
+def _make_newest(target: Path) -> None:
+    """Of several commits, the library takes the folder that changed last."""
+    others = [path.stat().st_mtime_ns for path in target.parent.iterdir() if path != target and path.is_dir()]
+    if others and max(others) >= target.stat().st_mtime_ns:
+        os.utime(target)
 
 
 def _lay_lock(root: Path, target: Path) -> None:

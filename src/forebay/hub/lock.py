@@ -225,7 +225,7 @@ def check(store: Store, one: LockedRepository) -> None:
 
 
 def remember(store: Store, one: LockedRepository) -> None:
-    """Let a locked reference mean what is locked where no hub has said what it means, so that it can be used offline."""
+    """Let a reference mean what is locked, where no hub has said what it means: then it can be used offline."""
     memory, reference = Memory(store), parse(one.reference)
     if store.writable and memory.known(reference) is None:
         memory.save(reference, Listing(one.snapshot), 0.0)

@@ -1,0 +1,150 @@
+"""What fails today without network, with the unmodified library, and what a view mends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay.hub.adopt import adopt
+from forebay.hub.views import lay
+
+from .conftest import QUIET, SUBJECTS, Client, World
+
+LOAD = """
+import datasets
+loaded = datasets.load_dataset({arguments})
+tell({{split: len(rows) for split, rows in loaded.items()}})
+"""
+NOBODY = 65534
+ENVIRONMENTS = os.environ.get("FOREBAY_CLIENT_ENVS")  # before the tests' own home hides it
+
+
+def load(*arguments: str) -> str:
+    return LOAD.format(arguments=", ".join(map(repr, arguments)))
+
+
+@pytest.fixture(scope="module")
+def views(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of Hugging Face's programs: ``hub/``, ``datasets/``, and the same Arrow directly below it."""
+    folder = tmp_path_factory.mktemp("views")
+    with world.store() as store:
+        laid = lay(store, "datasets", folder / "view")
+        assert (laid.missing, laid.notes, laid.copied_bytes) == ([], [], 0)
+        lay(store, "hf", folder / "view")
+    yield folder / "view"
+
+
+def test_after_hf_download_a_hub_cache_alone(world: World, tmp_path: Path, client: Client) -> None:
+    """`hf download` leaves only ``hub/``: `load_dataset` offline then fails; adopted and laid out, it works."""
+    cache = tmp_path / "cache"
+    code = "from huggingface_hub import snapshot_download; snapshot_download('openai/gsm8k', repo_type='dataset')"
+    fetching = {**os.environ, "HF_HOME": str(cache), "HF_ENDPOINT": world.fake.hf_endpoint}
+    subprocess.run([sys.executable, "-c", QUIET + code], env=fetching, check=True, capture_output=True)
+    with pytest.raises(AssertionError, match="ConnectionError"):
+        client(load("openai/gsm8k", "main"), HF_HOME=str(cache))
+    with world.store(tmp_path / "store") as store:
+        adopt(store, [cache])
+        lay(store, "datasets", tmp_path / "view")
+    assert client(load("openai/gsm8k", "main"), HF_DATASETS_CACHE=str(tmp_path / "view")) == {"train": 10, "test": 10}
+
+
+def test_one_folder_as_home_and_as_cache_of_datasets(views: Path, client: Client) -> None:
+    """Guides set HF_DATASETS_CACHE to HF_HOME, where the data is one folder further down."""
+    told = client(load("Rowan/hellaswag"), HF_HOME=str(views), HF_DATASETS_CACHE=str(views))
+    assert told == {"train": 12, "test": 12, "validation": 12}
+
+
+def test_every_configuration(views: Path, client: Client) -> None:
+    """A harness asks for each subject, where a cache of "all" does not help."""
+    told = client(
+        f"""
+import datasets
+tell([datasets.load_dataset("cais/mmlu", name)["test"].features["answer"].int2str(1) for name in {list(SUBJECTS)!r}]
+     + [datasets.load_dataset("cais/mmlu", "all")["dev"].num_rows])
+""",
+        HF_DATASETS_CACHE=str(views),
+    )
+    assert told == ["B"] * len(SUBJECTS) + [5 * len(SUBJECTS)]
+
+
+def test_bare_ids(views: Path, client: Client) -> None:
+    """An id without namespace, under which the dataset was asked for, is laid out beside its full one."""
+    assert client(load("gsm8k", "main"), HF_DATASETS_CACHE=str(views)) == {"train": 10, "test": 10}
+
+
+def test_read_only_and_as_another_user(views: Path, tmp_path: Path, client: Client) -> None:
+    """The library locks a file in the cache's root; the view has it there for all."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    for path in [tmp_path, *tmp_path.parents, views, *views.parents]:
+        if path.name.startswith("pytest") or path.is_relative_to(views.parent.parent):
+            path.chmod(path.stat().st_mode | 0o055)
+    told = client(
+        f"""
+import datasets, os
+os.setgroups([])
+os.setgid({NOBODY})
+os.setuid({NOBODY})
+try:
+    open(os.environ["HF_DATASETS_CACHE"] + "/new", "w")
+except PermissionError:
+    tell(len(datasets.load_dataset("Rowan/hellaswag", split="validation")))
+""",
+        HF_DATASETS_CACHE=str(views),
+    )
+    assert told == 12
+
+
+def test_a_view_works_where_it_was_moved_to(views: Path, tmp_path: Path, client: Client) -> None:
+    shutil.copytree(views, tmp_path / "moved", symlinks=True)
+    told = client(load("openai/gsm8k", "socratic"), HF_HOME=str(tmp_path / "moved"))
+    assert told == {"train": 10, "test": 10}
+
+
+def test_the_newest_commit_is_found(world: World, tmp_path: Path, client: Client) -> None:
+    """Of two commits in one view the library takes the folder that changed last: what the branch means."""
+    from forebay.hub import Hub
+    from forebay.testing import FakeHub, Repository
+
+    repository = Repository("org/rows", files={"data.csv": "a\n1\n"})
+    with FakeHub([repository]) as fake, world.store(tmp_path / "store") as store:
+        settings = world.hub_settings(hf_endpoints=(fake.hf_endpoint,), fresh_seconds=0.0)
+        for rows in (2, 3):
+            with Hub(store, settings) as hub:
+                hub.fetch("hf://datasets/org/rows")
+            lay(store, "datasets", tmp_path / "view")
+            repository.commit({"data.csv": "a\n" + "1\n" * rows})
+    assert len(list((tmp_path / "view" / "org___rows" / "default" / "0.0.0").iterdir())) == 2
+    assert client(load("org/rows"), HF_DATASETS_CACHE=str(tmp_path / "view")) == {"train": 2}
+
+
+def test_version_3_reads_what_version_5_prepared(views: Path, client: Client) -> None:
+    """The feature ``List`` of version 4 is unknown to 3: prepared Arrow says it in words that both know."""
+    python = _older("datasets36")
+    told = client(
+        """
+import datasets
+rows = datasets.load_dataset("cais/mmlu", "all", split="test")
+tell([datasets.__version__, rows[0]["choices"], str(rows.features["choices"])[:8]])
+""",
+        python=str(python),
+        HF_DATASETS_CACHE=str(views),
+    )
+    assert told[0].startswith("3.")
+    assert len(told[1]) == 4
+
+
+def _older(name: str) -> Path:
+    """Return the Python of a client environment, which `make test-clients` builds."""
+    places = [ENVIRONMENTS, Path(__file__).parents[2] / ".venvs"]
+    for place in places:
+        python = Path(place or "/nowhere") / name / "bin" / "python"
+        if python.exists():
+            return python
+    pytest.skip(f"the client environment {name} is not built")

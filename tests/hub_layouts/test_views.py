@@ -1,0 +1,186 @@
+"""What is laid out for each program, and how."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from forebay.errors import InputError, NotFoundError
+from forebay.hub import Hub, Snapshot, SnapshotFile
+from forebay.hub.holdings import Held
+from forebay.hub.memory import Memory
+from forebay.hub.origin import Listing
+from forebay.hub.placing import Placer, Way
+from forebay.hub.views import lay
+from forebay.store import Store
+
+from .conftest import Client, World
+
+TRAIN = "data/train-00000-of-00001.parquet"
+HELLASWAG = "hf://datasets/Rowan/hellaswag"
+
+
+def test_huggingfaces_cache_shares_the_stores_files(world: World, store: Store, tmp_path: Path) -> None:
+    laid = lay(store, "hf", tmp_path / "view", [HELLASWAG, "hf://org/model"])
+    root = tmp_path / "view" / "hub" / "datasets--Rowan--hellaswag"
+    commit = world.commit("Rowan/hellaswag")
+    pointer = root / "snapshots" / commit / TRAIN
+    blob = pointer.resolve()
+    assert blob.name == world.repositories["Rowan/hellaswag"].file(TRAIN).sha256
+    assert os.readlink(pointer) == f"../../../blobs/{blob.name}"
+    assert blob.samefile(world.object(store, HELLASWAG, TRAIN))
+    assert blob.stat().st_mode & 0o777 == 0o444
+    assert (root / "refs" / "main").read_text() == commit
+    assert (tmp_path / "view" / "hub" / "models--org--model" / "snapshots").is_dir()
+    assert set(laid.files) == {"link"}
+    assert laid.copied_bytes == 0
+    assert laid.missing == []
+
+
+def test_doing_it_again_changes_nothing(store: Store, tmp_path: Path) -> None:
+    def seen() -> dict[str, tuple[int, int]]:
+        found = (path.lstat() for path in sorted(tmp_path.rglob("*")))
+        return {str(n): (stat.st_ino, stat.st_mtime_ns) for n, stat in enumerate(found)}
+
+    for kind in ("hf", "evalscope", "modelscope"):
+        lay(store, kind, tmp_path / kind)
+    before = seen()
+    for kind in ("hf", "evalscope", "modelscope"):
+        assert set(lay(store, kind, tmp_path / kind).files) == {"kept"}
+    assert seen() == before
+
+
+def test_what_somebody_else_put_there_is_replaced(world: World, store: Store, tmp_path: Path) -> None:
+    lay(store, "evalscope", tmp_path, [HELLASWAG])
+    path = tmp_path / "Rowan" / "hellaswag" / TRAIN
+    path.unlink()
+    path.write_bytes(b"cut")
+    lay(store, "evalscope", tmp_path, [HELLASWAG])
+    assert path.samefile(world.object(store, HELLASWAG, TRAIN))
+
+
+@pytest.mark.parametrize(("way", "how"), [("copy", "copy"), ("symlink", "symlink"), ("link", "link")])
+def test_ways(world: World, store: Store, tmp_path: Path, way: Way, how: str) -> None:
+    laid = lay(store, "evalscope", tmp_path, [HELLASWAG], way=way)
+    path, source = tmp_path / "Rowan" / "hellaswag" / TRAIN, world.object(store, HELLASWAG, TRAIN)
+    assert set(laid.files) == {how}
+    assert path.read_bytes() == source.read_bytes()
+    assert path.samefile(source) == (way != "copy")
+    assert laid.copied_bytes == (laid.bytes["copy"] if way == "copy" else 0)
+    again = lay(store, "evalscope", tmp_path, [HELLASWAG], way=way)
+    assert set(again.files) == {"kept"}
+    assert any("pin" in note for note in laid.notes) == (way == "symlink")
+
+
+def test_encoded_objects_are_decoded_into_copies_and_told(world: World, tmp_path: Path) -> None:
+    with world.store(tmp_path / "zstd", codec="zstd") as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch("hf://org/model")
+        laid = lay(store, "hf", tmp_path / "view")
+        path = next((tmp_path / "view").rglob("w.safetensors"))
+        assert path.read_bytes() == bytes(1 << 20)
+        assert laid.bytes["decoded"] >= 1 << 20
+        assert laid.copied_bytes == laid.bytes["decoded"]
+        assert path.resolve().stat().st_mode & 0o222 == 0
+        assert set(lay(store, "hf", tmp_path / "view").files) == {"kept"}
+        with pytest.raises(InputError, match="encoded at rest"):
+            lay(store, "hf", tmp_path / "other", way="link")
+
+
+def test_a_damaged_object_is_not_given_away(world: World, tmp_path: Path) -> None:
+    with world.store(tmp_path / "store") as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch("hf://org/model")
+        path = world.object(store, "hf://org/model", "config.json")
+        path.chmod(0o644)
+        path.write_bytes(b'{"a": 2}')
+    with world.store(tmp_path / "store") as store:
+        laid = lay(store, "hf", tmp_path / "view")
+    assert laid.missing == ["hf://org/model: config.json"]
+    assert not list((tmp_path / "view").rglob("config.json"))
+
+
+def test_what_was_not_fetched_is_told(world: World, tmp_path: Path) -> None:
+    with world.store(tmp_path / "store") as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch(f"{HELLASWAG}/README.md")
+        laid = lay(store, "hf", tmp_path / "view")
+    assert len(laid.missing) == 3
+    assert sum(laid.files.values()) == 1
+
+
+def test_references_choose(world: World, store: Store, tmp_path: Path) -> None:
+    commit = world.commit("openai/gsm8k")
+    lay(store, "hf", tmp_path, [f"hf://datasets/openai/gsm8k@{commit[:10]}"])
+    assert sorted(path.name for path in (tmp_path / "hub").iterdir()) == ["datasets--gsm8k", "datasets--openai--gsm8k"]
+    with pytest.raises(NotFoundError, match="fetch hf://datasets/openai/gsm8k@v9"):
+        lay(store, "hf", tmp_path, ["hf://datasets/openai/gsm8k@v9"])
+    with pytest.raises(InputError, match="not a repository"):
+        lay(store, "hf", tmp_path, ["https://example.org/a"])
+    with pytest.raises(InputError, match="known: hf"):
+        lay(store, "torch", tmp_path)  # pyright: ignore[reportArgumentType]
+
+
+def test_no_path_leads_out(world: World, tmp_path: Path) -> None:
+    hostile = Snapshot("hf", "dataset", "a/b", "0" * 40, (SnapshotFile("../../x", 3, f"sha256:{'1' * 64}"),))
+    with world.store(tmp_path / "store") as store:
+        Memory(store).save(hostile.reference, Listing(hostile), 0.0)
+        for kind in ("hf", "evalscope"):
+            with pytest.raises(InputError, match="leads elsewhere"):
+                lay(store, kind, tmp_path / "view")
+
+
+def test_a_revision_with_a_slash_becomes_a_folder_and_a_hostile_one_nothing(store: Store, tmp_path: Path) -> None:
+    from forebay.hub import views
+    from forebay.hub.holdings import chosen
+
+    [held] = chosen(store, [HELLASWAG])
+    odd: Held = replace(held, revisions={"refs/pr/1", "../../../escape", "main"})
+    views._hf_snapshot(store, Placer(store), tmp_path / "a" / "b" / "c", odd)  # pyright: ignore[reportPrivateUsage]
+    refs = tmp_path / "a" / "b" / "c" / "refs"
+    assert sorted(path.relative_to(refs).as_posix() for path in refs.rglob("*") if path.is_file()) == [
+        "main",
+        "refs/pr/1",
+    ]
+    assert not list(tmp_path.rglob("escape"))
+
+
+def test_modelscopes_cache(world: World, store: Store, tmp_path: Path) -> None:
+    laid = lay(store, "modelscope", tmp_path)
+    path = tmp_path / "datasets" / "evalscope--ceval.v1" / "snapshots" / "master" / "data" / "test.csv"
+    assert path.read_text() == "a,b\n1,2\n"
+    assert path.samefile(world.object(store, "ms://datasets/evalscope/ceval.v1", "data/test.csv"))
+    assert any("another hub" in note and "hellaswag" in note for note in laid.notes)
+
+
+def test_unmodified_huggingface_hub_reads_the_view(world: World, store: Store, tmp_path: Path, client: Client) -> None:
+    lay(store, "hf", tmp_path / "view")
+    told = client(
+        """
+from pathlib import Path
+from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
+folder = Path(snapshot_download("Rowan/hellaswag", repo_type="dataset"))
+tell([
+    folder.name,
+    len([path for path in folder.rglob("*") if path.is_file()]),
+    Path(snapshot_download("org/model")).name,
+    Path(hf_hub_download("org/model", "deep/er/w.safetensors")).stat().st_size,
+    [str(warning) for warning in scan_cache_dir().warnings],
+])
+""",
+        HF_HOME=str(tmp_path / "view"),
+    )
+    assert told == [world.commit("Rowan/hellaswag"), 4, world.commit("org/model"), 1 << 20, []]
+
+
+def test_datasets_takes_the_folder_of_that_name(store: Store, tmp_path: Path, client: Client) -> None:
+    """evalscope and scripts that are run in the view find the folder before they look for a hub."""
+    lay(store, "evalscope", tmp_path / "view", ["hf://datasets/openai/gsm8k"])
+    told = client(
+        """
+import datasets
+tell(len(datasets.load_dataset("openai/gsm8k", "socratic", split="train")))
+""",
+        cwd=tmp_path / "view",
+    )
+    assert told == 10
