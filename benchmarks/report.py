@@ -24,9 +24,12 @@ machine. Cold means: an empty store and no export (the operating system's page c
   simpler pattern for links), 2 processes, without deduplication, which `datasets` does not have.
 - The exports of both tools are compared by id and text. Other columns are not: Data-Juicer's reader rewrites strings
   that look like dates (`2026-10-27` becomes `2026-10-27T00:00:00`); Forebay leaves alone what no operator names.
+- Each section is a command of its own and may be run again by itself; the floor is the latest one's. The promise about
+  memory says bounded: we take at most 1.5 times, for ten times the corpus, of private memory.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
-- kill -9 hits the whole process group once nine tenths of the objects of the cold run just before are in the store.
+- kill -9 hits the whole process group once nine tenths of the objects of the cold run just before are in the store;
+  writing the export is still to come then, and an export that was under way is not gone on with.
 """
 
 
@@ -182,7 +185,8 @@ def _keys(found: Promises, figures: Figures) -> None:
     first, other, again = (figures["keys"][name]["median"] for name in ("first", "neighbour", "again"))
     told = f"{number(other * 1e3)} ms; one keyed before: {number(again * 1e3)} ms"
     found.at_most("key of a typical function, CPU", max(other, again), 0.5e-3, (told, "≤ 0.5 ms"))
-    found.add("… the first of a file, which is read and parsed", f"{number(first * 1e3)} ms", "none", None)
+    told = f"{number(first * 1e3)} ms"
+    found.at_most("… the first of a file, which is read and parsed", first, 0.5e-3, (told, "≤ 0.5 ms"))
 
 
 def _hits(found: Promises, figures: Figures) -> None:
