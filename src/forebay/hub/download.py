@@ -39,8 +39,13 @@ _TELL_SECONDS = 0.1
 _POLL_SECONDS = 0.05
 
 
-class Stopped(Exception):
+class Stopped(ForebayError):
     """The fetch was told to stop; what has come is kept."""
+
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the fetch was stopped", hint="what has come is kept for the next one")
 
 
 @dataclass(frozen=True, slots=True)
