@@ -1,7 +1,8 @@
 """The index of lm-eval's tasks, groups and tags: some 14,000 files, of which only a few lines are looked at.
 
 The harness parses every file to know its names, which takes seconds. Names stand at the beginning of a line, so they
-are read as text, and a file is parsed only where its text leaves a doubt.
+are read as text, and a file is parsed only where its text leaves a doubt. A name in a file that is no YAML is thus in
+this index, and not in the harness's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""A made harness in an environment of its own, and the real ones where they are built."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from made_harness import make
+
+from forebay.integrations import lm_eval
+from forebay.integrations.harness import Harness
+
+_CLIENTS = Path(os.environ.get("FOREBAY_CLIENT_ENVS", Path(__file__).parents[2] / ".venvs"))
+
+
+def client_environment(name: str) -> Path:
+    """Return a client's environment, or skip the test."""
+    found = _CLIENTS / name
+    if not (found / "bin" / "python").exists():
+        pytest.skip(f"no environment {name}: make test-clients builds it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an environment that has the made harness, and beside it all that this Python has."""
+    folder = tmp_path_factory.mktemp("environment")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = folder / "lib" / version / "site-packages"
+    make(packages)
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
+    base = Path(sys.executable).resolve().parent
+    (folder / "pyvenv.cfg").write_text(f"home = {base}\ninclude-system-site-packages = false\n", "utf-8")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def harness(environment: Path) -> Harness:
+    return lm_eval.find(environment)

@@ -1,0 +1,134 @@
+"""`forebay fetch --lm-eval` and `forebay check`, against a hub that has most of what the made harness wants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from forebay.cli.app import forebay
+from forebay.testing import FakeHub, Repository, tinydata
+
+FEATURES = {"question": "string"}
+
+
+def dataset(name: str, configurations: dict[str, list[str]]) -> Repository:
+    files: dict[str, bytes | str] = {}
+    for configuration, splits in configurations.items():
+        for split in splits:
+            rows = [{"question": f"What is {n} in {configuration}, {split}?"} for n in range(3)]
+            files[f"{configuration}/{split}.parquet"] = tinydata.parquet(rows, FEATURES)
+    shown = {each: {split: f"{each}/{split}.parquet" for split in splits} for each, splits in configurations.items()}
+    return Repository(name, files={"README.md": tinydata.card(shown), **files})
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    repositories = [
+        dataset("org/plain", {"default": ["train", "validation"]}),
+        dataset("org/family", {"one": ["test", "dev"], "two": ["test", "dev"], "unused": ["test"]}),
+        dataset("org/metrics", {"default": ["test"]}),
+        dataset("org/shots", {"default": ["test"]}),
+        Repository(
+            "org/files", files={"data/part-0.jsonl": '{"a": 1}\n', "data/part-1.jsonl": '{"a": 2}\n', "other": "x"}
+        ),
+        tinydata.metric("exact_match"),
+    ]
+    with FakeHub(repositories) as started:
+        monkeypatch.setenv("HF_ENDPOINT", started.hf_endpoint)
+        monkeypatch.setenv("FOREBAY_NLTK_SOURCE", started.hf_endpoint)
+        yield started
+
+
+type_of_call = Callable[..., Any]
+
+
+@pytest.fixture
+def call(environment: Path) -> type_of_call:
+    def run(*arguments: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(forebay, [*arguments, "--python", str(environment)])
+        assert done.exit_code == code, done.output
+        return done
+
+    return run
+
+
+def fetched(hub: FakeHub) -> set[str]:
+    return {each.path.partition("/resolve/")[2].partition("/")[2] for each in hub.log if "/resolve/" in each.path}
+
+
+def test_fetch_takes_what_the_tasks_load_and_no_more(hub: FakeHub, call: type_of_call) -> None:
+    done = call("fetch", "--lm-eval", "plain_task,family_one")
+    assert fetched(hub) == {
+        "README.md", "default/train.parquet", "default/validation.parquet", "one/test.parquet", "one/dev.parquet",
+    }  # fmt: skip
+    assert "complete" in done.stdout
+    before = len(hub.log)
+    call("fetch", "--lm-eval", "plain_task,family_one")
+    assert len(hub.log) == before
+    hub.die()
+    call("fetch", "--offline", "--lm-eval", "plain_task,family_one")
+
+
+def test_fetch_tells_what_will_be_missing(hub: FakeHub, call: type_of_call) -> None:
+    done = call("fetch", "--lm-eval", "family,bare_name,scored,shots", code=1)
+    for part in (
+        "family_two: hf://datasets/org/family@v2",
+        "made_here: hf://datasets/org/inline",
+        "xnli: no namespace",
+        "org/scored",
+        "rouge",
+        "punkt_tab",
+        "has no split dev",
+    ):
+        assert part in done.stderr, part
+    assert "gaps" in done.stdout
+    assert "one/test.parquet" in fetched(hub)  # the rest is fetched all the same
+
+
+def test_fetch_as_json(hub: FakeHub, call: type_of_call) -> None:
+    done = call("fetch", "--json", "--lm-eval", "far_files,metrics", code=1)
+    (told,) = json.loads(done.stdout)["harnesses"]
+    rows = {row["task"]: row for row in told["tasks"]}
+    assert told["complete"] is False
+    assert rows["far_files"]["repositories"][0]["files"] == 2
+    assert {each["what"] for each in rows["far_files"]["missing"]} == {"https://host.example/train.jsonl"}
+    assert rows["metrics"]["metrics"] == ["rouge", "exact_match", "chrf"]
+    assert hub.count("*/revision/v0.4.6") >= 1  # what `evaluate` will ask for first is known to be absent
+
+
+def test_fetch_without_anything_and_unknown_names(call: type_of_call) -> None:
+    call("fetch", "--lm-eval", " , ", code=2)
+    assert "did you mean plain_task" in call("fetch", "--lm-eval", "plain_tsk", code=2).stderr
+
+
+def test_a_dead_hub_is_an_error(hub: FakeHub, call: type_of_call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_TIMEOUT_SECONDS", "1")
+    hub.die()
+    assert "cannot reach" in call("fetch", "--lm-eval", "plain_task", code=1).stderr
+
+
+def test_check_loads_everything_offline(hub: FakeHub, call: type_of_call) -> None:
+    pytest.importorskip("datasets")
+    call("fetch", "--quiet", "--lm-eval", "plain_task,family_one")
+    hub.die()
+    done = call("check", "--lm-eval", "plain_task,family_one")
+    assert "2 of 2 load without network" in done.stdout
+    done = call("check", "--json", "--lm-eval", "plain_task,scored,bare_name", code=1)
+    (told,) = json.loads(done.stdout)["harnesses"]
+    tried = {row["what"]: row for row in told["tried"]}
+    assert tried["org/plain [train, validation]"]["rows"] == 6
+    assert tried["org/scored [test]"]["error"]
+    assert tried["NLTK punkt_tab"]["tasks"] == ["scored"]
+    assert [row["what"] for row in told["unknown"]] == ["dataset xnli"]
+
+
+def test_check_needs_an_interpreter_and_tasks(environment: Path) -> None:
+    folder = next(environment.glob("lib/python3*/site-packages/lm_eval"))
+    done = CliRunner().invoke(forebay, ["check", "--lm-eval", "plain_task", "--python", str(folder)])
+    assert (done.exit_code, "no interpreter" in done.stderr) == (2, True)
+    assert CliRunner().invoke(forebay, ["check"]).exit_code == 2

@@ -1,0 +1,107 @@
+"""The real lm-eval and evalscope, where built: their answers are ours, and they run unmodified on what was fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_harness import ASKED, make
+from test_lm_eval import KINDS, RECORDED, compare
+
+from conftest import client_environment
+from forebay.integrations import evalscope, lm_eval
+from forebay.testing import FakeHub, tinydata
+
+ANSWERS = Path(__file__).parent / "harness_answers.py"
+WELL_KNOWN = (
+    "hellaswag", "mmlu", "mmlu_pro", "ai2_arc", "arc_challenge", "gsm8k", "truthfulqa", "winogrande", "piqa", "ifeval",
+    "leaderboard", "bbh", "humaneval", "mbpp", "drop", "squadv2", "glue", "super-glue-lm-eval-v1", "lambada_openai",
+    "arithmetic", "c4", "mmlusr", "ruler", "babilong", "xnli", "belebele", "agieval", "minerva_math", "race", "boolq",
+    "gpqa", "wikitext", "triviaqa", "nq_open", "openbookqa", "sciq", "toxigen", "cmmlu", "ceval-valid", "mgsm_direct",
+)  # fmt: skip
+
+
+def answers(*arguments: str) -> Any:
+    python = client_environment("lmeval") / "bin" / "python"
+    done = subprocess.run([python, str(ANSWERS), *arguments], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def test_recorded_answers_are_the_harnesses(tmp_path: Path) -> None:
+    tasks = make(tmp_path) / "tasks"
+    told = answers(str(tasks), *ASKED)
+    assert {"names": told["index"], "asked": told["asked"]} == RECORDED
+
+
+@pytest.mark.slow
+def test_well_known_tasks_and_every_name() -> None:
+    tasks = lm_eval.Tasks(lm_eval.find(client_environment("lmeval")))
+    asked = [name for name in WELL_KNOWN if name in tasks.names]
+    assert len(asked) > len(WELL_KNOWN) - 5
+    told = answers("-", *asked)
+    folder = tasks.harness.folder / "tasks"
+    ours = {
+        name: [KINDS[each.kind], each.file.relative_to(folder).as_posix() if each.file else None]
+        for name, each in tasks.names.items()
+    }
+    assert ours == {name: row[:2] for name, row in told["index"].items()}
+    for name in asked:
+        compare(tasks, name, told["asked"][name])
+
+
+def run(environ: Mapping[str, str], *arguments: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "forebay.cli", *arguments],
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == code, (done.stdout + done.stderr)[-4000:]
+    return done.stdout + done.stderr
+
+
+def surroundings(hub: FakeHub, folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MODELSCOPE_"))}
+    source = str(Path(lm_eval.__file__).parents[2])
+    told = {"HF_ENDPOINT": hub.hf_endpoint, "MODELSCOPE_ENDPOINT": hub.ms_endpoint, "PYTHONPATH": source}
+    return kept | told | {"FOREBAY_HOME": str(folder / "store"), "HOME": str(folder)}
+
+
+@pytest.mark.slow
+def test_lm_eval_runs_online_and_with_the_hub_dead(tmp_path: Path) -> None:
+    client = client_environment("lmeval")
+    tasks = "hellaswag,mmlu_anatomy,gsm8k,arc_easy"
+    command = [str(client / "bin" / "lm_eval"), "run", "--model", "dummy", "--tasks", tasks, "--limit", "2"]
+    with FakeHub(tinydata.every()) as hub:
+        environ = surroundings(hub, tmp_path)
+        run(environ, "fetch", "--lm-eval", tasks, "--python", str(client))
+        fetched = hub.count("*/resolve/*", method="GET")
+        run(environ, "exec", "--private-caches", "--", *command)
+        assert hub.count("*/resolve/*", method="GET") == fetched
+        hub.die()
+        told = run(environ, "exec", "--offline", "--private-caches", "--", *command)
+        assert "0 requests upstream" in told
+        told = run(environ, "check", "--lm-eval", f"{tasks},piqa", "--python", str(client), code=1)
+        assert "4 of 5 load without network" in told
+        assert "baber/piqa" in told
+
+
+@pytest.mark.slow
+def test_evalscope_runs_with_the_hub_dead(tmp_path: Path) -> None:
+    client = client_environment("evalscope")
+    assert evalscope.find(client).version
+    command = [str(client / "bin" / "evalscope"), "eval", "--model", "mock", "--eval-type", "mock_llm"]
+    command += ["--datasets", "ceval", "--limit", "1", "--work-dir", str(tmp_path / "out")]
+    with FakeHub([tinydata.ceval(subjects=tinydata.CEVAL_SUBJECTS)]) as hub:
+        environ = surroundings(hub, tmp_path)
+        run(environ, "fetch", "--evalscope", "ceval", "--python", str(client))
+        hub.die()
+        assert "0 requests upstream" in run(environ, "exec", "--offline", "--private-caches", "--", *command)
