@@ -30,8 +30,8 @@ class World:
     home: Path
     repositories: Mapping[str, Repository]
 
-    def commit(self, id: str) -> str:
-        return self.repositories[id].at().sha
+    def commit(self, name: str) -> str:
+        return self.repositories[name].at().sha
 
     def hub_settings(self, **more: Any) -> HubSettings:
         given: dict[str, Any] = {"hf_endpoints": (self.fake.hf_endpoint,), "ms_endpoints": (self.fake.ms_endpoint,)}

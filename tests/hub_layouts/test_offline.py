@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,14 +29,14 @@ def load(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def views(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def views(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home of Hugging Face's programs: ``hub/``, ``datasets/``, and the same Arrow directly below it."""
     folder = tmp_path_factory.mktemp("views")
     with world.store() as store:
         laid = lay(store, "datasets", folder / "view")
         assert (laid.missing, laid.notes, laid.copied_bytes) == ([], [], 0)
         lay(store, "hf", folder / "view")
-    yield folder / "view"
+    return folder / "view"
 
 
 def test_after_hf_download_a_hub_cache_alone(world: World, tmp_path: Path, client: Client) -> None:

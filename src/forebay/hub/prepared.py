@@ -71,11 +71,11 @@ class Prepared:
     @classmethod
     def of(cls, entry: Entry) -> Prepared:
         """Return what an entry says."""
-        splits = cast("dict[str, list[int]]", entry.meta["splits"])
+        splits = cast("list[tuple[str, list[int]]]", entry.meta["splits"])  # JSON objects of an entry are sorted
         refs = {ref.role: ref for ref in entry.objects}
         found = {
             split: [(refs[f"arrow:{split}:{number}"], rows) for number, rows in enumerate(shards)]
-            for split, shards in splits.items()
+            for split, shards in splits
         }
         return cls(entry, str(entry.meta["configuration"]), found, str(entry.meta["readable"]))
 
@@ -346,11 +346,11 @@ class _Preparation:
         snapshot, name = self._snapshot, str(said["configuration"])
         key = _key(snapshot, name, self._version)
         splits = cast("dict[str, list[tuple[str, int]]]", said["splits"])
-        info = json.dumps(said["info"], sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        info = json.dumps(said["info"], separators=(",", ":"), ensure_ascii=False).encode()
         features = said["info"]["features"]
         meta: dict[str, JSON] = {
             "configuration": name,
-            "splits": {split: [rows for _, rows in shards] for split, shards in splits.items()},
+            "splits": [[split, [rows for _, rows in shards]] for split, shards in splits.items()],
             "builder": str(said["builder"]),
             "datasets": self._version,
             "readable": ">=3" if _words(features) <= _WORDS_OF_3 else f">={self._version}",

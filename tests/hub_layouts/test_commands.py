@@ -1,0 +1,79 @@
+"""`forebay view`, `adopt`, `lock` and `fetch --locked`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forebay.cli.app import forebay
+from forebay.testing import FakeHub, Repository
+
+from .conftest import World
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        code: Any = forebay.main([str(word) for word in words], standalone_mode=False)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_view_and_adopt(world: World, typed: Typed, tmp_path: Path) -> None:
+    code, out, _ = typed("view", "hf", tmp_path / "hf", "hf://org/model", "--by", "copy", "--home", world.home)
+    assert code == 0
+    assert "2 files copied" in out
+    assert f"HF_HOME={tmp_path / 'hf'} HF_HUB_OFFLINE=1" in out
+    code, out, _ = typed("adopt", tmp_path / "hf", "--home", tmp_path / "store")
+    assert (code, out.splitlines()[0].partition(",")[0]) == (0, "1 snapshot: 2 files")
+    code, out, _ = typed("view", "hf", tmp_path / "hf", "--home", tmp_path / "store", "--json")
+    assert json.loads(out)["files"] == {"kept": 2}
+    next((tmp_path / "hf").rglob("config.json")).resolve().unlink()
+    for path in (tmp_path / "store" / "objects-v1").rglob("*"):
+        if path.is_file() and path.stat().st_size == 8:
+            path.unlink()
+    code, out, _ = typed("view", "hf", tmp_path / "hf", "--home", tmp_path / "store")
+    assert code == 1
+    assert "missing: hf://org/model: config.json" in out
+
+
+def test_errors_are_one_line(typed: Typed, tmp_path: Path) -> None:
+    code, _, err = typed("view", "hf", tmp_path / "v", "hf://datasets/a/b")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "`forebay fetch hf://datasets/a/b` first" in err
+    code, _, err = typed("fetch", "--locked", "--lock", tmp_path / "none")
+    assert (code, "no lock file" in err) == (2, True)
+    assert typed("fetch", "--locked", "--update")[0] == 2
+    assert typed("fetch", "hf://a/b", "--lock", tmp_path / "x")[0] == 2
+
+
+def test_lock(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    repository = Repository("org/rows", files={"a.csv": "1\n"})
+    old = repository.at().sha
+    with FakeHub([repository]) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.hf_endpoint)
+        assert typed("fetch", "--update", "hf://datasets/org/rows", "--home", "one", "-q")[0] == 0
+        assert f'commit = "{old}"' in Path("forebay.lock").read_text()
+        assert typed("lock", "diff", "--home", "one")[:2] == (0, "nothing has moved\n")
+        repository.commit({"a.csv": "2\n"})
+        code, out, _ = typed("lock", "diff", "--home", "one")
+        assert code == 1
+        assert out.splitlines()[0] == f"~ hf://datasets/org/rows: {old[:12]} → {repository.at().sha[:12]}"
+        assert out.splitlines()[1] == "    ~ a.csv"
+        code, out, _ = typed("fetch", "--locked", "--home", "two", "--json")
+        assert [each["commit"] for each in json.loads(out)["snapshots"]] == [old]
+        Path("forebay.lock").rename("old.lock")
+        assert typed("fetch", "--update", "hf://datasets/org/rows", "--home", "one", "-q")[0] == 0
+        code, out, _ = typed("lock", "diff", "old.lock", "forebay.lock", "--json")
+        assert (code, json.loads(out)[0]["changed"]) == (1, ["a.csv"])
+        assert typed("fetch", "--locked", "--offline", "--home", "one", "-q")[0] == 0
+        assert typed("lock", "diff", "--offline", "--home", "one")[0] == 0
