@@ -272,7 +272,7 @@ class Tasks:
         found = Found()
         for function in _functions(configuration.values()):
             file, name = function.file, function.attribute
-            if not file.is_file():
+            if self._reader.module(file) is None and not file.is_file():
                 place = self._reader.locate(function.name, function.folder / "task.yaml")
                 if place is None:  # a function of an installed package: nothing of the harness's
                     continue

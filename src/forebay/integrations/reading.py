@@ -15,6 +15,7 @@ from pathlib import Path
 from forebay.integrations.tasks import BUILDERS, REPOSITORY, Gap, Load, Metric
 
 _ADDRESS = ("http://", "https://")
+_NO_CODE = "the file is not there, or not Python"
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -113,6 +114,8 @@ class Reader:
         self._packages = packages
         self._modules: dict[Path, Module | None] = {}
         self._found: dict[tuple[Path, str], Found] = {}
+        self._facts: dict[tuple[Path, str], _Facts] = {}
+        self._located: dict[tuple[str, Path], tuple[Path, str] | None] = {}
 
     def module(self, file: Path) -> Module | None:
         """Return a parsed file, or None."""
@@ -129,8 +132,24 @@ class Reader:
             walk.visit(file, name)
         return self._found[place]
 
+    def facts(self, module: Module, name: str) -> _Facts:
+        """Return what a definition says, or with "" what runs when the module is imported."""
+        place = (module.file, name)
+        if place not in self._facts:
+            self._facts[place] = facts = _Facts()
+            named = module.definitions.get(name)
+            for statement in module.start if not name else () if named is None else (named,):
+                facts.read(module, statement)
+        return self._facts[place]
+
     def locate(self, dotted: str, beside: Path) -> tuple[Path, str] | None:
         """Return the file, and the name in it, that an imported name is; None: it is of some other package."""
+        place = (dotted, beside)
+        if place not in self._located:
+            self._located[place] = self._locate(dotted, beside)
+        return self._located[place]
+
+    def _locate(self, dotted: str, beside: Path) -> tuple[Path, str] | None:
         if dotted.startswith("."):
             level = len(dotted) - len(dotted.lstrip("."))
             folder, rest = beside.parents[level - 1], dotted.lstrip(".")
@@ -158,59 +177,68 @@ class _Walk:
     def visit(self, file: Path, name: str) -> None:
         """Visit a name of a file, and what the file does when it is imported."""
         module = self._reader.module(file)
-        if module is None:
-            if name:
-                self._note(Gap(f"{file.name}: {name}", "the file is not there, or not Python"))
-            return
-        if (file, "") not in self._seen:
-            self._seen.add((file, ""))
-            for statement in module.start:
-                self._read(module, statement)
         first = name.partition(".")[0]
-        if not first or (file, first) in self._seen:
+        if module is None:
+            if name and Gap(f"{file.name}: {name}", _NO_CODE) not in self._found.gaps:
+                self._found.gaps.append(Gap(f"{file.name}: {name}", _NO_CODE))
             return
-        self._seen.add((file, first))
-        if first in module.definitions:
-            self._read(module, module.definitions[first])
-        elif first in module.imports:
-            self._follow(module, module.imports[first])
+        for part in ("", first):
+            if (file, part) not in self._seen:
+                self._seen.add((file, part))
+                self._take(module, part)
 
-    def _note(self, gap: Gap) -> None:
-        if gap not in self._found.gaps:
-            self._found.gaps.append(gap)
+    def _take(self, module: Module, name: str) -> None:
+        if name in module.imports and name not in module.definitions:
+            self._follow(module, module.imports[name])
+            return
+        facts = self._reader.facts(module, name)
+        self._found.add(facts.found)
+        for each in facts.names:
+            self.visit(module.file, each)
+        for dotted in facts.imported:
+            self._follow(module, dotted)
 
     def _follow(self, module: Module, dotted: str) -> None:
         place = self._reader.locate(dotted, module.file)
         if place is not None:
             self.visit(*place)
 
-    def _read(self, module: Module, statement: ast.stmt) -> None:
+
+@dataclass(slots=True)
+class _Facts:
+    """What some statements say by themselves: what they load, and which names they mention, here and elsewhere."""
+
+    found: Found = field(default_factory=Found)
+    names: dict[str, None] = field(default_factory=dict[str, None])
+    imported: dict[str, None] = field(default_factory=dict[str, None])
+
+    def read(self, module: Module, statement: ast.stmt) -> None:
+        """Take in one statement."""
         known = _literals(module, statement)
         for node in ast.walk(statement):
             if isinstance(node, ast.Call):
                 self._call(module, node, known)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(_ADDRESS):
-                if node.value not in self._found.addresses:
-                    self._found.addresses.append(node.value)
+                if node.value not in self.found.addresses:
+                    self.found.addresses.append(node.value)
             elif isinstance(node, ast.Attribute | ast.Name):
                 dotted = dotted_name(node)
                 first, _, rest = dotted.partition(".")
                 if first in module.imports:
-                    self._follow(module, f"{module.imports[first]}.{rest}".rstrip("."))
+                    self.imported[f"{module.imports[first]}.{rest}".rstrip(".")] = None
                 elif first in module.definitions:
-                    self.visit(module.file, first)
+                    self.names[first] = None
 
     def _call(self, module: Module, call: ast.Call, known: Mapping[str, object]) -> None:
         first, _, rest = dotted_name(call.func).partition(".")
         origin = module.imports.get(first)
         if origin is None:
             return
-        name = f"{origin}.{rest}".rstrip(".")
         told = Found()
-        read_call(name, call, known, told)
+        read_call(f"{origin}.{rest}".rstrip("."), call, known, told)
         place = f"{module.file.parent.name}/{module.file.name}"
         told.gaps = [Gap(place, each.why, each.hint) for each in told.gaps]
-        self._found.add(told)
+        self.found.add(told)
 
 
 def dotted_name(node: ast.expr) -> str:

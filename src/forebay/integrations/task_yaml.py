@@ -79,6 +79,7 @@ class TaskFiles:
 
     def __init__(self) -> None:
         self._read: dict[Path, dict[str, Any]] = {}
+        self._places: dict[Path, Path] = {}
 
     def load(self, path: Path) -> dict[str, Any]:
         """Return a file with all that it includes; the caller may change the top level of what is returned.
@@ -90,7 +91,9 @@ class TaskFiles:
         return self._load(path, set())
 
     def _load(self, path: Path, seen: set[Path]) -> dict[str, Any]:
-        place = path.resolve()
+        if path not in self._places:
+            self._places[path] = path.resolve()
+        place = self._places[path]
         if place in seen:
             raise ValueError(f"include cycle at {place}")
         seen.add(place)
