@@ -11,7 +11,8 @@ import pytest
 from forebay.errors import BuildError, CacheRequiredError, InputError, NotFoundError, StoreReadOnlyError
 from forebay.hub import Hub
 from forebay.hub.loading import Load, Tiers
-from forebay.hub.prepared import configurations, find, found_of, prepare
+from forebay.hub.preparation import prepare
+from forebay.hub.prepared import configurations, find, found_of
 from forebay.hub.preparing import neutral
 from forebay.store import Store
 from forebay.testing import FakeHub, Repository, tinydata

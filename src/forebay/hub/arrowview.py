@@ -22,7 +22,8 @@ from forebay.events import Event, What
 from forebay.hub.holdings import Held, chosen
 from forebay.hub.hub import Hub
 from forebay.hub.placing import Laid, Placer, Way
-from forebay.hub.prepared import Prepared, configurations, found_of, prepare
+from forebay.hub.preparation import prepare
+from forebay.hub.prepared import Prepared, configurations, found_of
 from forebay.hub.reference import Reference, parse
 from forebay.store import Store
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from forebay.errors import NotFoundError, SourceError
 from forebay.events import Event, What
 from forebay.hub.hub import Hub
-from forebay.hub.prepared import Prepared, find, prepare
+from forebay.hub.preparation import prepare
+from forebay.hub.prepared import Prepared, find
 from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import Snapshot
 from forebay.store import Store
@@ -135,7 +136,7 @@ class Load:
             NotFoundError: no such dataset, configuration or split.
             InputError: a configuration or split must be named; or it is no dataset.
             SourceError: a column's type cannot be in a `Table`; `as_hf` can.
-            ForebayError: as `prepared.prepare`.
+            ForebayError: as `preparation.prepare`.
         """
         asked = _Asked("" if store is None else str(store.home), str(reference), split, as_hf)
         with self._guard:

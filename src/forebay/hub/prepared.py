@@ -9,38 +9,21 @@ major version. The name ``prepared/SNAPSHOT/CONFIGURATION`` points at the latest
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from forebay.errors import BuildError, CacheRequiredError, InputError, NotFoundError, StoreReadOnlyError
-from forebay.events import Event, Hook, What, ignore
-from forebay.hub.hub import FetchOptions, Hub
-from forebay.hub.placing import Placer
-from forebay.hub.snapshot import Snapshot, key_of, listed
-from forebay.store import Batch, Store
-from forebay.types import JSON, Cost, Entry, Key, ObjectRef
+from forebay.errors import InputError, NotFoundError
+from forebay.hub.snapshot import Snapshot, key_of
+from forebay.store import Store
+from forebay.types import Entry, Key, ObjectRef
 
 PREPARED, CONFIGURATIONS = "prepared", "configurations"
 """Kinds of entries: one configuration; which ones there are."""
 
-_INFO = "info"
-_WORK = "preparing-v1"
-_ABANDONED_SECONDS = 86400.0
-_POLL_SECONDS = 0.05
-_CARDS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
-_WORDS_OF_3 = {
-    "Value", "ClassLabel", "Translation", "TranslationVariableLanguages", "Sequence", "LargeList", "Array2D", "Array3D",
-    "Array4D", "Array5D", "Audio", "Image",
-}  # fmt: skip
-"""Features that version 3 of the library knows."""
+INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +49,7 @@ class Prepared:
 
     def info(self, store: Store) -> dict[str, Any]:
         """Return what the library keeps in ``dataset_info.json``."""
-        return cast("dict[str, Any]", json.loads(bytes(store.read(self.entry.object(_INFO).digest))))
+        return cast("dict[str, Any]", json.loads(bytes(store.read(self.entry.object(INFO).digest))))
 
     @classmethod
     def of(cls, entry: Entry) -> Prepared:
@@ -105,7 +88,7 @@ class Configurations:
 
 def configurations(store: Store, snapshot: Snapshot) -> Configurations | None:
     """Return which configurations a snapshot has; None: nobody has looked yet."""
-    entry = store.get(CONFIGURATIONS, _configurations_key(snapshot))
+    entry = store.get(CONFIGURATIONS, configurations_key(snapshot))
     if entry is None:
         return None
     default = entry.meta.get("default")
@@ -127,8 +110,8 @@ def find(store: Store, snapshot: Snapshot, configuration: str) -> Prepared | Non
             return None
         configuration = known.default
     version = library_version()
-    keys = [_key(snapshot, configuration, version)] if version else []
-    named = store.names.get(_name(snapshot, configuration))
+    keys = [prepared_key(snapshot, configuration, version)] if version else []
+    named = store.names.get(prepared_name(snapshot, configuration))
     for key in [*keys, *([named[1]] if named is not None else [])]:
         entry = store.get(PREPARED, key)
         if entry is not None and store.complete(entry):
@@ -142,280 +125,6 @@ def found_of(store: Store, snapshot: Snapshot) -> list[Prepared]:
     names = [unquote(name.removeprefix(prefix)) for name in store.names.list(prefix)]
     found = [find(store, snapshot, name) for name in names]
     return [one for one in found if one is not None]
-
-
-def prepare(
-    hub: Hub,
-    snapshot: Snapshot,
-    wanted: Iterable[str] | None = None,
-    *,
-    offline: bool = False,
-    partial: bool = False,
-    hook: Hook = ignore,
-) -> list[Prepared]:
-    """Return configurations, prepared; what is not yet, is made, once over all processes.
-
-    Only the files that these configurations read are fetched.
-
-    Args:
-        hub: where from.
-        snapshot: a dataset.
-        wanted: names; "" is the default one; None: all.
-        offline: ask nobody.
-        partial: leave out configurations that cannot be prepared, or whose files may not be fetched.
-        hook: told of BUILD and WAIT, and by WARNING of a configuration that cannot be prepared.
-
-    Raises:
-        NotFoundError: no such configuration.
-        InputError: a name is wanting; or it is no dataset.
-        CacheRequiredError: offline, and a file is not in the store.
-        BuildError: the ``datasets`` library is not there, or cannot load this dataset.
-        StoreReadOnlyError: it is not prepared, and the store may not be written.
-        OriginError, AccessError, StoreError: as `Hub.fetch`.
-    """
-    store = hub.store
-    names = list(wanted) if wanted is not None else None
-    key = key_of("forebay.prepare/1", snapshot.key)
-    while True:
-        found = _all_found(store, snapshot, names)
-        if found is not None:
-            return found
-        if snapshot.type != "dataset":
-            raise InputError(
-                f"{snapshot.dataset} is a {snapshot.type}", subject=snapshot.id, hint="only datasets are prepared"
-            )
-        if not store.writable:
-            what = f"{snapshot.dataset} is not prepared, and the store in {store.home} may not be written"
-            raise StoreReadOnlyError(
-                what, subject=snapshot.id, hint="prepare it as its owner: `forebay view datasets …`"
-            )
-        lease = store.lease(key)
-        if lease is None:
-            hook(Event(What.WAIT, f"waiting for another to prepare {snapshot.dataset}", key=key, kind=PREPARED))
-            while store.lease_progress(key) is not None:
-                time.sleep(_POLL_SECONDS)
-            continue
-        with lease:
-            if _all_found(store, snapshot, names) is None:
-                made = _Preparation(hub, snapshot, names, offline=offline, partial=partial, hook=hook).run()
-                if partial:
-                    return [one for name in made if (one := find(store, snapshot, name)) is not None]
-
-
-def _all_found(store: Store, snapshot: Snapshot, names: Sequence[str] | None) -> list[Prepared] | None:
-    known = configurations(store, snapshot)
-    if known is None:
-        found = [find(store, snapshot, name) for name in names or ()]
-        return [one for one in found if one] if names and all(found) else None
-    meant = known.names if names is None else [known.meant(name, snapshot.dataset) for name in names]
-    found = [find(store, snapshot, name) for name in meant]
-    return None if None in found else [one for one in found if one is not None]
-
-
-class _Preparation:
-    """One run of the process that prepares."""
-
-    def __init__(
-        self, hub: Hub, snapshot: Snapshot, names: Sequence[str] | None, *, offline: bool, partial: bool, hook: Hook
-    ) -> None:
-        self._hub, self._store = hub, hub.store
-        self._snapshot = snapshot
-        self._names = names
-        self._offline = offline
-        self._partial = partial
-        self._hook = hook
-        self._made: list[str] = []
-        self._broken: list[str] = []
-        self._version = library_version()
-
-    def run(self) -> list[str]:
-        """Prepare, and return the names of the configurations that were."""
-        if not self._version:
-            what = f"preparing {self._snapshot.dataset} needs the datasets library"
-            raise BuildError(what, subject=self._snapshot.id, hint="pip install 'forebay[hf]'")
-        root = self._store.home / _WORK
-        _sweep(root)
-        work = root / f"{self._snapshot.key[:16]}-{time.time_ns()}"
-        folder = work / self._snapshot.id.rpartition("/")[2]
-        try:
-            folder.mkdir(parents=True)
-            self._lay_empty(folder)
-            self._lay(folder, [path for path in _CARDS if self._snapshot.get(path)])
-            self._serve(folder, work)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        return self._made
-
-    def _lay_empty(self, folder: Path) -> None:
-        for file in listed(self._snapshot.files, self._snapshot.dataset):
-            path = folder / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-
-    def _lay(self, folder: Path, paths: Sequence[str] | None) -> None:
-        """Fetch files, and put them where they are read from."""
-        if paths is not None and not paths:
-            return
-        options = FetchOptions(include=paths or (), offline=self._offline)
-        self._hub.fetch(self._snapshot, options)
-        placer = Placer(self._store)
-        for path in paths if paths is not None else [file.path for file in self._snapshot.files]:
-            entry = self._hub.file(self._snapshot, path)
-            if entry is None:
-                what = f"{path} of {self._snapshot.dataset} is not in the store"
-                raise CacheRequiredError(what, subject=path, hint=f"`forebay fetch {self._snapshot.reference}`")
-            placer.place(entry.objects[0], folder / path)
-
-    def _lay_for(self, folder: Path, needed: Mapping[str, list[str] | None]) -> list[str]:
-        """Put the files of configurations where they are read from; return which configurations have theirs."""
-        if not self._partial:
-            whole = None in needed.values()
-            self._lay(folder, None if whole else sorted({path for paths in needed.values() for path in paths or ()}))
-            return list(needed)
-        there: list[str] = []
-        for name, paths in needed.items():
-            try:
-                self._lay(folder, paths)
-            except CacheRequiredError:
-                continue
-            there.append(name)
-        return there
-
-    def _serve(self, folder: Path, work: Path) -> None:
-        log = work / "log"
-        command = [sys.executable, "-P", str(Path(__file__).with_name("preparing.py"))]
-        began = time.perf_counter()
-        with log.open("wb") as errors, subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
-        ) as process:  # fmt: skip
-            requests, answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
-
-            def tell(value: JSON) -> None:
-                requests.write(json.dumps(value) + "\n")
-                requests.flush()
-
-            try:
-                names = list(self._names) if self._names is not None else None
-                tell({"folder": str(folder), "work": str(work), "configurations": cast("JSON", names)})
-                for line in answers:
-                    began = self._answer(json.loads(line), folder, tell, began)
-            except BaseException:
-                process.kill()
-                raise
-        if process.returncode:
-            tail = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no word of why"]
-            raise self._failed(f"it ended with code {process.returncode}: {tail[0]}")
-        if self._broken and not self._partial:
-            raise self._failed(self._broken[0])
-
-    def _answer(self, said: Mapping[str, Any], folder: Path, tell: Callable[[JSON], None], began: float) -> float:
-        """Do what a line of the process asks for; return since when the next configuration is being made."""
-        match said:
-            case {"names": names, "default": default, "version": version}:
-                self._note_configurations(names, default, version)
-            case {"need": needed}:
-                tell({"there": cast("JSON", self._lay_for(folder, needed))})
-                return time.perf_counter()
-            case {"broken": name, "why": why}:
-                self._broken.append(f"{name}: {why}")
-                self._hook(Event(What.WARNING, str(self._failed(self._broken[-1]))))
-                return time.perf_counter()
-            case {"configuration": _}:
-                self._keep(said, time.perf_counter() - began)
-                return time.perf_counter()
-            case _:
-                raise self._failed(str(said.get("failed", said)))
-        return began
-
-    def _failed(self, why: str) -> BuildError:
-        what = f"datasets {self._version} cannot prepare {self._snapshot.dataset}: {' '.join(why.split())[:400]}"
-        return BuildError(
-            what, subject=self._snapshot.id, hint="load_dataset would fail alike: a script, or files missing?"
-        )
-
-    def _note_configurations(self, names: Sequence[str], default: str | None, version: str) -> None:
-        meta: dict[str, JSON] = {"names": list(names), "default": default, "datasets": version}
-        key = _configurations_key(self._snapshot)
-        dataset = self._snapshot.dataset
-        self._store.commit(Entry(CONFIGURATIONS, key, meta=meta, inputs=(self._snapshot.key,), dataset=dataset))
-        known = Configurations(tuple(names), default)
-        for name in self._names or ():
-            known.meant(name, dataset)
-
-    def _keep(self, said: Mapping[str, Any], seconds: float) -> None:
-        snapshot, name = self._snapshot, str(said["configuration"])
-        key = _key(snapshot, name, self._version)
-        splits = cast("dict[str, list[tuple[str, int]]]", said["splits"])
-        info = json.dumps(said["info"], separators=(",", ":"), ensure_ascii=False).encode()
-        features = said["info"]["features"]
-        meta: dict[str, JSON] = {
-            "configuration": name,
-            "splits": [[split, [rows for _, rows in shards]] for split, shards in splits.items()],
-            "builder": str(said["builder"]),
-            "datasets": self._version,
-            "readable": ">=3" if _words(features) <= _WORDS_OF_3 else f">={self._version}",
-            "schema": _schema(splits),
-            "restricted": snapshot.restricted,
-        }
-        parts: dict[str, JSON] = {
-            "snapshot": snapshot.key, "configuration": name, "datasets": self._version.partition(".")[0],
-        }  # fmt: skip
-        with self._store.batch() as batch:
-            refs = [batch.put(_INFO, info)]
-            for split, shards in splits.items():
-                refs += [_kept(batch, f"arrow:{split}:{number}", Path(path)) for number, (path, _) in enumerate(shards)]
-            cost = Cost(seconds, sum(ref.size for ref in refs))
-            entry = Entry(PREPARED, key, tuple(refs), meta, parts, (snapshot.key,), cost, dataset=snapshot.dataset)
-            batch.add(entry)
-        self._store.names.set(_name(snapshot, name), PREPARED, key)
-        self._made.append(name)
-        told = f"prepared {snapshot.dataset} {name}"
-        self._hook(Event(What.BUILD, told, key, PREPARED, bytes=cost.bytes, seconds=seconds))
-
-
-def _kept(batch: Batch, role: str, path: Path) -> ObjectRef:
-    """Stage a file that was just written and flushed: without a copy, and raw whatever the store's codec is."""
-    from blake3 import blake3
-
-    from forebay.types import Digest
-
-    digest = Digest(blake3().update_mmap(path).hexdigest())
-    ref = ObjectRef(role, digest, path.stat().st_size)
-    if batch.link(replace(ref), path):
-        return ref
-    return batch.put(role, path.read_bytes())
-
-
-def _schema(splits: Mapping[str, Sequence[tuple[str, int]]]) -> JSON:
-    """Return the columns as a `Table` describes them; None where there is no such description."""
-    import pyarrow as pa
-
-    from forebay.table.canonical import canonical_table
-    from forebay.table.casting import describe
-    from forebay.table.schema import Schema
-
-    first = next((shards[0][0] for shards in splits.values() if shards), None)
-    if first is None:
-        return None
-    with pa.memory_map(first) as file:
-        schema = pa.ipc.open_stream(file).schema
-    try:
-        found = describe(canonical_table(schema.empty_table()).schema)
-    except (InputError, ValueError, TypeError, KeyError):
-        return None
-    return Schema.from_json([[column.name, column.type] for column in found.columns]).to_json()
-
-
-def _words(feature: object) -> set[str]:
-    """Return the types that features are made of."""
-    if isinstance(feature, list):
-        return {word for each in cast("list[object]", feature) for word in _words(each)}
-    if not isinstance(feature, dict):
-        return set()
-    fields = cast("dict[str, object]", feature)
-    kind = fields.get("_type")
-    own = {kind} if isinstance(kind, str) else set[str]()
-    return own | {word for each in fields.values() for word in _words(each)}
 
 
 @cache
@@ -434,24 +143,17 @@ def _listing(snapshot: Snapshot) -> Key:
     return key_of(snapshot.key, snapshot.manifest().decode()) if snapshot.partial else snapshot.key
 
 
-def _key(snapshot: Snapshot, configuration: str, version: str) -> Key:
+def prepared_key(snapshot: Snapshot, configuration: str, version: str) -> Key:
+    """Return the key of a configuration that this version of the library has prepared."""
     return key_of("forebay.prepared/1", _listing(snapshot), configuration, "datasets", version.partition(".")[0])
 
 
-def _configurations_key(snapshot: Snapshot) -> Key:
+def configurations_key(snapshot: Snapshot) -> Key:
+    """Return the key of the list of configurations."""
     return key_of("forebay.configurations/1", _listing(snapshot))
 
 
-def _name(snapshot: Snapshot, configuration: str) -> str:
+def prepared_name(snapshot: Snapshot, configuration: str) -> str:
+    """Return the name that points at a configuration, whichever version prepared it."""
     safe = quote(configuration, safe=" ").replace(".", "%2E")
     return f"prepared/{_listing(snapshot)}/{safe}"
-
-
-def _sweep(root: Path) -> None:
-    """Remove what killed preparations left."""
-    for path in root.iterdir() if root.is_dir() else ():
-        try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            continue  # its owner was quicker
