@@ -39,7 +39,8 @@ def read(url: str, start: int = 0) -> int:
     """Take all of an answer and throw it away; return its bytes."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=300)
-    connection.request("GET", parts.path, headers={"Range": f"bytes={start}-"} if start else {})
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    connection.request("GET", target, headers={"Range": f"bytes={start}-"} if start else {})
     answer, buffer, size = connection.getresponse(), bytearray(1 << 20), 0
     while answer.status in (302, 307):
         location = answer.getheader("Location") or ""
@@ -126,7 +127,7 @@ def bytes_part(folder: Path, megabytes: int) -> dict[str, float]:
         read(bare)
         told["sendfile_gb_s"] = size / min(timed(lambda: read(bare)) for _ in range(3)) / 1e9
         told["direct_seconds"] = min(timed(lambda: read(hub.hf_endpoint + FILE)) for _ in range(3))
-        colds = []
+        colds: list[float] = []
         for number in range(3):
             with mirror(folder / f"store{number}", "--upstream", hub.hf_endpoint) as (endpoint, _):
                 read(f"{endpoint}/api/datasets/bench/big")

@@ -100,11 +100,16 @@ def test_arguments_and_streams_are_the_command_s(execute) -> None:
 def test_signals_are_handed_on(arguments, environ) -> None:
     script = "trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
     command = [sys.executable, "-m", "forebay.cli", "exec", *arguments, "--", "sh", "-c", script]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=environ, start_new_session=True, **streams)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=30)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert (process.returncode, rest) == (9, "got\n")
 
 

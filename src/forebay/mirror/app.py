@@ -32,6 +32,8 @@ STATUS_PATH = "/-/mirror"
 MODELSCOPE_PREFIX = "/-/ms"
 
 _MOST_BODY_BYTES = 16 * 2**20
+_SMALL_BYTES = 2**18
+"""What is not larger goes out with its headers: opening a file for it would cost more than copying it."""
 _THREADS = 128  # one for each answer that waits for upstream
 
 
@@ -113,18 +115,27 @@ class App:
             served(len(answer.body))
             await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
             return
-        if content.path is not None and "http.response.pathsend" in (scope.get("extensions") or {}):
+        if (
+            content.path is not None
+            and answer.length > _SMALL_BYTES
+            and "http.response.pathsend" in (scope.get("extensions") or {})
+        ):
             served(answer.length)
             await send({"type": "http.response.pathsend", "path": str(content.path)})
             return
         try:
-            await self._send_pieces(send, content, served)
+            await self._send_pieces(send, answer, content, served)
         except (ForebayError, OSError) as error:
             self.tally.cut(error)
             raise Cut(str(error)) from error
 
-    async def _send_pieces(self, send: Send, content: Content, served: Callable[[int], None]) -> None:
+    async def _send_pieces(self, send: Send, answer: Answer, content: Content, served: Callable[[int], None]) -> None:
         pieces = content.pieces()
+        if not content.fetched and answer.length <= _SMALL_BYTES:
+            body = b"".join(pieces)
+            served(len(body))
+            await send({"type": "http.response.body", "body": body})
+            return
         while piece := await self._on_thread(next, pieces, b""):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             served(len(piece))

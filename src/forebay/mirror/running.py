@@ -16,8 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -70,15 +69,20 @@ class Plan:
 
 
 def run(plan: Plan) -> Run:
-    """Run a command to its end.
+    """Run a command to its end. To be called from the main thread: it takes the signals.
 
     Raises:
         InputError: it cannot be run.
     """
+    with _Forwarding() as signals:
+        return _run(plan, signals)
+
+
+def _run(plan: Plan, signals: _Forwarding) -> Run:
     why_not = ""
     if plan.isolate:
         try:
-            return _run_isolated(plan)
+            return _run_isolated(plan, signals)
         except _NoCell as error:
             why_not = str(error)
             plan.warn(f"no proof that nothing else is contacted: {why_not}")
@@ -88,7 +92,7 @@ def run(plan: Plan) -> Run:
         environ = plan.environ(f"http://127.0.0.1:{listener.getsockname()[1]}")
         mirror = _Mirror(plan, listener)
     with mirror:
-        code = _run_here(plan, environ)
+        code = _run_here(plan, environ, signals)
         counts = mirror.finish()
     return Run(code, counts, why_not=why_not)
 
@@ -97,16 +101,17 @@ class _NoCell(Exception):
     """There can be no network namespace here."""
 
 
-def _run_here(plan: Plan, environ: Mapping[str, str]) -> int:
+def _run_here(plan: Plan, environ: Mapping[str, str], signals: _Forwarding) -> int:
     try:
         child = subprocess.Popen(list(plan.argv), env=dict(environ))
     except OSError as error:
         name = plan.argv[0]
         raise InputError(f"cannot run {name}: {error.strerror}", subject=name, hint="is it on PATH?") from error
-    return _wait(child)
+    signals.to(child.pid)
+    return _code(child)
 
 
-def _run_isolated(plan: Plan) -> Run:
+def _run_isolated(plan: Plan, signals: _Forwarding) -> Run:
     if sys.platform != "linux":
         raise _NoCell("only Linux has network namespaces")
     ours, theirs = socket.socketpair()
@@ -126,7 +131,8 @@ def _run_isolated(plan: Plan) -> Run:
             with mirror:
                 environ = dict(plan.environ(f"http://127.0.0.1:{port}"))
                 ours.sendall(json.dumps({"argv": list(plan.argv), "environ": environ}).encode() + b"\n")
-                code = _wait(child)
+                signals.to(child.pid)
+                code = _code(child)
                 counts = mirror.finish()
             return Run(code, counts, isolated=True, attempts=_attempts(seen))
 
@@ -208,35 +214,54 @@ class _Mirror:
         self._reader.join(_MIRROR_SECONDS)
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
-    """Wait for the command, handing on the signals that we get; return its exit code as a shell tells it."""
-    with _forwarding(child.pid):
-        code = child.wait()
+def _code(child: subprocess.Popen[bytes]) -> int:
+    """Wait for the command; return its exit code as a shell tells it."""
+    code = child.wait()
     return 128 - code if code < 0 else code
 
 
-@contextmanager
-def _forwarding(pid: int) -> Generator[None]:
-    """Hand on signals. Ctrl-C reaches the command from the terminal by itself; without a terminal we hand it on."""
+class _Forwarding:
+    """Hands signals on to the command; one that comes before the command is there waits for it.
 
-    def forward(number: int, _: FrameType | None) -> None:
+    Ctrl-C reaches the command from the terminal by itself; only without a terminal is it handed on.
+    """
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+        self._waiting: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def to(self, pid: int) -> None:
+        """Hand on to this process from now on."""
+        self._pid = pid
+        for number in self._waiting:
+            self._forward(number, None)
+
+    def __enter__(self) -> _Forwarding:
+        for name in _FORWARDED:
+            if hasattr(signal, name):
+                number = getattr(signal, name)
+                self._before[number] = signal.signal(number, self._forward)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            self._before[number] = signal.signal(number, self._forward_without_terminal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _forward(self, number: int, _: FrameType | None) -> None:
+        if self._pid is None:
+            self._waiting.append(number)
+            return
         try:
-            os.kill(pid, number)
+            os.kill(self._pid, number)
         except ProcessLookupError:
             pass  # it has just ended
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def _forward_without_terminal(self, number: int, frame: FrameType | None) -> None:
         if not _in_foreground():
-            forward(number, frame)
-
-    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
-    before = {number: signal.signal(number, forward) for number in numbers}
-    before |= {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGQUIT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            self._forward(number, frame)
 
 
 def _in_foreground() -> bool:

@@ -106,6 +106,8 @@ def _server(app: App, listener: socket.socket, tls: Tls | None) -> Any:
 
         def _init_shared_socket(self) -> None:
             listener.setblocking(False)
+            # Connections inherit it. Without, the last part of an answer waits 40 ms for the client's delayed ACK.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # the stub forgets what it is made from: descriptor, Unix socket or not, backlog
             self._shd = SocketHolder(listener.detach(), False, _BACKLOG)  # pyright: ignore[reportCallIssue]
             self._sfd, self._ssp = self._shd.get_fd(), None
