@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -132,3 +135,21 @@ def test_check_needs_an_interpreter_and_tasks(environment: Path) -> None:
     done = CliRunner().invoke(forebay, ["check", "--lm-eval", "plain_task", "--python", str(folder)])
     assert (done.exit_code, "no interpreter" in done.stderr) == (2, True)
     assert CliRunner().invoke(forebay, ["check"]).exit_code == 2
+
+
+def test_nltk_data_come_along(
+    hub: FakeHub, call: type_of_call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a place of one's own, through the store, to where a program in `forebay exec` looks."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("punkt_tab/english/abbrev_types.txt", "dr")
+    hub.shelf.add(Repository("nltk/data", files={"tokenizers/punkt_tab.zip": target.getvalue()}))
+    monkeypatch.setenv("FOREBAY_NLTK_SOURCE", f"{hub.hf_endpoint}/datasets/nltk/data/resolve/main")
+    call("fetch", "--quiet", "--lm-eval", "scored", code=1)  # it wants more than that
+    hub.die()
+    seen = tmp_path / "seen"
+    code = f"import os, shutil; shutil.copytree(os.environ['NLTK_DATA'].split(':')[0], {str(seen)!r})"
+    done = CliRunner().invoke(forebay, ["exec", "--offline", "--quiet", "--", sys.executable, "-c", code])
+    assert done.exit_code == 0, done.output
+    assert (seen / "tokenizers" / "punkt_tab" / "english" / "abbrev_types.txt").read_text() == "dr"

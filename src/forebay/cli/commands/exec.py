@@ -101,6 +101,7 @@ def _nltk_data(stack: ExitStack, session: Session) -> Path | None:
     """Return a folder with the NLTK packages of the store; None: it has none."""
     import tempfile
 
+    from forebay.errors import InputError
     from forebay.hub import Hub
     from forebay.integrations import nltk
 
@@ -111,8 +112,13 @@ def _nltk_data(stack: ExitStack, session: Session) -> Path | None:
             packages = list(nltk.held(hub))
             if not packages:
                 return None
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-nltk-"))
-            return nltk.lay_out(packages, Path(folder))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-nltk-")))
+            for package in packages:
+                try:
+                    nltk.lay_out([package], folder)
+                except InputError as error:  # one that is no good must not keep the command from running
+                    _warn(str(error))
+            return folder
 
 
 def _told(done: Run, offline: bool) -> str:
