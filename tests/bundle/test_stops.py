@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from bundling import bundle, content, fill, fill_small, noise, nothing_came, put
 
-from forebay.bundle import CreateOptions, closure, create, find_roots, install, verify
-from forebay.bundle import installing as installing_module
+from forebay.bundle import CreateOptions, closure, create, find_roots, install, taking, verify
 from forebay.config import Settings
 from forebay.errors import InputError, StoreError, StoreFullError
 from forebay.events import Event
@@ -148,8 +147,8 @@ def test_install_keeps_the_objects_of_an_attempt_that_stopped(
 ) -> None:
     fill(store)
     bundle(store, tmp_path / "b.tar")
-    monkeypatch.setattr(installing_module, "_GROUP", 4)
-    monkeypatch.setattr(installing_module, "_TELL_SECONDS", -1.0)
+    monkeypatch.setattr(taking, "_GROUP", 4)
+    monkeypatch.setattr(taking, "_TELL_SECONDS", -1.0)
     seen = 0
 
     def hook(_: Event) -> None:
@@ -174,7 +173,7 @@ def test_what_an_attempt_left_is_garbage_to_others(
     def hook(_: Event) -> None:
         raise StopHereError
 
-    monkeypatch.setattr(installing_module, "_TELL_SECONDS", -1.0)
+    monkeypatch.setattr(taking, "_TELL_SECONDS", -1.0)
     with pytest.raises(StopHereError):
         install(other, tmp_path / "b.tar", hook=hook)
     assert nothing_came(other)

@@ -10,7 +10,7 @@ from blake3 import blake3
 from forebay.bundle.archive import Member
 from forebay.bundle.frames import Coders, unpack
 from forebay.bundle.manifest import FRAME_BYTES, Manifest, PackedEntry, PackedObject
-from forebay.bundle.source import Source
+from forebay.bundle.source import Source, joined
 from forebay.errors import BundleError, ObjectDamagedError, StoreError
 from forebay.store import entry as entry_files
 from forebay.types import Buffer, Digest, Entry, is_hex64
@@ -60,7 +60,7 @@ def read_entry(source: Source, member: Member, sizes: Sizes) -> Entry:
     """
     packed = member.what
     assert isinstance(packed, PackedEntry)
-    data = source.content(member)
+    data = bytes(source.content(member))
     try:
         entry = entry_files.decode(data)
         _check_types(entry)
@@ -92,24 +92,21 @@ def _check_types(entry: Entry) -> None:
         raise BundleError("has fields of other types than entries have")
 
 
-def read_small(source: Source, member: Member) -> bytes:
-    """Return the decoded bytes of an object of `WHOLE_BYTES` at most.
+def read_small(source: Source, member: Member) -> Buffer:
+    """Return the decoded bytes of an object of `WHOLE_BYTES` at most. Whether they are its own remains to be seen.
 
     Raises:
-        BundleError: it is not what the MANIFEST says.
+        BundleError: they cannot be.
     """
     packed = member.what
     assert isinstance(packed, PackedObject)
-    data = source.content(member)
     if packed.pack == "none":
-        return data
+        return joined(source.pieces(member))
+    data = source.content(member)
     try:
-        found = unpack(data, packed.size)
-        if blake3(found).hexdigest() != packed.digest:
-            raise BundleError("unpacks to other bytes than its name says")
+        return unpack(data, packed.size)
     except BundleError as error:
         raise source.refused(member, error.what) from error
-    return found
 
 
 def read_large(source: Source, member: Member, coders: Coders) -> Iterator[Buffer]:
@@ -131,12 +128,24 @@ def read_large(source: Source, member: Member, coders: Coders) -> Iterator[Buffe
     except BundleError as error:
         raise error if error.subject == member.name else source.refused(member, error.what) from error
     if hasher.hexdigest() != packed.digest:
-        raise source.refused(member, "unpacks to other bytes than its name says")
+        raise wrong_bytes(source, member)
 
 
 def is_small(packed: PackedObject) -> bool:
     """Tell whether an object is handled in one piece."""
     return packed.size <= WHOLE_BYTES and packed.packed <= WHOLE_BYTES + FRAME_BYTES
+
+
+def check_small(source: Source, member: Member) -> None:
+    """Look at an object of `WHOLE_BYTES` at most in full.
+
+    Raises:
+        BundleError: it is not what the MANIFEST says.
+    """
+    packed = member.what
+    assert isinstance(packed, PackedObject)
+    if blake3(read_small(source, member)).hexdigest() != packed.digest:
+        raise wrong_bytes(source, member)
 
 
 def check_object(source: Source, member: Member, coders: Coders) -> None:
@@ -148,10 +157,15 @@ def check_object(source: Source, member: Member, coders: Coders) -> None:
     packed = member.what
     assert isinstance(packed, PackedObject)
     if is_small(packed):
-        read_small(source, member)
+        check_small(source, member)
         return
     for _ in read_large(source, member, coders):
         pass
+
+
+def wrong_bytes(source: Source, member: Member) -> BundleError:
+    """Return the error of an object whose bytes are another's."""
+    return source.refused(member, "is damaged: its bytes are not those that its name says")
 
 
 def named(digests: Collection[Digest]) -> str:

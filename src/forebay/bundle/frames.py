@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import zstandard
 
 Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 WORTH_IT = 0.95
 """Packed bytes per raw byte of the first frame, from which on an object stays as it is."""
@@ -72,7 +74,20 @@ class Coders:
         Yields:
             What it is known by, how it is packed, and its packed bytes, which must be used up before the next.
         """
-        waiting: deque[tuple[Job, int, Future[tuple[memoryview, bytes]]]] = deque()
+        for known, (view, first) in self.ahead((known, size, partial(self._first, read)) for known, size, read in jobs):
+            if len(first) < WORTH_IT * min(len(view), FRAME_BYTES):
+                yield known, "zstd", self._frames(first, view)
+            else:
+                yield known, "none", _cut(view)
+
+    def ahead(self, jobs: Iterable[tuple[Job, int, Callable[[], Result]]]) -> Iterator[tuple[Job, Result]]:
+        """Do jobs in the threads and yield their results in order, some ahead.
+
+        Args:
+            jobs: of each something to know it by, the bytes of memory that its result takes, and what to do. It must
+                not use these threads itself.
+        """
+        waiting: deque[tuple[Job, int, Future[Result]]] = deque()
         ahead = 0
         source = iter(jobs)
         while True:
@@ -80,17 +95,13 @@ class Coders:
                 job = next(source, None)
                 if job is None:
                     break
-                waiting.append((job[0], job[1], self._pool.submit(self._first, job[2])))
+                waiting.append((job[0], job[1], self._pool.submit(job[2])))
                 ahead += job[1]
             if not waiting:
                 return
             known, size, begun = waiting.popleft()
             ahead -= size
-            view, first = begun.result()
-            if len(first) < WORTH_IT * min(len(view), FRAME_BYTES):
-                yield known, "zstd", self._frames(first, view)
-            else:
-                yield known, "none", _cut(view)
+            yield known, begun.result()
 
     def unpacked(self, pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         """Yield the content of frames, in order, some ahead.
@@ -165,10 +176,10 @@ def unpack_frame(frame: bytes, content: int, local: threading.local | None = Non
     return found
 
 
-def unpack(data: bytes, size: int) -> bytes:
+def unpack(data: Buffer, size: int) -> bytes:
     """Return the content of small packed data, in this thread; see `Coders.unpacked`."""
     left, parts = size, list[bytes]()
-    for frame, content in _split([data]):
+    for frame, content in _split([bytes(data)]):
         if content != min(left, FRAME_BYTES):
             raise BundleError("its frames are not of the size that they should have")
         left -= content

@@ -10,31 +10,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from forebay.bundle import signing
-from forebay.bundle.archive import Member
-from forebay.bundle.checking import Sizes, check_object, is_small, named, read_entry, read_large, read_small
-from forebay.bundle.frames import Coders
-from forebay.bundle.manifest import Manifest, PackedEntry, PackedFile, PackedName, PackedObject
-from forebay.bundle.source import Source, objects_of, open_source
+from forebay.bundle.checking import Sizes, named, read_entry
+from forebay.bundle.manifest import Manifest, PackedEntry, PackedFile, PackedName
+from forebay.bundle.source import Source, open_source
+from forebay.bundle.taking import Taker
 from forebay.errors import BundleError, InputError, StoreError, StoreFullError
-from forebay.events import Event, Hook, What, ignore
+from forebay.events import Hook, ignore
 from forebay.store import entry as entry_files
-from forebay.types import JSON, Entry, Key, ObjectRef
+from forebay.types import JSON, Entry, Key
 
 if TYPE_CHECKING:
-    from forebay.store import Batch, Store
-
-_GROUP_BYTES = 256 * 2**20
-_GROUP = 1000
-_TELL_SECONDS = 0.2
-_ROLE = "bundle"
+    from forebay.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +132,6 @@ class _Installer:
         self._source = source
         self._options = options
         self._hook = hook
-        self._linked = 0
-        self._new = 0
-        self._new_bytes = 0
-        self._told = monotonic()
 
     def run(self) -> InstallReport:
         """Do it."""
@@ -156,8 +145,9 @@ class _Installer:
         self._source.check_end()
         entries = self._read_entries()
         fresh, kept, differing = self._sorted_out(entries)
+        taker = Taker(self._store, self._source, link=self._options.link, hook=self._hook)
         with self._store.batch() as batch:
-            self._take_objects(batch)
+            taker.take(batch)
             self._source.check_end()
             for entry in fresh:
                 batch.add(entry)
@@ -168,10 +158,10 @@ class _Installer:
             entries=len(fresh),
             kept=kept,
             differing=tuple(differing),
-            objects=self._new,
-            linked=self._linked,
-            present=len(manifest.objects) - self._new,
-            bytes=self._new_bytes,
+            objects=taker.new,
+            linked=taker.linked,
+            present=len(manifest.objects) - taker.new,
+            bytes=taker.new_bytes,
             names=tuple(set_),
             seconds=perf_counter() - began,
         )
@@ -240,51 +230,6 @@ class _Installer:
                     differing.append((entry.kind, entry.key))
         return fresh, kept, differing
 
-    # Objects
-
-    def _take_objects(self, whole: Batch) -> None:
-        left = [(member, what) for member, what in objects_of(self._source) if not self._rely(whole, what)]
-        total, done = sum(what.size for _, what in left), 0
-        with Coders() as coders:
-            for group in _groups(left):
-                with self._store.batch() as batch:
-                    for member, what in group:
-                        self._take(batch, member, what, coders)
-                        done += what.size
-                        self._tell(done, total)
-                for member, what in group:
-                    if not self._rely(whole, what):
-                        raise StoreError(f"{member.name} vanished while it was installed", hint="try again")
-        self._new, self._new_bytes = len(left), total
-
-    def _rely(self, whole: Batch, what: PackedObject) -> bool:
-        return whole.rely(_ROLE, what.digest, what.size) is not None
-
-    def _take(self, batch: Batch, member: Member, what: PackedObject, coders: Coders) -> None:
-        if self._options.link and self._link(batch, member, what, coders):
-            self._linked += 1
-            return
-        if is_small(what):
-            ref = batch.put(_ROLE, read_small(self._source, member))
-        else:
-            ref = batch.put(_ROLE, read_large(self._source, member, coders))
-        assert (ref.digest, ref.size) == (what.digest, what.size)
-
-    def _link(self, batch: Batch, member: Member, what: PackedObject, coders: Coders) -> bool:
-        """Take an object over by a second name of its file, if that can be done. The file is looked at in full."""
-        path = self._source.file(member)
-        if path is None:
-            return False
-        before = path.stat()
-        if before.st_dev != self._store.home.stat().st_dev:
-            return False
-        check_object(self._source, member, coders)
-        flush_file(path)
-        after = path.stat()
-        if (before.st_ino, before.st_mtime_ns, before.st_size) != (after.st_ino, after.st_mtime_ns, after.st_size):
-            raise self._source.refused(member, "was changed while it was read")
-        return batch.link(ObjectRef(_ROLE, what.digest, what.size), path, what.pack)
-
     # Names
 
     def _set_names(self, names: Iterable[PackedName], fresh: Sequence[Entry]) -> list[str]:
@@ -306,42 +251,6 @@ class _Installer:
                 _quietly(lambda e=entry: self._store.remove(e.kind, e.key))
             raise
         return done
-
-    def _tell(self, done: int, total: int) -> None:
-        if monotonic() - self._told > _TELL_SECONDS:
-            self._told = monotonic()
-            facts = {"phase": "bundle", "done": done, "total": total}
-            self._hook(Event(What.PROGRESS, "installing", bytes=done, facts=facts))
-
-
-def flush_file(path: Path) -> None:
-    """Make a file's content durable.
-
-    Raises:
-        StoreError: it cannot be.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise StoreError(f"cannot make {path} durable: {error.strerror}", subject=path) from error
-
-
-def _groups(left: Sequence[tuple[Member, PackedObject]]) -> Iterable[list[tuple[Member, PackedObject]]]:
-    """Yield objects in groups that are published together: what a kill costs is one of them."""
-    group: list[tuple[Member, PackedObject]] = []
-    size = 0
-    for member, what in left:
-        group.append((member, what))
-        size += what.size
-        if size >= _GROUP_BYTES or len(group) >= _GROUP:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -68,13 +68,13 @@ class Source(ABC):
         """Return the path of a member that is a file of its own, which belongs to this user; None: it is none."""
         return None
 
-    def content(self, member: Member) -> bytes:
+    def content(self, member: Member) -> Buffer:
         """Return the content of a small member, which is what the MANIFEST says.
 
         Raises:
             BundleError: it is not.
         """
-        return b"".join(self.checked(member))
+        return joined(self.checked(member))
 
     def checked(self, member: Member) -> Iterator[Buffer]:
         """Yield the content of a member; when it is through, its BLAKE3 was right.
@@ -130,12 +130,12 @@ class ArchiveSource(Source):
     def pieces(self, member: Member) -> Iterator[Buffer]:
         """See `Source.pieces`."""
         if member.size <= PIECE_BYTES:
-            whole = self._stream.read(member.offset, member.end - member.offset)
-            if whole[:BLOCK] != member.header:
+            whole = memoryview(self._stream.read(member.offset, member.end - member.offset))
+            if bytes(whole[:BLOCK]) != member.header:
                 raise self._not_there(member)
             if len(whole) < member.end - member.offset:
                 raise self._cut(member)
-            if whole[BLOCK + member.size :] != _ZEROS[: member.end - member.content - member.size]:
+            if bytes(whole[BLOCK + member.size :]) != _ZEROS[: member.end - member.content - member.size]:
                 raise self.refused(member, "is followed by bytes that should not be there")
             yield whole[BLOCK : BLOCK + member.size]
             return
@@ -245,6 +245,12 @@ class FolderSource(Source):
                 raise self.refused(member, f"lies behind a link: {folder}")
             self._sound.add(folder)
         return path
+
+
+def joined(pieces: Iterable[Buffer]) -> Buffer:
+    """Return pieces as one, without copying where it is one already."""
+    found = list(pieces)
+    return found[0] if len(found) == 1 else b"".join(found)
 
 
 def open_source(path: Path, stream: Stream | None = None) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -94,61 +94,65 @@ class Batch:
         except OSError as error:
             raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
 
-    def rely(self, role: str, digest: Digest, size: int) -> ObjectRef | None:
-        """Rely on an object of the store without giving its bytes: from now on it stays there until the batch ends.
+    def rely(self, refs: Iterable[ObjectRef]) -> list[ObjectRef]:
+        """Rely on objects of the store without giving their bytes: from now on they stay there until the batch ends.
 
         Args:
-            role: what it is to the entry that will name it.
-            digest: of the object.
-            size: decoded, in bytes; a raw file of another size is set aside and taken for absent.
+            refs: how entries will name them; a raw file that has not its size is set aside and taken for absent.
 
         Returns:
-            How an entry names it; None: it is not in the store.
+            Those that are not in the store.
         """
         self._check_open()
-        check_hex(digest, "digest")
-        if digest not in self._refs:
-            if not self._rely(digest, size):
-                return None
-            self._refs[digest] = size
-        return ObjectRef(role, digest, size)
+        wanted = {ref.digest: ref for ref in refs if ref.digest not in self._refs}
+        for digest in wanted:
+            check_hex(digest, "digest")
+        reader, mine = self._shop.reader, self._shop.mine
+        there = [ref for ref in wanted.values() if reader.find(ref.digest) is not None]
+        intents = [Intent(mine.number(), 0, ref.digest) for ref in there]
+        named = {intent.number: ref for intent, ref in zip(intents, there, strict=True)}
+        sound = self._shop.ledger.rely(intents, lambda it: reader.sound(named[it.number].digest, named[it.number].size))
+        for ref, intent, kept in zip(there, intents, sound, strict=True):
+            if kept is not None:
+                self._numbers.append(intent.number)
+                self._relied[ref.digest] = kept
+                self._refs[ref.digest] = ref.size
+        return [ref for digest, ref in wanted.items() if digest not in self._refs]
 
-    def link(self, ref: ObjectRef, path: Path, kept: CodecName = "none") -> bool:
-        """Stage an object by giving its file a second name, without copying a byte.
+    def link(self, files: Sequence[tuple[ObjectRef, Path, CodecName]]) -> list[ObjectRef]:
+        """Stage objects by giving their files second names, without copying a byte.
 
-        The caller vouches that the file holds the object, is durable, belongs to this user and is written by nobody.
+        The caller vouches that each file holds the object, is durable, belongs to this user and is written by nobody.
         From now on it is read-only.
 
         Args:
-            ref: how an entry names it.
-            path: a file that holds it at rest.
-            kept: the codec under which it does.
+            files: how an entry names the object, a file that holds it at rest, and the codec under which it does.
 
         Returns:
-            Whether it could be done; False: the file is on another file system, or may not be linked: `put` its bytes.
+            Those that cannot be linked: the file is on another file system, or somebody forbids it. `put` their bytes.
 
         Raises:
-            StoreFullError: no room for it.
-            StoreError: it cannot be written.
+            StoreFullError: no room for them.
+            StoreError: they cannot be written.
         """
         self._check_open()
         shop = self._shop
-        if ref.digest in self._refs or self._rely(ref.digest, ref.size):
-            self._refs[ref.digest] = ref.size
-            return True
         try:
-            number = self._reserve(shop.fs.stat(path).size, ref.digest)
-            staged = link_staged(shop.fs, path, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}")
-            if staged is None:
-                self._numbers.remove(number)
-                shop.ledger.give_up([number], ())
-                return False
-            self._waiting.append(_Waiting(ref.digest, kept, staged))
-            shop.fs.chmod(staged.path, shop.files.object_mode)
+            intents = [Intent(shop.mine.number(), shop.fs.stat(path).size, ref.digest) for ref, path, _ in files]
+            shop.ledger.reserve(intents)
+            self._numbers += (intent.number for intent in intents)
+            left: list[ObjectRef] = []
+            for ref, path, kept in files:
+                staged = link_staged(shop.fs, path, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}")
+                if staged is None:
+                    left.append(ref)
+                    continue
+                self._waiting.append(_Waiting(ref.digest, kept, staged))
+                shop.fs.chmod(staged.path, shop.files.object_mode)
+                self._refs[ref.digest] = ref.size
         except OSError as error:
             raise store_error(f"cannot write to {shop.layout.home}", error) from error
-        self._refs[ref.digest] = ref.size
-        return True
+        return left
 
     def add(self, entry: Entry) -> None:
         """Add an entry, which may name objects of this batch and others in the store.
@@ -247,7 +251,7 @@ class Batch:
         if reader.find(digest) is None:
             return False
         number = self._shop.mine.number()
-        kept = self._shop.ledger.rely(Intent(number, 0, digest), lambda: reader.sound(digest, size))
+        kept = self._shop.ledger.rely([Intent(number, 0, digest)], lambda _: reader.sound(digest, size))[0]
         if kept is None:
             return False
         self._numbers.append(number)

@@ -131,17 +131,16 @@ class Ledger:
         self.tell(plan)
         return plan.bytes
 
-    def rely(self, intent: Intent, is_there: Callable[[], CodecName | None]) -> CodecName | None:
-        """Keep eviction away from an object if it is there; return the codec it is kept under, or None.
+    def rely(self, intents: Sequence[Intent], is_there: Callable[[Intent], CodecName | None]) -> list[CodecName | None]:
+        """Keep eviction away from objects that are there; return the codec that each is kept under, or None.
 
         Looked at under the lock under which eviction removes files, so it stays there.
         """
 
-        def work(db: sqlite3.Connection) -> CodecName | None:
-            kept = is_there()
-            if kept is not None:
-                self._note(db, [intent])
-            return kept
+        def work(db: sqlite3.Connection) -> list[CodecName | None]:
+            found: list[CodecName | None] = [is_there(intent) for intent in intents]
+            self._note(db, [intent for intent, kept in zip(intents, found, strict=True) if kept is not None])
+            return found
 
         return self.transact(work)
 
