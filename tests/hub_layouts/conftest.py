@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +80,24 @@ Client = Callable[..., Any]
 
 
 @pytest.fixture
-def client(tmp_path: Path, world: World) -> Client:
+def open_folder() -> Iterator[Path]:
+    """A folder that every user reaches: pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def client(open_folder: Path, world: World) -> Client:
     """Run code offline in a fresh Python; what it gives to `tell` comes back, and the hub must not have been asked."""
 
     def run(code: str, *, python: str = sys.executable, cwd: Path | None = None, **variables: str) -> Any:
-        told = tmp_path / "told"
+        told = open_folder / "told"
         told.mkdir(exist_ok=True)
         told.chmod(0o777)
         start = f"import json\ntell = lambda what: open({str(told / 'told.json')!r}, 'w').write(json.dumps(what))\n"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "PYTHON"))}
-        home = tmp_path / "client-home"
+        home = open_folder / "client-home"
         home.mkdir(exist_ok=True)
         home.chmod(0o777)
         given = {

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
@@ -22,6 +22,7 @@ from forebay.hub.memory import Memory
 from forebay.hub.origin import Listing
 from forebay.hub.reference import HubName, Reference, RepositoryType
 from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile, file_key, key_of, listed
+from forebay.hub.taking import taken
 from forebay.io import LocalFilesystem
 from forebay.store import Batch, Store
 from forebay.types import JSON, Cost, Digest, Entry, ObjectRef
@@ -297,7 +298,7 @@ class _Adoption:
         """Give the file a second name in the store, once its bytes are on the disk."""
         try:
             if source.stat().st_uid != os.geteuid():
-                return batch.rely(CONTENT, ref.digest, ref.size) is not None  # another's file cannot be made read-only
+                return not batch.rely([ref])  # another's file cannot be made read-only
             descriptor = os.open(source, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -305,7 +306,7 @@ class _Adoption:
                 os.close(descriptor)
         except OSError:
             return False
-        return batch.link(replace(ref), source)
+        return taken(batch, ref, source)
 
 
 def _identity(name: str) -> str:

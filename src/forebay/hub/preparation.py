@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -30,6 +29,7 @@ from forebay.hub.prepared import (
     prepared_name,
 )
 from forebay.hub.snapshot import Snapshot, key_of, listed
+from forebay.hub.taking import taken
 from forebay.store import Batch, Store
 from forebay.types import JSON, Cost, Entry, ObjectRef
 
@@ -298,7 +298,7 @@ def _kept(batch: Batch, role: str, path: Path) -> ObjectRef:
 
     digest = Digest(blake3().update_mmap(path).hexdigest())
     ref = ObjectRef(role, digest, path.stat().st_size)
-    if batch.link(replace(ref), path):
+    if taken(batch, ref, path):
         return ref
     return batch.put(role, path.read_bytes())
 

@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from forebay.errors import ForebayError
 from forebay.hub.snapshot import CONTENT, FILE, file_key
+from forebay.hub.taking import taken
 from forebay.store import Batch, Store
 from forebay.types import Buffer, Cost, Digest, Entry, ObjectRef
 
@@ -134,7 +135,7 @@ def _put_content(batch: Batch, ready: Ready, *, raw: bool) -> ObjectRef:
     if raw and ready.path is not None and len(ready.views) == 1:
         digest = Digest(blake3(ready.views[0], max_threads=_HASH_THREADS).hexdigest())
         ref = ObjectRef(CONTENT, digest, ready.bytes)
-        if batch.link(ref, ready.path):
+        if taken(batch, ref, ready.path):
             return ref
     # One mapping is hashed by several threads and written without a copy; pieces go through one by one.
     data: Buffer | chain[memoryview] = ready.views[0] if len(ready.views) == 1 else _pieces(ready.views)
