@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -290,12 +291,11 @@ def test_its_own_token_and_tls(fake, tmp_path, start_mirror, upstream) -> None:
     assert mirror.endpoint.startswith("https://")
     trusted = ssl.create_default_context(cafile=str(certificate))
     for headers, status in (({}, 401), ({"Authorization": "Bearer no"}, 401), ({"Authorization": "Bearer mine"}, 200)):
-        connection = http.client.HTTPSConnection(urlsplit(mirror.endpoint).netloc, context=trusted)
-        connection.request("GET", PATH, headers=headers)
-        answer = connection.getresponse()
-        assert answer.status == status
-        assert (answer.read() == BIG) is (status == 200)
-        connection.close()
+        with closing(http.client.HTTPSConnection(urlsplit(mirror.endpoint).netloc, context=trusted)) as connection:
+            connection.request("GET", PATH, headers=headers)
+            answer = connection.getresponse()
+            assert answer.status == status
+            assert (answer.read() == BIG) is (status == 200)
     assert not any("mine" in each.headers.get("authorization", "") for each in fake.log)
 
 
