@@ -19,7 +19,7 @@ def note(config):
     told.pop("trust_remote_code", None)
     few = config.get("fewshot_config")
     splits = [config.get(name) for name in SPLITS] + [few.get("split") if isinstance(few, dict) else None]
-    noted[config["task"]] = {
+    noted[str(config["task"])] = {
         "path": config.get("dataset_path"),
         "name": config.get("dataset_name"),
         "options": told,
