@@ -128,7 +128,9 @@ class TestKills:
         large = 2 * 300 / report.shards  # shards are uneven
         in_flight = 2 * 2 * large  # two workers, each with one shard computed and one being published
         again = len(calls(slow)) - done
-        assert again <= 300 - 270 + in_flight + 2 * 16, "the rest, what was in flight, and the determinism check's sample"
+        assert again <= 300 - 270 + in_flight + 2 * 16, (
+            "the rest, what was in flight, and the determinism check's sample"
+        )
         assert again < 300
         assert counts(report)["slow"][1] > 0
         assert slow.out.read_bytes() == wanted

@@ -131,7 +131,9 @@ def ceval(rows: int = 3, *, id: str = "evalscope/ceval", subjects: Sequence[str]
             lines = ["id,question,A,B,C,D,answer,explanation"]
             for n in range(count):
                 row = _choice_row(name, split, n)
-                choices = [f"选项{choice}" for choice in row["choices"]]  # texts: a reader of CSV makes numbers of digits
+                choices = [
+                    f"选项{choice}" for choice in row["choices"]
+                ]  # texts: a reader of CSV makes numbers of digits
                 lines.append(",".join([str(n), row["question"], *choices, "ABCD"[row["answer"]], "因为如此"]))
             shown[name][split] = f"{split}/{name}_{split}.csv"
             files[shown[name][split]] = "\n".join(lines) + "\n"
