@@ -4,9 +4,9 @@ Usage::
 
     python -m benchmarks.bundle [--megabytes 512] [--object-megabytes 4] [--work FOLDER]
 
-Rates are decoded bytes per second, medians with their extremes over three rounds. The floor of writing is the slowest
-of three: zstd alone (its own program, level 1, two threads, into nothing), BLAKE3 in one thread, and the disk (the
-archive's bytes written and flushed). Files are in the page cache, as they are after a fetch.
+Rates are decoded bytes per second, medians with their extremes over five rounds. The floor of writing is the slowest
+of three in the same round: zstd alone (its own program, level 1, two threads, into nothing), BLAKE3 in one thread, and
+the disk (the archive's bytes written and flushed). Files are in the page cache, as they are after a fetch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from forebay.config import Settings
 from forebay.store import Store
 from forebay.types import Entry, Key
 
-ROUNDS = 3
+ROUNDS = 5
 MIB = 2**20
 
 
@@ -73,14 +73,13 @@ def rate(size: int, seconds: list[float]) -> Spread:
     return Spread.of([size / each / 1e6 for each in seconds])
 
 
-def floor(home: Path, work: Path, packed: int, total: int) -> tuple[Spread, str]:
-    """Return the rate of the slowest that cannot be avoided, and which it is."""
+def floors(home: Path, work: Path, packed: int, total: int) -> dict[str, Callable[[], object]]:
+    """Return what cannot be avoided, each alone."""
     files = [path for path in (home / "objects-v1").rglob("*") if path.is_file()]
 
     def pack() -> None:
-        with subprocess.Popen(
-            ["zstd", "-q", "-1", "-T2", "-c"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        ) as zstd:
+        command = ["zstd", "-q", "-1", "-T2", "-c"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as zstd:
             assert zstd.stdin is not None
             for path in files:
                 zstd.stdin.write(path.read_bytes())
@@ -99,18 +98,14 @@ def floor(home: Path, work: Path, packed: int, total: int) -> tuple[Spread, str]
         os.close(descriptor)
         (work / "floor").unlink()
 
-    found = {"blake3": hash_all, "disk": write}
+    found: dict[str, Callable[[], object]] = {"blake3": hash_all, "disk": write}
     if shutil.which("zstd") and packed < 0.95 * total:  # what is kept raw is not packed by anybody
         found["zstd -1 -T2"] = pack
-    rates = {name: rate(total, [timed(call) for _ in range(ROUNDS)]) for name, call in found.items()}
-    slowest = min(rates, key=lambda name: rates[name].median)
-    print("   " + ", ".join(f"{name} {each.median:.0f} MB/s" for name, each in rates.items()))
-    return rates[slowest], slowest
+    return found
 
 
-def show(name: str, found: Spread, against: Spread | None = None) -> None:
-    ratio = "" if against is None else f"   {found.median / against.median:.2f} of the floor"
-    print(f"   {name:44} {found.median:8.0f} MB/s  ({found.low:.0f}-{found.high:.0f}){ratio}", flush=True)
+def show(name: str, found: Spread, more: str = "") -> None:
+    print(f"   {name:40} {found.median:7.0f} MB/s  ({found.low:.0f}-{found.high:.0f})  {more}", flush=True)
 
 
 def measure(name: str, work: Path, objects: Iterator[bytes]) -> None:
@@ -126,29 +121,38 @@ def measure(name: str, work: Path, objects: Iterator[bytes]) -> None:
         with Store.open(Settings(home=home)) as fresh:  # whose objects are not known to be sound yet
             create(fresh, wanted, out)
 
-    created = [timed(write) for _ in range(ROUNDS)]
+    write()
     size = out.stat().st_size
     print(f"   {total / 1e6:.0f} MB in {len(wanted.objects)} objects -> {size / 1e6:.0f} MB")
-    least, which = floor(home, work, size, total)
-    show(f"create (floor: {which})", rate(total, created), least)
+    seconds: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):  # in turn, so that whatever else the machine does meets all alike
+        for each, call in {**floors(home, work, size, total), "create": write}.items():
+            seconds.setdefault(each, []).append(timed(call))
+    created = seconds.pop("create")
+    slowest = [max(rounds) for rounds in zip(*seconds.values(), strict=True)]
+    ratios = Spread.of([least / own for least, own in zip(slowest, created, strict=True)])
+    for each, found in seconds.items():
+        show(each, rate(total, found))
+    show("create", rate(total, created), f"{ratios.median:.2f} of the floor ({ratios.low:.2f}-{ratios.high:.2f})")
     show("verify", rate(total, [timed(lambda: verify(out)) for _ in range(ROUNDS)]))
     unpacked = work / f"{name}-unpacked"
     unpacked.mkdir()
     subprocess.run(["tar", "-xf", out, "-C", unpacked], check=True)
     os.sync()
-
-    def taken(path: Path, options: InstallOptions) -> float:
-        with Store.open(Settings(home=work / "there")) as there:
-            seconds = timed(lambda: install(there, path, options))
-        shutil.rmtree(work / "there")
-        return seconds
-
     for label, path, options in (
         ("install, archive", out, InstallOptions()),
         ("install, unpacked, copied", unpacked, InstallOptions(link=False)),
         ("install, unpacked, by second names", unpacked, InstallOptions()),
     ):
-        show(label, rate(total, [taken(path, options) for _ in range(ROUNDS)]))
+        taken, cpu = [], []
+        for _ in range(ROUNDS):
+            with Store.open(Settings(home=work / "there")) as there:
+                began = time.process_time()
+                taken.append(timed(lambda there=there, path=path, options=options: install(there, path, options)))
+                cpu.append(time.process_time() - began)
+            shutil.rmtree(work / "there")
+            os.sync()
+        show(label, rate(total, taken), f"{total / 1e6 / min(cpu):.0f} MB per second of CPU")
 
 
 def delta(work: Path, count: int, size: int) -> None:

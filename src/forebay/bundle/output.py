@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from blake3 import blake3
@@ -16,6 +17,7 @@ from forebay.types import Buffer
 PART = ".part"
 LOG = ".part.log"
 _GATHER_BYTES = 2**20
+_FLUSH_BYTES = 32 * 2**20
 _MOST_VOLUMES = 1000
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -38,6 +40,9 @@ class Output:
         self._volume_bytes = volume_bytes
         self._files: list[int] = []
         self._held = bytearray()
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="forebay-flush")
+        self._flushing: Future[None] | None = None
+        self._unflushed = 0
         for there in (base, list_path(base)):
             if there.exists() and not replace:
                 raise InputError(f"{there} is there already", subject=there, hint="remove it, or give --replace")
@@ -80,6 +85,8 @@ class Output:
     def truncate(self, size: int) -> None:
         """Drop all that was written from `size` on."""
         self._put_held()
+        if self._flushing is not None:
+            self._flushing.result()
         limit = self._volume_bytes
         number = 0 if limit is None else size // limit
         while len(self._files) > number + 1:
@@ -95,6 +102,8 @@ class Output:
             manifest: id of the MANIFEST.
         """
         self._put_held()
+        if self._flushing is not None:
+            self._flushing.result()
         for file in self._files:
             self._told(lambda file=file: os.fsync(file))
         if self._volume_bytes is None:
@@ -122,6 +131,7 @@ class Output:
             self._put_held()
         except StoreError:
             pass  # told before, or what brought us here is told; the next attempt sees what is there
+        self._flusher.shutdown(wait=True)
         while self._files:
             os.close(self._files.pop())
 
@@ -164,6 +174,19 @@ class Output:
         while view:
             done = self._told(lambda offset=offset, view=view: os.pwrite(file, view, offset))
             offset, view = offset + done, view[done:]
+            self._unflushed += done
+        if self._unflushed >= _FLUSH_BYTES and (self._flushing is None or self._flushing.done()):
+            self._flush_along(file)
+
+    def _flush_along(self, file: int) -> None:
+        """Let the disk write while we pack on: at the end little is left to wait for."""
+        if self._flushing is not None:
+            self._flushing.result()  # a flush that failed says that content is lost: no later one makes it good
+        self._unflushed = 0
+        self._flushing = self._flusher.submit(self._flush_one, file)
+
+    def _flush_one(self, file: int) -> None:
+        self._told(lambda: getattr(os, "fdatasync", os.fsync)(file))
 
     def _spans(self, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
         """Yield (volume, offset in it, bytes) of a stretch."""

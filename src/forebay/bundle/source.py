@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from forebay.errors import BundleError, NotFoundError
 from forebay.types import Buffer
 
 PIECE_BYTES = 4 * 2**20
+_BUFFER_BYTES = 2**20
 _ZEROS = bytes(BLOCK)
 
 
@@ -48,6 +50,8 @@ class Source(ABC):
     def pieces(self, member: Member) -> Iterator[Buffer]:
         """Yield the content of a member, which has the name, the header and the size that it must have.
 
+        A piece may be overwritten once the next one is asked for.
+
         Raises:
             BundleError: it has not.
         """
@@ -74,7 +78,7 @@ class Source(ABC):
         Raises:
             BundleError: it is not.
         """
-        return joined(self.checked(member))
+        return joined(self.checked(member), member.size)
 
     def checked(self, member: Member) -> Iterator[Buffer]:
         """Yield the content of a member; when it is through, its BLAKE3 was right.
@@ -191,6 +195,7 @@ class FolderSource(Source):
     def __init__(self, folder: Path) -> None:
         self.place = folder
         self._sound: set[Path] = set()
+        self._local = threading.local()
         descriptor = open_plain(folder / archive.MANIFEST)
         with os.fdopen(descriptor, "rb") as file:
             if os.fstat(descriptor).st_size > MOST_BYTES:
@@ -204,13 +209,13 @@ class FolderSource(Source):
         try:
             if os.fstat(descriptor).st_size != member.size:
                 raise self.refused(member, f"has {os.fstat(descriptor).st_size} bytes instead of {member.size}")
-            if member.size <= PIECE_BYTES:
+            if member.size <= _BUFFER_BYTES:
                 yield os.read(descriptor, member.size)
                 return
-            buffer = memoryview(bytearray(PIECE_BYTES))
+            buffer = self._buffer()
             left = member.size
             while left:
-                count = os.readv(descriptor, [buffer[: min(left, PIECE_BYTES)]])
+                count = os.readv(descriptor, [buffer[: min(left, _BUFFER_BYTES)]])
                 if not count:
                     raise self.refused(member, "was cut while it was read")
                 yield buffer[:count]
@@ -235,6 +240,13 @@ class FolderSource(Source):
     def close(self) -> None:
         """See `Source.close`."""
 
+    def _buffer(self) -> memoryview:
+        """Return this thread's buffer: pages that were touched before are several times as fast as new ones."""
+        found: memoryview | None = getattr(self._local, "buffer", None)
+        if found is None:
+            found = self._local.buffer = memoryview(bytearray(_BUFFER_BYTES))
+        return found
+
     def _path(self, member: Member) -> Path:
         assert self.place is not None
         path = self.place / member.name  # made of digests, kinds and fixed words only
@@ -247,10 +259,17 @@ class FolderSource(Source):
         return path
 
 
-def joined(pieces: Iterable[Buffer]) -> Buffer:
-    """Return pieces as one, without copying where it is one already."""
-    found = list(pieces)
-    return found[0] if len(found) == 1 else b"".join(found)
+def joined(pieces: Iterable[Buffer], size: int) -> Buffer:
+    """Return pieces of `size` bytes together as one, without copying where it is one already."""
+    whole: Buffer = b""
+    for piece in pieces:
+        if len(piece) == size:
+            whole = piece
+        elif isinstance(whole, bytearray):
+            whole += piece
+        else:
+            whole = bytearray(piece)
+    return whole
 
 
 def open_source(path: Path, stream: Stream | None = None) -> Source:

@@ -1,0 +1,116 @@
+"""Batches that rely on what is there, and take files over by a second name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from disks import agree, digest_of, key, payload, put
+
+from forebay.config import Settings
+from forebay.errors import ObjectMissingError, StoreFullError
+from forebay.store import Store
+from forebay.testing import FaultKind, FaultyFilesystem
+from forebay.testing.faults import Fault
+from forebay.testing.memory import MemoryFilesystem
+from forebay.types import Digest, Entry, ObjectRef
+
+HOME, OUTSIDE = Path("/home/store"), Path("/home/outside")
+
+
+def ref(data: bytes) -> ObjectRef:
+    return ObjectRef("o", digest_of(data), len(data))
+
+
+def outside(disk: MemoryFilesystem | FaultyFilesystem, name: str, data: bytes) -> Path:
+    disk.make_dirs(OUTSIDE)
+    file = disk.create(OUTSIDE / name)
+    file.write(data)
+    file.flush()
+    file.close()
+    disk.flush_dir(OUTSIDE)
+    return OUTSIDE / name
+
+
+def opened(disk: MemoryFilesystem | FaultyFilesystem, **settings: int) -> Store:
+    return Store.open(Settings(home=HOME, min_free_bytes=0, **settings), fs=disk)  # type: ignore[arg-type]
+
+
+def test_a_linked_file_is_an_object_that_survives_its_other_name() -> None:
+    disk, data = MemoryFilesystem(), payload("a")
+    path = outside(disk, "a", data)
+    with opened(disk) as store:
+        with store.batch() as batch:
+            assert batch.link([(ref(data), path, "none")]) == []
+            batch.add(Entry("delta", key("e"), (ref(data),)))
+        disk.unlink(path)
+        assert bytes(store.read(digest_of(data))) == data
+        agree(store, disk, HOME)
+    after = disk.power_cut("lose")
+    with opened(after) as store:
+        assert bytes(store.read(digest_of(data))) == data
+
+
+def test_a_linked_object_of_a_batch_that_fails_is_gone_and_the_file_is_not() -> None:
+    disk, data = MemoryFilesystem(), payload("a")
+    path = outside(disk, "a", data)
+    with opened(disk) as store:
+        entry = Entry("delta", key("e"), (ref(payload("nowhere")),))
+        with pytest.raises(ObjectMissingError), store.batch() as batch:
+            assert batch.link([(ref(data), path, "none")]) == batch.add(entry)
+        assert not store.has(digest_of(data))
+        assert disk.read(path) == data
+        disk.unlink(path)
+        agree(store, disk, HOME)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.CROSS_DEVICE, FaultKind.NOT_SUPPORTED, FaultKind.DENIED])
+def test_what_cannot_be_linked_is_said_and_reserves_nothing_in_the_end(kind: FaultKind) -> None:
+    disk, data = FaultyFilesystem(), payload("a")
+    path = outside(disk, "a", data)
+    with opened(disk) as store:
+        disk.plan(Fault(kind, operation="link", times=1))
+        with store.batch() as batch:
+            assert batch.link([(ref(data), path, "none")]) == [ref(data)]
+            batch.add(Entry("delta", key("e"), (batch.put("o", data),)))
+        assert bytes(store.read(digest_of(data))) == data
+        assert store.usage().reserved_bytes == 0
+
+
+def test_linked_bytes_count_against_the_budget() -> None:
+    disk = MemoryFilesystem()
+    paths = [(ref(payload(name, 4000)), outside(disk, name, payload(name, 4000)), "none") for name in "abc"]
+    with opened(disk, max_bytes=10_000) as store:
+        with pytest.raises(StoreFullError), store.batch() as batch:
+            batch.link(paths)  # type: ignore[arg-type]
+        for _, path, _ in paths:
+            disk.unlink(path)
+        agree(store, disk, HOME)
+
+
+def test_what_is_relied_on_stays_until_the_batch_ends() -> None:
+    disk, kept, gone = MemoryFilesystem(), payload("kept", 4000), payload("gone", 4000)
+    with opened(disk, max_bytes=12_000) as store:
+        put(store, "kept", kept)
+        put(store, "gone", gone)
+        missing = ObjectRef("o", Digest("0" * 64), 1)
+        with store.batch() as batch:
+            assert batch.rely([ref(kept), missing]) == [missing]
+            assert batch.rely([ref(kept)]) == []
+            store.remove("delta", key("kept"))
+            store.gc(max_bytes=0)
+            assert store.has(digest_of(kept))
+            assert not store.has(digest_of(gone))
+            batch.add(Entry("delta", key("new"), (ref(kept),)))
+        assert bytes(store.read(digest_of(kept))) == kept
+        assert store.usage().reserved_bytes == 0
+
+
+def test_a_raw_file_of_another_size_is_not_relied_on() -> None:
+    disk, data = MemoryFilesystem(), payload("a")
+    with opened(disk) as store:
+        put(store, "e", data)
+        with store.batch() as batch:
+            wrong = ObjectRef("o", digest_of(data), len(data) + 1)
+            assert batch.rely([wrong]) == [wrong]
+            batch.put("o", data)
