@@ -203,9 +203,9 @@ def repair(
     """Mend BUNDLE in place; only what is damaged is asked for and written.
 
     \b
-    forebay bundle repair b.tar --request ask.json           there: what is damaged?
-    forebay bundle create patch.tar --wanted ask.json        here: just that
-    forebay bundle repair b.tar --from patch.tar             there
+    forebay bundle repair b.tar --request ask.json         there: what is bad?
+    forebay bundle create patch.tar --wanted ask.json      here: just that
+    forebay bundle repair b.tar --from patch.tar           there
 
     Exit code 1 if something is missing still.
     """

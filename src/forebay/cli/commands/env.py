@@ -13,7 +13,13 @@ from forebay.cli.session import say
     "--mirror", default="http://127.0.0.1:8970", show_default=True, metavar="URL", help="Where the mirror answers."
 )
 @click.option("--token", default="", metavar="TEXT", help="The mirror's own token, where it asks for one.")
-@click.option("--shell", type=click.Choice(["sh", "fish", "powershell"]), default="sh", show_default=True)
+@click.option(
+    "--shell",
+    type=click.Choice(["sh", "fish", "powershell"]),
+    default="sh",
+    show_default=True,
+    help="Whose language to write.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; null: to be removed.")
 def env(mirror: str, token: str, shell: str, as_json: bool) -> None:
     """Print what programs need to ask a mirror.

@@ -46,7 +46,7 @@ def view(ctx: click.Context, kind: Kind, folder: Path, references: tuple[str, ..
     """Lay out in FOLDER what a program reads, without a second copy and without network.
 
     \b
-    hf           for HF_HOME: files as huggingface_hub keeps them, and prepared Arrow
+    hf           for HF_HOME: files as huggingface_hub keeps them, and Arrow
     datasets     for HF_DATASETS_CACHE: each configuration prepared
     modelscope   for MODELSCOPE_CACHE
     evalscope    to run it in: NS/NAME/… is taken before any hub
