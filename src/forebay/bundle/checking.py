@@ -102,11 +102,7 @@ def read_small(source: Source, member: Member) -> Buffer:
     assert isinstance(packed, PackedObject)
     if packed.pack == "none":
         return joined(source.pieces(member), member.size)
-    data = source.content(member)
-    try:
-        return unpack(data, packed.size)
-    except BundleError as error:
-        raise source.refused(member, error.what) from error
+    return joined(_unpacked(source, member), packed.size)
 
 
 def read_large(source: Source, member: Member, coders: Coders) -> Iterator[Buffer]:
@@ -147,8 +143,23 @@ def check_small(source: Source, member: Member) -> None:
     if packed.pack == "none":
         for _ in source.checked(member):
             pass
-    elif blake3(read_small(source, member)).hexdigest() != packed.digest:
+        return
+    hasher = blake3()
+    for piece in _unpacked(source, member):
+        hasher.update(piece)
+    if hasher.hexdigest() != packed.digest:
         raise wrong_bytes(source, member)
+
+
+def _unpacked(source: Source, member: Member) -> Iterator[bytes]:
+    """Yield the decoded frames of a small object."""
+    packed = member.what
+    assert isinstance(packed, PackedObject)
+    data = source.content(member)
+    try:
+        yield from unpack(data, packed.size)
+    except BundleError as error:
+        raise source.refused(member, error.what) from error
 
 
 def check_object(source: Source, member: Member, coders: Coders) -> None:

@@ -31,7 +31,9 @@ WORTH_IT = 0.95
 _AHEAD_BYTES = 64 * 2**20
 _AHEAD = 64
 _MAGIC = b"\x28\xb5\x2f\xfd"
-_RAW, _RLE, _COMPRESSED = 0, 1, 2
+_RLE, _COMPRESSED = 1, 2
+_OWN = threading.local()
+"""Each thread's own decoder."""
 
 
 def threads_for(wanted: int | None = None) -> int:
@@ -119,7 +121,7 @@ class Coders:
             if content != min(left, FRAME_BYTES):
                 raise BundleError("its frames are not of the size that they should have")
             left -= content
-            running.append(self._pool.submit(self._unpack, frame, content))
+            running.append(self._pool.submit(unpack_frame, frame, content))
             if len(running) > 2 * self.threads:
                 yield running.popleft().result()
         if left:
@@ -150,11 +152,8 @@ class Coders:
             self._local.packer = coder
         return coder.compress(data)
 
-    def _unpack(self, frame: bytes, content: int) -> bytes:
-        return unpack_frame(frame, content, self._local)
 
-
-def unpack_frame(frame: bytes, content: int, local: threading.local | None = None) -> bytes:
+def unpack_frame(frame: Buffer, content: int) -> bytes:
     """Return the content of one frame.
 
     Raises:
@@ -162,11 +161,9 @@ def unpack_frame(frame: bytes, content: int, local: threading.local | None = Non
     """
     import zstandard
 
-    coder: zstandard.ZstdDecompressor | None = getattr(local, "unpacker", None)
+    coder: zstandard.ZstdDecompressor | None = getattr(_OWN, "unpacker", None)
     if coder is None:
-        coder = zstandard.ZstdDecompressor(max_window_size=8 * FRAME_BYTES)
-        if local is not None:
-            local.unpacker = coder
+        coder = _OWN.unpacker = zstandard.ZstdDecompressor(max_window_size=8 * FRAME_BYTES)
     try:
         found = coder.decompress(frame, max_output_size=content)
     except zstandard.ZstdError as error:
@@ -176,17 +173,20 @@ def unpack_frame(frame: bytes, content: int, local: threading.local | None = Non
     return found
 
 
-def unpack(data: Buffer, size: int) -> bytes:
-    """Return the content of small packed data, in this thread; see `Coders.unpacked`."""
-    left, parts = size, list[bytes]()
-    for frame, content in _split([bytes(data)]):
+def unpack(data: Buffer, size: int) -> Iterator[bytes]:
+    """Yield the content of small packed data, frame by frame, in this thread; see `Coders.unpacked`."""
+    view, at, left = memoryview(data), 0, size
+    while at < len(view):
+        found = _frame_end(view, at)
+        if found is None:
+            raise BundleError("it ends within a frame")
+        end, content = found
         if content != min(left, FRAME_BYTES):
             raise BundleError("its frames are not of the size that they should have")
-        left -= content
-        parts.append(unpack_frame(frame, content))
+        yield unpack_frame(view[at:end], content)
+        at, left = end, left - content
     if left:
         raise BundleError(f"it unpacks to {size - left} bytes instead of {size}")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _cut(view: memoryview) -> Iterator[Buffer]:
@@ -213,7 +213,7 @@ def _split(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         raise BundleError("it ends within a frame")
 
 
-def _frame_end(data: bytes, at: int) -> tuple[int, int] | None:
+def _frame_end(data: bytes | memoryview, at: int) -> tuple[int, int] | None:
     """Return where the frame at `at` ends and the size of its content, or None where more bytes are needed (RFC 8878).
 
     Raises:
