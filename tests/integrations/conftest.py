@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -15,16 +14,6 @@ from made_harness import make
 
 from forebay.integrations import lm_eval
 from forebay.integrations.harness import Harness
-
-_CLIENTS = Path(os.environ.get("FOREBAY_CLIENT_ENVS", Path(__file__).parents[2] / ".venvs"))
-
-
-def client_environment(name: str) -> Path:
-    """Return a client's environment, or skip the test."""
-    found = _CLIENTS / name
-    if not (found / "bin" / "python").exists():
-        pytest.skip(f"no environment {name}: make test-clients builds it")
-    return found
 
 
 @pytest.fixture(scope="session")

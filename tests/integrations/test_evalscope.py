@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import client_environment
+from client_envs import client_environment
 from forebay.config import resolve as settings
 from forebay.errors import NotFoundError
 from forebay.integrations import evalscope

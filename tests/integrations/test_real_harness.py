@@ -14,7 +14,7 @@ import pytest
 from made_harness import ASKED, make
 from test_lm_eval import KINDS, RECORDED, compare
 
-from conftest import client_environment
+from client_envs import client_environment
 from forebay.integrations import evalscope, lm_eval
 from forebay.testing import FakeHub, tinydata
 
