@@ -235,10 +235,13 @@ def test_nonsense_is_answered(fake, start_mirror, upstream) -> None:
 def test_connections_are_kept(fake, start_mirror, upstream) -> None:
     mirror = start_mirror(*upstream(fake))
     connection = http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc)
+    connection.connect()
+    first = connection.sock
     for path in (PATH, "/api/datasets/a/b", PATH, "/nothing", "/datasets/a/b/resolve/main/x.json"):
         for method in ("HEAD", "GET"):
             connection.request(method, path)
             connection.getresponse().read()
+            assert connection.sock is first, f"{method} {path} closed the connection"
     connection.close()
 
 
