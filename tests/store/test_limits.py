@@ -174,11 +174,11 @@ from forebay.config import Settings
 from forebay.errors import StoreReadOnlyError
 from forebay.io import ProcessName, mapping
 from forebay.store import Store
-from forebay.store.batch import _versions
+from forebay.store.entry import versions
 from forebay.types import Entry, Key
 mapping._mapper()
 ProcessName.mine()
-_versions()
+versions()
 os.setgroups([]); os.setgid({gid}); os.setuid({uid})
 """
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -89,8 +88,27 @@ class Batch:
         self._check_open()
         try:
             if isinstance(data, (bytes, bytearray, memoryview)):
-                return self._put_buffer(role, memoryview(data).cast("B"))
+                return self._put_buffers([(role, memoryview(data).cast("B"))])[0]
             return self._put_stream(role, data)
+        except OSError as error:
+            raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
+
+    def put_all(self, objects: Sequence[tuple[str, Buffer]]) -> list[ObjectRef]:
+        """Stage several objects as `put` does, with one look at the books for all: what many small ones cost most.
+
+        Args:
+            objects: (role, bytes) of each.
+
+        Returns:
+            How an entry names each.
+
+        Raises:
+            StoreFullError: no room for them.
+            StoreError: they cannot be written.
+        """
+        self._check_open()
+        try:
+            return self._put_buffers([(role, memoryview(data).cast("B")) for role, data in objects])
         except OSError as error:
             raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
 
@@ -109,6 +127,8 @@ class Batch:
             check_hex(digest, "digest")
         reader, mine = self._shop.reader, self._shop.mine
         there = [ref for ref in wanted.values() if reader.find(ref.digest) is not None]
+        if not there:
+            return list(wanted.values())
         intents = [Intent(mine.number(), 0, ref.digest) for ref in there]
         named = {intent.number: ref for intent, ref in zip(intents, there, strict=True)}
         sound = self._shop.ledger.rely(intents, lambda it: reader.sound(named[it.number].digest, named[it.number].size))
@@ -166,13 +186,9 @@ class Batch:
         self._check_open()
         check_kind(entry.kind)
         check_hex(entry.key, "key")
-        for ref in entry.objects:
-            if ref.digest not in self._refs:
-                check_hex(ref.digest, "digest")
-                if not self._rely(ref.digest, None):
-                    what = f"entry {entry.kind} {entry.key[:12]} names object {ref.digest[:12]}, which is not there"
-                    raise ObjectMissingError(what, subject=ref.digest, hint="put it into the batch first")
-                self._refs[ref.digest] = ref.size
+        for ref in self.rely(entry.objects):
+            what = f"entry {entry.kind} {entry.key[:12]} names object {ref.digest[:12]}, which is not there"
+            raise ObjectMissingError(what, subject=ref.digest, hint="put it into the batch first")
         self._entries[entry.kind, entry.key] = entry
 
     def committed(self, entry: Entry) -> Entry:
@@ -197,18 +213,20 @@ class Batch:
             self._drop()
             raise
 
-    def _put_buffer(self, role: str, data: memoryview) -> ObjectRef:
-        threads = _HASH_THREADS if len(data) >= _THREADS_FROM else 1
-        ref = ObjectRef(role, Digest(blake3(data, max_threads=threads).hexdigest()), len(data))
-        if ref.digest not in self._refs and not self._rely(ref.digest, ref.size):
-            kept, pieces = codec.encode(self._shop.codec, data)
-            encoded: list[Buffer] = [data] if kept == "none" else list(pieces)
-            size = sum(len(piece) for piece in encoded)
-            self._reserve(size, ref.digest)
-            staged = self._twice(lambda: self._write(encoded), size)
-            self._note(_Waiting(ref.digest, kept, staged))
-        self._refs[ref.digest] = ref.size
-        return ref
+    def _put_buffers(self, objects: Sequence[tuple[str, memoryview]]) -> list[ObjectRef]:
+        refs = [_refer(role, data) for role, data in objects]
+        absent = {ref.digest for ref in self.rely(refs)}
+        new = {ref.digest: data for ref, (_, data) in zip(refs, objects, strict=True) if ref.digest in absent}
+        encoded = [(digest, *self._encode(data)) for digest, data in new.items()]
+        self._reserve([(_total(pieces), digest) for digest, _, pieces in encoded])
+        for digest, kept, pieces in encoded:
+            self._note(_Waiting(digest, kept, self._twice(partial(self._write, pieces), _total(pieces))))
+            self._refs[digest] = new[digest].nbytes
+        return refs
+
+    def _encode(self, data: memoryview) -> tuple[CodecName, list[Buffer]]:
+        kept, pieces = codec.encode(self._shop.codec, data)
+        return kept, [data] if kept == "none" else list(pieces)
 
     def _put_stream(self, role: str, data: Iterable[Buffer]) -> ObjectRef:
         hasher, total = blake3(), 0
@@ -221,7 +239,7 @@ class Batch:
                 yield piece
 
         kept, pieces = codec.encode(self._shop.codec, seen())
-        numbers = [self._reserve(0, None)]
+        numbers = self._reserve([(0, None)])
         staged = self._stage()
         try:
             room = 0
@@ -236,7 +254,7 @@ class Batch:
             staged.discard()
             raise
         ref = ObjectRef(role, Digest(hasher.hexdigest()), total)
-        if ref.digest in self._refs or self._rely(ref.digest, ref.size):
+        if not self.rely([ref]):
             staged.discard()
             self._shop.ledger.give_up(numbers, ())
         else:
@@ -245,33 +263,22 @@ class Batch:
         self._refs[ref.digest] = ref.size
         return ref
 
-    def _rely(self, digest: Digest, size: int | None) -> bool:
-        """Rely on an object that is in the store, if it is."""
-        reader = self._shop.reader
-        if reader.find(digest) is None:
-            return False
-        number = self._shop.mine.number()
-        kept = self._shop.ledger.rely([Intent(number, 0, digest)], lambda _: reader.sound(digest, size))[0]
-        if kept is None:
-            return False
-        self._numbers.append(number)
-        self._relied[digest] = kept
-        return True
-
-    def _reserve(self, size: int, digest: Digest | None) -> int:
-        number = self._shop.mine.number()
-        self._shop.ledger.reserve([Intent(number, size, digest)])
-        self._numbers.append(number)
-        return number
+    def _reserve(self, files: Sequence[tuple[int, Digest | None]]) -> list[int]:
+        intents = [Intent(self._shop.mine.number(), size, digest) for size, digest in files]
+        if intents:
+            self._shop.ledger.reserve(intents)
+        numbers = [intent.number for intent in intents]
+        self._numbers += numbers
+        return numbers
 
     def _reserve_slab(self, least: int) -> tuple[int, int]:
         """Reserve room for a stream whose size nobody knows: a slab, or just `least` where room is scarce."""
         if least < _SLAB_BYTES:
             try:
-                return self._reserve(_SLAB_BYTES, None), _SLAB_BYTES
+                return self._reserve([(_SLAB_BYTES, None)])[0], _SLAB_BYTES
             except StoreFullError:
                 pass
-        return self._reserve(least, None), least
+        return self._reserve([(least, None)])[0], least
 
     def _twice(self, write: Callable[[], Staged], size: int) -> Staged:
         """Write, and where the disk is full make room and write once more."""
@@ -333,7 +340,7 @@ class Batch:
                 self._entries[place] = there
                 continue
             made = replace(
-                entry, created=entry.created or shop.fs.now(), versions=dict(entry.versions) or dict(_versions())
+                entry, created=entry.created or shop.fs.now(), versions=dict(entry.versions) or entries.versions()
             )
             self._entries[place] = made
             new.append((made, entries.encode(made)))
@@ -377,12 +384,10 @@ class Batch:
             raise StoreError("the batch is over", hint="use it inside its with block")
 
 
-@cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    from importlib.metadata import PackageNotFoundError, version
+def _refer(role: str, data: memoryview) -> ObjectRef:
+    threads = _HASH_THREADS if len(data) >= _THREADS_FROM else 1
+    return ObjectRef(role, Digest(blake3(data, max_threads=threads).hexdigest()), len(data))
 
-    try:
-        own = version("forebay")
-    except PackageNotFoundError:  # run from a source tree
-        own = "0"
-    return ("forebay", own), ("python", ".".join(str(part) for part in sys.version_info[:3]))
+
+def _total(pieces: Iterable[Buffer]) -> int:
+    return sum(memoryview(piece).nbytes for piece in pieces)

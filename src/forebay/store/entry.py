@@ -7,7 +7,9 @@ One line: UTF-8, keys sorted, no white space, ``\\n`` at the end. ``check`` is t
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from functools import cache
 from typing import Any, cast
 
 from blake3 import blake3
@@ -89,3 +91,15 @@ def same_result(one: Entry, other: Entry) -> bool:
     """Tell whether two entries say the same, but for when, by which version and at what cost it was made."""
     blank = {"created": 0.0, "versions": {}, "cost": Cost()}
     return encode(replace(one, **blank)) == encode(replace(other, **blank))
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return what an entry made here says of the programs that made it; not to be changed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        own = version("forebay")
+    except PackageNotFoundError:  # run from a source tree
+        own = "0"
+    return {"forebay": own, "python": ".".join(str(part) for part in sys.version_info[:3])}

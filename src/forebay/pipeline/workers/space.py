@@ -187,8 +187,7 @@ class Space:
         for entry in stale:
             store.remove(entry.kind, entry.key)
         with store.batch() as batch:
-            for role, data in parcel.kept.values():
-                batch.put(role, data)
+            batch.put_all(list(parcel.kept.values()))
             for entry in parcel.entries:
                 batch.add(entry)
 
