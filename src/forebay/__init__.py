@@ -18,7 +18,6 @@ from __future__ import annotations
 TYPE_CHECKING = False  # what typing's own is at run time, without the 5 ms that importing typing costs
 
 if TYPE_CHECKING:
-    __version__: str
     from forebay.config import Settings as Settings
     from forebay.config import resolve as settings
     from forebay.errors import ForebayError as ForebayError
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from forebay.pipeline.runs.report import RunReport as RunReport
     from forebay.store import Store as Store
     from forebay.table import Table as Table
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Event", "ForebayError", "Hook", "Recipe", "RunOptions", "RunReport", "Settings", "Store", "Table", "__version__",
@@ -66,20 +67,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version  # slow, and seldom asked for
-
-        try:
-            found: object = version("forebay")
-        except PackageNotFoundError:
-            found = "0+unknown"
-    elif name in _HOMES:
-        from importlib import import_module
-
-        module, _, attribute = _HOMES[name].partition(":")
-        found = getattr(import_module(module), attribute)
-    else:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, _, attribute = _HOMES[name].partition(":")
+    found: object = getattr(import_module(module), attribute)
     globals()[name] = found
     return found
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import click
 
+from forebay import __version__
 from forebay.cli.session import Session
 from forebay.cli.text import one_line
 from forebay.errors import ForebayError
@@ -218,8 +219,6 @@ def _drop_output() -> None:
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
-    from forebay import __version__  # looked up where it is asked for
-
     click.echo(f"forebay {__version__}")
     ctx.exit()
 

@@ -28,8 +28,9 @@ from forebay.types import Buffer
 MOST_OPEN_FILES = 64
 """A group that stages more files than this should `flush` some early: each staged file holds a descriptor."""
 
-_SLOW_SECONDS = 0.0005
-"""A flush that takes longer than this makes it worth to start threads for the others (some 70 us each)."""
+_PATIENCE_SECONDS = 0.02
+"""When flushes one after another have taken so long, threads do the rest: they fight for the interpreter's lock with
+whoever computes, which costs more than waiting for a quick disk."""
 
 _NO_LINKS_HERE = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
@@ -200,10 +201,10 @@ def publish(
         flush(fs, (staged for staged, _ in group))
         named = tuple(_name(fs, staged, target, replace=replace, dir_mode=dir_mode) for staged, target in group)
         # A name that was taken is flushed too: whoever took it may not have come so far, and our caller relies on it.
-        to_flush = dict.fromkeys(target.parent for _, target in group)
-        fresh = {folder for staged, target in group for folder in _not_surely_durable(staged.path, target, durable)}
-        to_flush.update((folder.parent, None) for folder in fresh)
-        _all_at_once([partial(fs.flush_dir, folder) for folder in to_flush], fs.parallel_flushes)
+        to_flush = {target.parent: staged.path for staged, target in group}
+        fresh = {new for folder, tmp in to_flush.items() for new in _not_surely_durable(tmp, folder, durable)}
+        folders = dict.fromkeys([*to_flush, *(folder.parent for folder in fresh)])
+        _all_at_once([partial(fs.flush_dir, folder) for folder in folders], fs.parallel_flushes)
         durable |= fresh
         return named
     finally:
@@ -226,14 +227,14 @@ def _name(fs: Filesystem, staged: Staged, target: Path, *, replace: bool, dir_mo
         raise OSError(errno.EXDEV, what, str(staged.path), None, str(target)) from error
 
 
-def _not_surely_durable(temporary: Path, target: Path, durable: set[Path]) -> Iterator[Path]:
-    """Yield the folders of `target` whose own names may not be durable yet.
+def _not_surely_durable(temporary: Path, lowest: Path, durable: set[Path]) -> Iterator[Path]:
+    """Yield a target's folder, and those above it, whose own names may not be durable yet.
 
     A folder that is there may have been made by a process that was killed before it could flush the folder's name. So
     each process flushes the names above its first target in a folder, up to the folder that holds temporaries too.
     That one is `make_home`'s care.
     """
-    for folder in target.parents:
+    for folder in (lowest, *lowest.parents):
         if folder in durable or temporary.is_relative_to(folder):
             return
         yield folder
@@ -273,18 +274,18 @@ def _exists(fs: Filesystem, path: Path) -> bool:
 
 
 def _all_at_once(actions: Sequence[Callable[[], object]], at_a_time: int) -> None:
-    """Do all, once one was slow in up to `at_a_time` threads, and raise the first error when all are through.
+    """Do all, once it takes long in up to `at_a_time` threads, and raise the first error when all are through.
 
     On a disk that takes its time many fsyncs at once take hardly longer than one, as the journal commits for all that
     wait; on a quick one threads cost more than they save. Threads live only here, so none is lost by a fork().
     """
+    until = perf_counter() + _PATIENCE_SECONDS
     for position, action in enumerate(actions):
-        begin = perf_counter()
-        action()
-        slow = perf_counter() - begin > _SLOW_SECONDS
-        if slow and at_a_time > 1 and (left := actions[position + 1 :]):
+        if at_a_time > 1 and perf_counter() > until:
+            left = actions[position:]
             _in_threads(left, min(at_a_time, len(left)))
             return
+        action()
 
 
 def _in_threads(actions: Sequence[Callable[[], object]], count: int) -> None:

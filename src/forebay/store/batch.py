@@ -67,7 +67,7 @@ class Batch:
         self._open = False
         self._unflushed: list[Staged] = []
         self._staged_entries: list[Staged] = []
-        self._published: list[Digest] = []
+        self._published: list[tuple[Digest, CodecName]] = []
 
     def put(self, role: str, data: Buffer | Iterable[Buffer]) -> ObjectRef:
         """Stage an object: encode it, reserve its room and write it to a temporary file.
@@ -319,13 +319,13 @@ class Batch:
         new = self._new_entries()
         self._reserve_entries(new)
         group = [(each.staged, shop.layout.object(each.digest, each.kept)) for each in self._waiting]
-        self._published = [each.digest for each in self._waiting]
+        self._published = [(each.digest, each.kept) for each in self._waiting]
         publish(shop.fs, group, dir_mode=shop.files.dir_mode)
         self._make_relied_durable()
         staged = [(self._stage_entry(data), shop.layout.entry(entry.kind, entry.key)) for entry, data in new]
         publish(shop.fs, staged, replace=True, dir_mode=shop.files.dir_mode)
         published = [Published(entry, len(data)) for entry, data in new]
-        shop.ledger.settle(self._numbers, [*self._published, *self._relied], published)
+        shop.ledger.settle(self._numbers, [*self._published, *self._relied.items()], published)
         for entry, _ in new:
             shop.reader.learn(entry)
 
@@ -375,7 +375,7 @@ class Batch:
         for staged in (*(each.staged for each in self._waiting), *self._staged_entries):
             staged.discard()
         try:
-            self._shop.ledger.give_up(self._numbers, self._published)
+            self._shop.ledger.give_up(self._numbers, [digest for digest, _ in self._published])
         except (OSError, StoreError):
             pass  # the error that brought us here is the one to tell
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from functools import cache
 from typing import Any, cast
 
 from blake3 import blake3
 
+from forebay import __version__
 from forebay.errors import ObjectDamagedError, StoreError
 from forebay.types import Cost, Digest, Entry, Key, ObjectRef
 
@@ -93,13 +93,6 @@ def same_result(one: Entry, other: Entry) -> bool:
     return encode(replace(one, **blank)) == encode(replace(other, **blank))
 
 
-@cache
 def versions() -> dict[str, str]:
-    """Return what an entry made here says of the programs that made it; not to be changed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        own = version("forebay")
-    except PackageNotFoundError:  # run from a source tree
-        own = "0"
-    return {"forebay": own, "python": ".".join(str(part) for part in sys.version_info[:3])}
+    """Return what an entry made here says of the programs that made it."""
+    return {"forebay": __version__, "python": ".".join(str(part) for part in sys.version_info[:3])}

@@ -59,11 +59,11 @@ class Layout:
 
     def object(self, digest: Digest, kept: CodecName = "none") -> Path:
         """Return where an object lies under a codec."""
-        return self.objects / digest[:2] / (digest[2:] + codec.SUFFIXES[kept])
+        return self.objects.joinpath(digest[:2], digest[2:] + codec.SUFFIXES[kept])
 
     def entry(self, kind: str, key: Key) -> Path:
         """Return where an entry lies."""
-        return self.entries / kind / key[:2] / f"{key[2:]}.json"
+        return self.entries.joinpath(kind, key[:2], f"{key[2:]}.json")
 
 
 def check_kind(kind: str) -> None:

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from forebay import codec
 from forebay.config import CodecName, Settings
-from forebay.errors import ObjectDamagedError, StoreFullError
+from forebay.errors import StoreFullError
 from forebay.events import Event, Hook, What
 from forebay.io import Filesystem
-from forebay.store import entry as entries
-from forebay.store import schema, session
+from forebay.store import session
 from forebay.store.aside import Quarantine
+from forebay.store.books import Books
 from forebay.store.eviction import Plan, Planner, Wish
 from forebay.store.files import Files, quietly
 from forebay.store.holds import Holds
-from forebay.store.layout import Layout, parse_entry, parse_object
+from forebay.store.layout import Layout
 from forebay.types import Digest, Entry, Key
 
 if TYPE_CHECKING:
@@ -82,6 +81,7 @@ class Ledger:
         aside: Quarantine,
         hook: Hook,
     ) -> None:
+        self.books = Books(fs, layout)
         self._index = index
         self._fs = fs
         self._layout = layout
@@ -153,14 +153,19 @@ class Ledger:
 
         self.transact(work)
 
-    def settle(self, numbers: Iterable[int], objects: Iterable[Digest], published: Iterable[Published]) -> None:
-        """Turn what was on its way into what is there."""
+    def settle(
+        self, numbers: Iterable[int], objects: Iterable[tuple[Digest, CodecName]], published: Sequence[Published]
+    ) -> None:
+        """Turn what was on its way into what is there: objects, each under a codec, and entries."""
+        named = {ref.digest for each in published for ref in each.entry.objects}
 
         def work(db: sqlite3.Connection) -> None:
-            for digest in objects:
-                self.enter_object(db, digest)
+            for digest, kept in objects:
+                self.books.enter_file(db, digest, kept)
+                if digest not in named:
+                    self.books.note_if_loose(db, digest)
             for each in published:
-                self.enter_entry(db, each.entry, each.file_bytes, self._fs.now())
+                self.books.enter_entry(db, each.entry, each.file_bytes, self._fs.now())
             self._forget(db, numbers)
 
         self.transact(work)
@@ -172,7 +177,7 @@ class Ledger:
             self._forget(db, numbers)
             plan = Plan()
             for digest in digests:
-                self.enter_object(db, digest)
+                self.books.enter_object(db, digest)
                 self._plan_orphan(db, digest, plan)
             self.carry_out(db, plan)
 
@@ -196,58 +201,11 @@ class Ledger:
         self._unlink(self._layout.object(digest, kept) for digest, kept, _ in plan.objects)
         self._unlink(self._layout.quarantine / name for name, _ in plan.damaged)
         for number, _, _ in plan.entries:
-            self._drop_entry(db, number)
+            self.books.drop_entry(db, number)
         for digest, kept, _ in plan.objects:
             db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
             db.execute("DELETE FROM loose WHERE digest = ?", (digest,))
         db.executemany("DELETE FROM damaged WHERE name = ?", ((name,) for name, _ in plan.damaged))
-
-    def enter_object(self, db: sqlite3.Connection, digest: Digest) -> None:
-        """Take the files of an object into the books, or off them, as they are."""
-        referred = db.execute("SELECT 1 FROM refs WHERE digest = ?", (digest,)).fetchone()
-        for kept in codec.SUFFIXES:
-            path = self._layout.object(digest, kept)
-            try:
-                size = self._fs.stat(path).size
-            except (FileNotFoundError, NotADirectoryError):
-                db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
-                continue
-            upsert = (
-                "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
-                " WHERE bytes != excluded.bytes"
-            )
-            db.execute(upsert, (digest, kept, size))
-            if referred is None:
-                db.execute("INSERT OR IGNORE INTO loose VALUES (?)", (digest,))
-
-    def enter_entry(self, db: sqlite3.Connection, found: Entry, file_bytes: int, used: float) -> None:
-        """Take an entry's file into the books; its objects must be in them."""
-        digests = {ref.digest for ref in found.objects}
-        marks = ",".join("?" * len(digests))
-        payload = 0
-        if len(digests) <= 500:
-            query = f"SELECT COALESCE(SUM(bytes), 0) FROM objects WHERE digest IN ({marks})"
-            payload = db.execute(query, tuple(digests)).fetchone()[0]
-        else:  # more than SQLite takes parameters at once, on old builds
-            for digest in digests:
-                row = db.execute("SELECT SUM(bytes) FROM objects WHERE digest = ?", (digest,)).fetchone()
-                payload += row[0] or 0
-        old = db.execute("SELECT id FROM entries WHERE kind = ? AND key = ?", (found.kind, found.key)).fetchone()
-        if old is not None:
-            self._drop_entry(db, old[0])
-        size = file_bytes + payload
-        place = schema.rank(found.cost.seconds, size, used)
-        row = (
-            found.kind, found.key, found.dataset, file_bytes, size, found.created, used, place, found.cost.seconds,
-            int(found.recoverable),
-        )  # fmt: skip
-        insert = (
-            "INSERT INTO entries(kind, key, dataset, file_bytes, bytes, created, used, rank, cost_seconds, recoverable)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        number = db.execute(insert, row).lastrowid
-        db.executemany("INSERT INTO refs VALUES (?, ?)", ((number, digest) for digest in digests))
-        db.executemany("DELETE FROM loose WHERE digest = ?", ((digest,) for digest in digests))
 
     def tell(self, plan: Plan) -> None:
         """Say what was evicted, once the transaction is through."""
@@ -333,35 +291,7 @@ class Ledger:
     def _note_damaged(self, db: sqlite3.Connection) -> None:
         for moved in self._aside.drain():
             db.execute("INSERT OR REPLACE INTO damaged VALUES (?, ?)", (moved.name, moved.bytes))
-            self._sync_path(db, moved.origin.parent.name, moved.origin.name, moved.origin.parent.parent.name)
-
-    def _sync_path(self, db: sqlite3.Connection, folder: str, name: str, above: str) -> None:
-        found = parse_object(folder, name)
-        key = parse_entry(folder, name)
-        if found is not None:
-            self.enter_object(db, found[0])
-        elif key is not None:
-            self.sync_entry(db, above, key)
-
-    def sync_entry(self, db: sqlite3.Connection, kind: str, key: Key) -> None:
-        """Take an entry's file into the books, or off them, as it is."""
-        path = self._layout.entry(kind, key)
-        row = db.execute("SELECT id FROM entries WHERE kind = ? AND key = ?", (kind, key)).fetchone()
-        try:
-            data = self._fs.read(path)
-            found = entries.decode(data)
-        except (FileNotFoundError, NotADirectoryError, ObjectDamagedError):
-            if row is not None:
-                self._drop_entry(db, row[0])
-            return
-        for ref in found.objects:
-            self.enter_object(db, ref.digest)
-        self.enter_entry(db, found, len(data), self._fs.stat(path).mtime_ns / 1e9)
-
-    def _drop_entry(self, db: sqlite3.Connection, number: int) -> None:
-        db.execute("INSERT OR IGNORE INTO loose SELECT digest FROM refs WHERE entry = ?", (number,))
-        db.execute("DELETE FROM refs WHERE entry = ?", (number,))
-        db.execute("DELETE FROM entries WHERE id = ?", (number,))
+            self.books.sync_path(db, moved.origin)
 
     def _plan_orphan(self, db: sqlite3.Connection, digest: Digest, plan: Plan) -> None:
         for table in ("refs", "intents"):
@@ -387,9 +317,9 @@ class Ledger:
                 left = db.execute("SELECT digest, kind, key FROM intents WHERE token = ?", (token,)).fetchall()
                 for digest, kind, key in left:
                     if digest is not None:
-                        self.enter_object(db, digest)
+                        self.books.enter_object(db, digest)
                     elif kind is not None:
-                        self.sync_entry(db, kind, key)
+                        self.books.sync_entry(db, kind, key)
                 self._sweep(token)
                 self._deregister(db, token)
 

@@ -169,7 +169,7 @@ class Upkeep:
         """Remove an entry and the objects that nothing else names or relies on; tell whether it was there."""
 
         def work(db: sqlite3.Connection) -> Plan:
-            self.ledger.sync_entry(db, kind, key)
+            self.ledger.books.sync_entry(db, kind, key)
             query = "SELECT id, kind, key, file_bytes FROM entries WHERE kind = ? AND key = ?"
             row = db.execute(query, (kind, key)).fetchone()
             if row is None:
@@ -199,10 +199,10 @@ class Upkeep:
             self.ledger.reclaim(db)
             known = set(db.execute("SELECT digest, codec FROM objects"))
             for digest in {digest for digest, _ in objects ^ known}:
-                self.ledger.enter_object(db, digest)
+                self.ledger.books.enter_object(db, digest)
             listed = set(db.execute("SELECT kind, key FROM entries"))
             for kind, key in entries ^ listed:
-                self.ledger.sync_entry(db, kind, key)
+                self.ledger.books.sync_entry(db, kind, key)
             db.execute("DELETE FROM damaged")
             db.executemany("INSERT INTO damaged VALUES (?, ?)", damaged)
 

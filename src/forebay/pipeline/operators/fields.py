@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from forebay.errors import SourceError
 from forebay.pipeline.operators.texts import column_of
+from forebay.table.buffers import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ def values_of(array: pa.Array) -> tuple[pa.Array, list[Any]]:
             numbers[row] = seen.setdefault(repr(value), len(seen))
             if len(seen) > len(values):
                 values.append(value)
-        return pa.array(numbers), values
+        return array_of(numbers), values
     return encoded.indices.cast(pa.int64()), encoded.dictionary.to_pylist()
 
 

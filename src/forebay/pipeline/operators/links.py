@@ -8,6 +8,7 @@ what stands around a word is white space or the row's end, which is all that the
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def _unicode_link() -> re.Pattern[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PatternMapper:
+class _PatternMapper(ABC):
     """Replaces what a pattern matches.
 
     With a pattern of the user's, every row is searched, by `regex` as in Data-Juicer; a dot matches any character.
@@ -109,13 +110,13 @@ class _PatternMapper:
     def _replacement(self) -> bytes:
         return self.repl.encode("utf-8")
 
+    @abstractmethod
     def candidates(self, data: Bytes) -> Positions:
         """Return the positions of bytes near which there may be a match of the default pattern."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clean(self, word: bytes) -> bytes:
         """Replace every match of the default pattern in one word."""
-        raise NotImplementedError
 
 
 class CleanLinksMapper(_PatternMapper):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.pipeline.operators.texts import BLOCK_BYTES, Texts
+from forebay.table.buffers import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ class MeasuredFilter(ABC):
         texts = Texts.of(rows, self.text_key)
         parts = [self.measure(block).astype(self.dtype, copy=False) for block in texts.blocks(self.block_bytes)]
         values = np.concatenate([np.zeros(0, self.dtype), *parts])
-        return {self.statistic: pa.array(values, mask=None if texts.valid is None else ~texts.valid)}
+        return {self.statistic: array_of(values, None if texts.valid is None else ~texts.valid)}
 
     def keep(self, rows: pa.Table, stats: Mapping[str, pa.Array]) -> Flags:
         """Return one bool per row: is its measure within the range?"""

@@ -24,6 +24,7 @@ from forebay.pipeline.operators.sha1 import first_words
 from forebay.pipeline.operators.shingles import by_characters, by_punctuation, by_spaces
 from forebay.pipeline.operators.splice import replace_rows
 from forebay.pipeline.operators.texts import Texts
+from forebay.table.buffers import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +88,7 @@ class DocumentMinhashDeduplicator:
             hashes[:, done : done + len(block)] = band_hashes(self.signatures(block), bands, width)
             done += len(block)
         missing = None if texts.valid is None else ~texts.valid
-        return pa.table({f"band_{band}": pa.array(hashes[band], mask=missing) for band in range(bands)})
+        return pa.table({f"band_{band}": array_of(hashes[band], missing) for band in range(bands)})
 
     def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
         """Return for each shard one bool per row: is it the first of its cluster, or null?"""
