@@ -37,8 +37,8 @@ _NO_LINKS_HERE = frozenset(
 )
 """What file systems answer that have no hard links, or allow none here; then a rename does the work."""
 
-_DURABLE_FOLDERS: WeakKeyDictionary[Filesystem, set[Path]] = WeakKeyDictionary()
-"""Folders whose names this process has flushed itself."""
+_DURABLE_FOLDERS: WeakKeyDictionary[Filesystem, set[str]] = WeakKeyDictionary()
+"""Folders whose names this process has flushed itself; text, which is looked up far quicker than a Path."""
 
 
 class Staged:
@@ -201,10 +201,10 @@ def publish(
         flush(fs, (staged for staged, _ in group))
         named = tuple(_name(fs, staged, target, replace=replace, dir_mode=dir_mode) for staged, target in group)
         # A name that was taken is flushed too: whoever took it may not have come so far, and our caller relies on it.
-        to_flush = {target.parent: staged.path for staged, target in group}
+        to_flush = {os.path.dirname(target): os.fspath(staged.path) for staged, target in group}
         fresh = {new for folder, tmp in to_flush.items() for new in _not_surely_durable(tmp, folder, durable)}
-        folders = dict.fromkeys([*to_flush, *(folder.parent for folder in fresh)])
-        _all_at_once([partial(fs.flush_dir, folder) for folder in folders], fs.parallel_flushes)
+        folders = dict.fromkeys([*to_flush, *map(os.path.dirname, fresh)])
+        _all_at_once([partial(fs.flush_dir, Path(folder)) for folder in folders], fs.parallel_flushes)
         durable |= fresh
         return named
     finally:
@@ -217,7 +217,7 @@ def _name(fs: Filesystem, staged: Staged, target: Path, *, replace: bool, dir_mo
         try:
             return staged.name(target, replace=replace)
         except FileNotFoundError:  # the folder is not there; if it is our temporary, this fails again
-            _DURABLE_FOLDERS[fs].difference_update(target.parents)
+            _DURABLE_FOLDERS[fs].difference_update(_upwards(os.path.dirname(target)))
             fs.make_dirs(target.parent, mode=dir_mode)
             return staged.name(target, replace=replace)
     except OSError as error:
@@ -227,17 +227,24 @@ def _name(fs: Filesystem, staged: Staged, target: Path, *, replace: bool, dir_mo
         raise OSError(errno.EXDEV, what, str(staged.path), None, str(target)) from error
 
 
-def _not_surely_durable(temporary: Path, lowest: Path, durable: set[Path]) -> Iterator[Path]:
+def _not_surely_durable(temporary: str, lowest: str, durable: set[str]) -> Iterator[str]:
     """Yield a target's folder, and those above it, whose own names may not be durable yet.
 
     A folder that is there may have been made by a process that was killed before it could flush the folder's name. So
     each process flushes the names above its first target in a folder, up to the folder that holds temporaries too.
     That one is `make_home`'s care.
     """
-    for folder in (lowest, *lowest.parents):
-        if folder in durable or temporary.is_relative_to(folder):
+    for folder in _upwards(lowest):
+        if folder in durable or temporary.startswith(os.path.join(folder, "")):
             return
         yield folder
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    yield folder
+    while (above := os.path.dirname(folder)) != folder:
+        yield above
+        folder = above
 
 
 def _name_if_free(fs: Filesystem, source: Path, target: Path) -> bool:
