@@ -88,19 +88,19 @@ class Batch:
         self._check_open()
         try:
             if isinstance(data, (bytes, bytearray, memoryview)):
-                return self._put_buffers([(role, memoryview(data).cast("B"))])[0]
+                whole = memoryview(data).cast("B")
+                ref = _refer(role, whole)
+                self._put_buffers([(ref, whole)])
+                return ref
             return self._put_stream(role, data)
         except OSError as error:
             raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
 
-    def put_all(self, objects: Sequence[tuple[str, Buffer]]) -> list[ObjectRef]:
-        """Stage several objects as `put` does, with one look at the books for all: what many small ones cost most.
+    def put_all(self, objects: Sequence[tuple[ObjectRef, Buffer]]) -> None:
+        """Stage objects whose digests the caller has taken already, with one look at the books for all.
 
         Args:
-            objects: (role, bytes) of each.
-
-        Returns:
-            How an entry names each.
+            objects: how an entry names each, and its bytes.
 
         Raises:
             StoreFullError: no room for them.
@@ -108,7 +108,7 @@ class Batch:
         """
         self._check_open()
         try:
-            return self._put_buffers([(role, memoryview(data).cast("B")) for role, data in objects])
+            self._put_buffers([(ref, memoryview(data).cast("B")) for ref, data in objects])
         except OSError as error:
             raise store_error(f"cannot write to {self._shop.layout.home}", error) from error
 
@@ -213,16 +213,14 @@ class Batch:
             self._drop()
             raise
 
-    def _put_buffers(self, objects: Sequence[tuple[str, memoryview]]) -> list[ObjectRef]:
-        refs = [_refer(role, data) for role, data in objects]
-        absent = {ref.digest for ref in self.rely(refs)}
-        new = {ref.digest: data for ref, (_, data) in zip(refs, objects, strict=True) if ref.digest in absent}
+    def _put_buffers(self, objects: Sequence[tuple[ObjectRef, memoryview]]) -> None:
+        absent = {ref.digest for ref in self.rely(ref for ref, _ in objects)}
+        new = {ref.digest: data for ref, data in objects if ref.digest in absent}
         encoded = [(digest, *self._encode(data)) for digest, data in new.items()]
         self._reserve([(_total(pieces), digest) for digest, _, pieces in encoded])
         for digest, kept, pieces in encoded:
             self._note(_Waiting(digest, kept, self._twice(partial(self._write, pieces), _total(pieces))))
             self._refs[digest] = new[digest].nbytes
-        return refs
 
     def _encode(self, data: memoryview) -> tuple[CodecName, list[Buffer]]:
         kept, pieces = codec.encode(self._shop.codec, data)

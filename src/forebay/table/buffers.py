@@ -41,8 +41,10 @@ def numbers_of(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return found[column.offset : column.offset + len(column)]
 
 
-def valid_bits(array: pa.Array) -> Bits:
+def valid_bits(array: pa.Array | pa.ChunkedArray) -> Bits:
     """Return one bool per value: is it not null?"""
+    if isinstance(array, pa.ChunkedArray):
+        return np.concatenate([np.zeros(0, np.bool_), *map(valid_bits, array.chunks)])
     if pa.types.is_null(array.type):
         return np.zeros(len(array), np.bool_)
     return _unpacked(array, 0) if array.null_count else np.ones(len(array), np.bool_)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay.table.buffers import numbers_of, valid_bits
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,9 +36,9 @@ def first_of_clusters(columns: Sequence[Sequence[pa.ChunkedArray]]) -> Flags:
 
 def _equal_pairs(parts: Sequence[pa.ChunkedArray]) -> tuple[Rows, Rows]:
     """Return (first row of a key, later row of that key) for every later row."""
-    known = [part.is_valid().to_numpy(zero_copy_only=False) for part in parts]
+    known = [valid_bits(part) for part in parts]
     rows = np.flatnonzero(np.concatenate([np.zeros(0, bool), *known]))
-    keys = [part.drop_null().to_numpy(zero_copy_only=False) for part in parts]
+    keys = [numbers_of(part.drop_null()) for part in parts]
     flat = np.concatenate([np.zeros(0, np.uint64), *keys])
     order = np.argsort(flat, kind="stable")  # so that the first of equal keys is the first in row order
     flat = flat[order]

@@ -15,6 +15,7 @@ from forebay.pipeline.operators.casing import lowered
 from forebay.pipeline.operators.characters import ASCII_BLANKS, expression
 from forebay.pipeline.operators.splice import edge_blanks, replace_rows
 from forebay.pipeline.operators.texts import Texts
+from forebay.table.buffers import valid_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ class DocumentDeduplicator:
         known: list[Flags] = []
         for summary in summaries:
             column = summary.column("digest").combine_chunks()
-            known.append(np.asarray(column.is_valid()))
+            known.append(valid_bits(column))
             raw = np.frombuffer(column.buffers()[1] or b"", np.uint8, len(column) * 16, column.offset * 16)
             words.append(raw.view(np.uint64).reshape(-1, 2).copy())
         counts = [len(flags) for flags in known]

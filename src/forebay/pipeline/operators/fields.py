@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from forebay.errors import SourceError
 from forebay.pipeline.operators.texts import column_of
-from forebay.table.buffers import array_of
+from forebay.table.buffers import array_of, numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ class SpecifiedFieldFilter:
             return np.ones(rows.num_rows, bool)
         numbers, values = values_of(array)
         fits = [all(item in self.target_value for item in _items(value)) != self.reversed_range for value in values]
-        return np.array(fits, bool)[numbers.to_numpy()] if values else np.zeros(0, bool)
+        return np.array(fits, bool)[numbers_of(numbers)] if values else np.zeros(0, bool)
 
 
 def _items(value: Any) -> Sequence[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.pipeline.operators.texts import BLOCK_BYTES, Texts
-from forebay.table.buffers import array_of
+from forebay.table.buffers import array_of, numbers_of, valid_bits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,10 +64,7 @@ class MeasuredFilter(ABC):
     def keep(self, rows: pa.Table, stats: Mapping[str, pa.Array]) -> Flags:
         """Return one bool per row: is its measure within the range?"""
         column = stats[self.statistic]
-        if isinstance(column, pa.ChunkedArray):
-            column = column.combine_chunks()
-        known = np.asarray(column.is_valid())
-        return known & self._within(column.fill_null(0).to_numpy(zero_copy_only=False))
+        return valid_bits(column) & self._within(numbers_of(column))
 
     def _within(self, values: Measures) -> Flags:
         least, greatest = self.bounds

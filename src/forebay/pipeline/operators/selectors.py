@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from forebay.errors import SourceError
 from forebay.pipeline.operators.fields import field_of
+from forebay.table.buffers import numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -137,7 +138,7 @@ class TopkSpecifiedFieldSelector(_FieldSelector):
         order = "descending" if self.reverse else "ascending"
         options = pc.SortOptions([("value", order)])
         ranked = pc.call_function("sort_indices", [pa.table({"value": pa.chunked_array(parts)})], options)  # stable
-        yield from _split(_marked(total, ranked.to_numpy()[:quota]), counts)
+        yield from _split(_marked(total, numbers_of(ranked)[:quota]), counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,7 @@ class FrequencySpecifiedFieldSelector(_FieldSelector):
             return
         parts = [chunk for column in columns for chunk in column.chunks]
         encoded = pa.chunked_array(parts).combine_chunks().dictionary_encode(null_encoding="encode")
-        numbers = encoded.indices.to_numpy(zero_copy_only=False)  # values are numbered as they are first seen
+        numbers = numbers_of(encoded.indices)  # values are numbered as they are first seen
         times = np.bincount(numbers, minlength=len(encoded.dictionary))
         quota = _quota(self.top_ratio, self.topk, len(times)) or 0
         ranked = np.argsort(-times if self.reverse else times, kind="stable")

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.errors import SourceError
+from forebay.table.buffers import valid_bits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -101,7 +102,7 @@ class Texts:
     def _from_buffers(cls, array: pa.Array, column: str) -> Texts:
         large = pa.types.is_large_string(array.type)
         _refuse_broken(array, column)
-        valid = np.asarray(array.is_valid()) if array.null_count else None
+        valid = valid_bits(array) if array.null_count else None
         _, starts, values = array.buffers()
         if len(array) == 0 or starts is None:
             return cls(np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int64), valid, large)

@@ -29,8 +29,8 @@ from forebay.types import JSON
 
 Message: TypeAlias = dict[str, JSON]
 
-_AHEAD = 2
-"""Tasks sent to one worker before its first result: it computes the next while the last is being published."""
+_AHEAD = 3
+"""Tasks sent to one worker before its first result: it computes the next while the last ones are being published."""
 
 
 class Reply(Protocol):

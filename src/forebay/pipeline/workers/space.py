@@ -45,16 +45,28 @@ class Parcel:
     `kept` objects belong to an entry; `loose` ones only pass through this run (operators that may not be cached).
     """
 
-    kept: dict[Digest, tuple[str, Buffer]] = field(default_factory=dict)
+    kept: dict[Digest, tuple[ObjectRef, Buffer]] = field(default_factory=dict)
     loose: dict[Digest, Buffer] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, parcels: Sequence[Parcel]) -> Parcel:
+        """Return several parcels as one."""
+        if len(parcels) == 1:
+            return parcels[0]
+        whole = cls()
+        for parcel in parcels:
+            whole.kept |= parcel.kept
+            whole.loose |= parcel.loose
+            whole.entries += parcel.entries
+        return whole
 
     def put(self, role: str, data: Buffer, *, keep: bool = True) -> ObjectRef:
         """Take one object."""
         data = memoryview(data).cast("B")
         ref = reference(role, data)
         if keep:
-            self.kept[ref.digest] = (role, data)
+            self.kept[ref.digest] = (ref, data)
         else:
             self.loose[ref.digest] = data
         return ref

@@ -1,8 +1,8 @@
 """What a worker does: compute tasks one after the other, and publish what each made in a thread behind.
 
 A task is a JSON object whose ``do`` names what to do (`forebay.pipeline.workers.tasks`); the answer is sent when
-everything that it speaks of is durable. At most one parcel waits to be published while the next task is computed, so
-memory is bounded by two shards per worker.
+everything that it speaks of is durable. What was made while the last parcels were published is published together;
+at most two parcels wait, so memory is bounded by a few shards per worker.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Worker:
         self._reply: Reply | None = None
         self._operators: dict[int, Any] = {}
         self._checked: set[int] = set()
-        self._finished: queue.Queue[Work | None] = queue.Queue(maxsize=1)
+        self._finished: queue.Queue[Work | None] = queue.Queue(maxsize=2)
         self._publisher: threading.Thread | None = None
         self._broke = ""
         self._failed: Message | None = None
@@ -147,23 +147,39 @@ class Worker:
 
     def _publish(self) -> None:
         """The publisher thread's life."""
-        while (work := self._finished.get()) is not None:
+        while works := self._take():
             broken = self.job.space.broken
             try:
-                self.job.space.publish(work.parcel)
+                self.job.space.publish(Parcel.of([work.parcel for work in works]))
             except Exception as error:  # noqa: BLE001 - even the scratch folder failed: the run cannot go on
-                _release(work)
                 self._failed = self._failed or error_to_json(error)
-            if self._failed and work.number >= 0:
-                self.reply.failed(work.number, self._failed)
-                continue
             if self.job.space.broken != broken:
                 self._broke = self.job.space.broken
-            _release(work)
-            if work.number >= 0:
-                if self._broke:
-                    work.result["broken"], self._broke = self._broke, ""
-                self.reply.done(work.number, work.result)
+            for work in works:
+                self._answer(work)
+
+    def _take(self) -> list[Work]:
+        """Wait for what is finished, and take all of it that is there; nothing: that was the last."""
+        works: list[Work] = []
+        while not works or not self._finished.empty():
+            work = self._finished.get()
+            if work is None:
+                if works:
+                    self._finished.put(None)  # for the next time
+                break
+            works.append(work)
+        return works
+
+    def _answer(self, work: Work) -> None:
+        _release(work)
+        if work.number < 0:
+            return
+        if self._failed:
+            self.reply.failed(work.number, self._failed)
+            return
+        if self._broke:
+            work.result["broken"], self._broke = self._broke, ""
+        self.reply.done(work.number, work.result)
 
 
 def _release(work: Work) -> None:
