@@ -9,9 +9,19 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _FDS = Path("/proc/self/fd")
+
+# No test asserts on time: an example that takes long says something of the machine.
+hypothesis.settings.register_profile(
+    "forebay",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    parent=hypothesis.settings.get_profile("default"),
+)
+hypothesis.settings.load_profile("forebay")
 
 
 @pytest.fixture(autouse=True)
