@@ -251,9 +251,10 @@ class TestStoreInTrouble:
         bench.run()
         assert bench.out.read_bytes() == wanted
 
-    def test_every_object_gone(self, bench: Bench) -> None:
+    def test_every_object_gone(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         import shutil
 
+        monkeypatch.setattr("forebay.table.layers.INLINE_BYTES", -1)
         bench.run()
         wanted = bench.out.read_bytes()
         bench.out.unlink()

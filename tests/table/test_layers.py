@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,12 @@ from table_support import Memory, column_types, encoded, same, values
 
 from forebay.errors import InputError, NotFoundError
 from forebay.table import Column, Schema, Shard, layers
+from forebay.table.buffers import array_of
 from forebay.table.building import build
 from forebay.table.canonical import canonical
 from forebay.table.difference import differing
 from forebay.table.pythonic import rows_of
+from forebay.table.shard import INLINE_BYTES
 
 
 def table(**columns: list[Any]) -> pa.Table:
@@ -111,7 +114,8 @@ class TestOthers:
         shard = put(objects, shard, layers.select([False, True, True, True, False]))
         assert layers.load(objects, shard).to_pydict() == {"text": ["third", "row 5", "row 7"], "n": [3, 5, 7]}
 
-    def test_new_rows_replace_all(self, objects: Memory) -> None:
+    def test_new_rows_replace_all(self, objects: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(layers, "INLINE_BYTES", -1)
         drafts = layers.rows(table(piece=["a", "b", "c"]), [0, 0, 9], TEN)
         shard = put(objects, objects.shard(TEN), drafts)
         objects.reads.clear()
@@ -146,7 +150,8 @@ class TestOthers:
         assert layers.load(objects, shard).column_names == ["piece"]
         assert layers.stats({}, 10) == []
 
-    def test_only_what_is_needed_is_read(self, objects: Memory) -> None:
+    def test_only_what_is_needed_is_read(self, objects: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(layers, "INLINE_BYTES", -1)
         shard = objects.shard(TEN)
         shard = put(objects, shard, layers.diff(TEN, changed(text={1: "x"})))
         shard = put(objects, shard, layers.diff(TEN, changed(n={2: 0})))
@@ -164,6 +169,20 @@ class TestOthers:
         objects.reads.clear()
         layers.load(objects, replaced)
         assert read[0] not in objects.reads  # the patch was replaced as a whole
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_what_is_small_stands_in_the_layer(self, objects: Memory, kept: bool) -> None:
+        """And is the same content as where it is an object."""
+        size = 8 * INLINE_BYTES + (0 if kept else 1)
+        before = pa.table({"n": array_of(np.arange(size))})
+        shard = objects.shard(before)
+        drafts = layers.select(np.arange(size) % 3 == 0)
+        here = put(objects, shard, drafts)
+        assert (here.layers[0].inline is not None) == kept == (here.layers[0].object is None)
+        there = shard.with_layer(drafts[0].layer.with_object(objects.put("select", cast("Any", drafts[0].payload))))
+        assert here.state() == there.state() != shard.state()
+        assert layers.load(objects, here) == layers.load(objects, there)
+        assert Shard.from_json(json.loads(json.dumps(here.to_json()))) == here
 
     def test_columns_by_name(self, objects: Memory) -> None:
         shard = objects.shard(TEN)

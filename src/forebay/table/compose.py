@@ -210,13 +210,11 @@ def _drop(rows: _Rows, layer: Layer) -> None:
 
 
 def _bits(objects: Objects, layer: Layer, rows: int) -> Index:
-    assert layer.object is not None, layer
-    return np.flatnonzero(unpack(objects.read(layer.object.digest), rows))
+    return np.flatnonzero(unpack(memoryview(layer.content(objects.read)), rows))
 
 
 def _read(objects: Objects, layer: Layer) -> pa.Table:
-    assert layer.object is not None, layer
-    return _decode(objects, layer.object.digest)
+    return ipc.decode(layer.content(objects.read))
 
 
 def _decode(objects: Objects, digest: Digest) -> pa.Table:

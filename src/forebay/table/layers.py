@@ -14,6 +14,7 @@ All payloads are deterministic, so the same change always has the same digest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from forebay.table.buffers import Bits, array_of
 from forebay.table.canonical import canonical, canonical_table
 from forebay.table.compose import PARENT, ROW, apply, load, load_stats
 from forebay.table.difference import differing, same_buffers
-from forebay.table.shard import Layer, LayerKind
+from forebay.table.shard import INLINE_BYTES, Layer, LayerKind
 from forebay.types import Buffer, ObjectRef
 
 __all__ = ["Draft", "apply", "diff", "drop", "load", "load_stats", "rows", "select", "stats"]
@@ -42,9 +43,11 @@ class Draft(NamedTuple):
     payload: Buffer | None
 
     def stored(self, put: Callable[[str, Buffer], ObjectRef]) -> Layer:
-        """Store the payload by ``put(role, data)`` and return the layer that names it."""
+        """Store the payload, unless it is small, by ``put(role, data)`` and return the layer that has or names it."""
         if self.payload is None:
             return self.layer
+        if memoryview(self.payload).nbytes <= INLINE_BYTES:
+            return replace(self.layer, inline=bytes(self.payload))
         return self.layer.with_object(put(self.layer.kind, self.payload))
 
 

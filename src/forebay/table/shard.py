@@ -17,16 +17,20 @@ A small worked example, a shard of four rows after a mapper that changed one of 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 from blake3 import blake3
 
-from forebay.types import JSON, Digest, ObjectRef
+from forebay.types import JSON, Buffer, Digest, ObjectRef
 
 LayerKind = Literal["patch", "columns", "drop", "select", "rows", "stats"]
 _KINDS: frozenset[str] = frozenset(get_args(LayerKind))
+
+INLINE_BYTES = 1024
+"""A layer's content up to this size stands in the entry itself: one file less to write, flush and open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +41,45 @@ class Layer:
         kind: what it does, see ``design/0004-tables.md``.
         columns: names it replaces, adds, removes or measures; for ``rows`` all of its columns; empty for ``select``.
         rows: rows visible after it.
-        object: its content; None for ``drop``, and for a layer that is not stored yet.
+        object: its content; None for ``drop``, for what is `inline`, and for a layer that is not stored yet.
+        inline: its content where that is so small (`INLINE_BYTES`) that a file of its own would cost more.
     """
 
     kind: LayerKind
     columns: tuple[str, ...]
     rows: int
     object: ObjectRef | None = None
+    inline: bytes | None = None
+
+    @property
+    def digest(self) -> Digest | None:
+        """BLAKE3 of the content, wherever it is; None where there is none."""
+        if self.inline is not None:
+            return Digest(blake3(self.inline).hexdigest())
+        return None if self.object is None else self.object.digest
+
+    def content(self, read: Callable[[Digest], Buffer]) -> Buffer:
+        """Return the content, of which a layer that is no ``drop`` has some; `read` gives an object's bytes."""
+        if self.inline is not None:
+            return self.inline
+        assert self.object is not None, self
+        return read(self.object.digest)
 
     def with_object(self, ref: ObjectRef) -> Layer:
         """Return this layer, its content stored as `ref`."""
         return replace(self, object=ref)
 
     def to_json(self) -> dict[str, JSON]:
-        """Return the layer as JSON."""
-        return {
+        """Return the layer as JSON; what is inline as base64."""
+        fields: dict[str, JSON] = {
             "kind": self.kind,
             "columns": list(self.columns),
             "rows": self.rows,
             "object": None if self.object is None else ref_to_json(self.object),
         }
+        if self.inline is not None:
+            fields["inline"] = b64encode(self.inline).decode()
+        return fields
 
     @classmethod
     def from_json(cls, data: JSON) -> Layer:
@@ -71,7 +94,9 @@ class Layer:
             raise ValueError(f"not a layer: {data!r}")
         ref = fields.get("object")
         stored = None if ref is None else ref_from_json(ref)
-        return cls(cast("LayerKind", kind), tuple(str(name) for name in columns), rows, stored)
+        inline = fields.get("inline")
+        content = None if inline is None else b64decode(str(inline), validate=True)
+        return cls(cast("LayerKind", kind), tuple(str(name) for name in columns), rows, stored, content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +152,7 @@ class Shard:
                     continue
                 if layer.kind != "patch":
                     hidden |= touched
-            content: JSON = list[JSON](sorted(layer.columns)) if layer.object is None else layer.object.digest
+            content: JSON = layer.digest or list[JSON](sorted(layer.columns))
             counted.append([layer.kind, content])
         replaced = bool(live) and live[0].kind == "rows"
         everything: JSON = ["forebay.shard.state/1", None if replaced else self.base.digest, counted[::-1]]

@@ -56,11 +56,9 @@ def base_row(shard: Shard, row: int, read: Callable[[Digest], Buffer]) -> int:
 
     visible = [shard.rows, *(layer.rows for layer in shard.layers)]
     for layer, rows_before in zip(reversed(shard.layers), reversed(visible[:-1]), strict=True):
-        if layer.object is None:
-            continue
         if layer.kind == "select":
-            bits = np.unpackbits(np.frombuffer(read(layer.object.digest), np.uint8), bitorder="little")[:rows_before]
+            bits = np.unpackbits(np.frombuffer(layer.content(read), np.uint8), bitorder="little")[:rows_before]
             row = int(np.flatnonzero(bits)[row])
         elif layer.kind == "rows":
-            row = int(ipc.decode(memoryview(read(layer.object.digest))).column("__parent")[row].as_py())
+            row = int(ipc.decode(memoryview(layer.content(read))).column("__parent")[row].as_py())
     return row

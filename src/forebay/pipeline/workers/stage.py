@@ -256,7 +256,7 @@ class StageRun:
         if self._rows is not None:
             from forebay.table import layers as tables
 
-            found = [(layer, None if layer.object is None else self.read(layer.object.digest)) for layer in layers]
+            found = [(layer, None if layer.digest is None else layer.content(self.read)) for layer in layers]
             self._rows = tables.apply(self._rows, found)
         self.shard = self.shard.with_layer(*layers)
 

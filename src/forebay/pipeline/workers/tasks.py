@@ -168,7 +168,8 @@ def choose(worker: Worker, task: Message, work: Work) -> None:
         layer: Layer | None = None
         for draft in tables.select(mask):
             layer = draft.stored(lambda role, data: work.parcel.put(role, data, keep=keep))
-            objects[layer.object] = None
+            if layer.object is not None:
+                objects[layer.object] = None
         chosen.append(layer.to_json() if layer else None)
     assert len(chosen) == len(summaries), link.use.name
     work.result = {"layers": chosen, "seconds": time.perf_counter() - began}
