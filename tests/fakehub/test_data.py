@@ -22,6 +22,8 @@ PROBLEM = {
     "test": "f()",
 }
 
+ANSWER = '{"id": "s_0", "ground_truth": [{"f": {}}]}\n'
+
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
@@ -33,7 +35,7 @@ def packages(tmp_path: Path) -> Path:
             "bfcl_eval/data/BFCL_v4_simple_python.json", '{"id": "s_0", "question": [[1]], "function": []}\n'
         )
         wheel.writestr("bfcl_eval/data/BFCL_v4_format_sensitivity.json", '{\n"a": 1}\n')
-        wheel.writestr("bfcl_eval/data/possible_answer/BFCL_v4_simple_python.json", '{"id": "s_0"}\n')
+        wheel.writestr("bfcl_eval/data/possible_answer/BFCL_v4_simple_python.json", ANSWER)
     inside = tmp_path / "inspect_evals"
     for name, content in (
         ("persistbench/benchmark_samples/sycophancy.jsonl", '{"query": "q"}\n'),
@@ -63,11 +65,12 @@ def test_every_package(packages: Path) -> None:
     assert rows(human_eval, "openai_humaneval/test-00000-of-00001.parquet") == [PROBLEM]
     assert human_eval.id == "openai/openai_humaneval"
     assert bfcl.file("BFCL_v4_simple_python.json").size > 0
-    assert bfcl.file("possible_answer/BFCL_v4_simple_python.json").read() == b'{"id": "s_0"}\n'
+    assert bfcl.file("possible_answer/BFCL_v4_simple_python.json").read() == ANSWER.encode()
     assert json.loads(bfcl.file("questions/simple_python.jsonl").read()) == {
         "id": "s_0",
         "question": "[[1]]",
         "function": "[]",
+        "ground_truth": '[{"f": {}}]',
     }
     assert shown(bfcl) == {"simple_python": {"train": "questions/simple_python.jsonl"}}
     assert [each.id.split("/")[1] for each in inspect] == ["persistbench", "writingbench", "swe_lancer"]

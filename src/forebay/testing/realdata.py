@@ -83,8 +83,9 @@ def bfcl(
 ) -> Repository:
     """Return the Berkeley function-calling questions and possible answers: JSON lines, as the package has them.
 
-    `load_dataset(id, "simple_python")` gives the questions of one category as text; their functions' parameters have
-    no common type, which is why they are quoted (`questions/`), beside the files as they are.
+    `load_dataset(id, "simple_python")` gives the questions of one category as text, with the possible answers where the
+    package has any; their functions' parameters have no common type, which is why they are quoted (`questions/`), beside
+    the files as they are.
     """
     package = package_files("bfcl-eval", source)
     questions = package.below("bfcl_eval/data", ".json")
@@ -96,7 +97,10 @@ def bfcl(
         if not content.startswith(b'{"id"'):  # a file about the others, not questions
             continue
         category = name.removeprefix("BFCL_v4_").removesuffix(".json")
-        files[f"questions/{category}.jsonl"] = _quoted(_json_lines(content))
+        truth = {row["id"]: row.get("ground_truth") for row in _json_lines(answers.get(name, b""))}
+        rows = _json_lines(content)
+        told = [{**row, "ground_truth": truth[row["id"]]} if row["id"] in truth else row for row in rows]
+        files[f"questions/{category}.jsonl"] = _quoted(told)
         shown[category] = {"train": f"questions/{category}.jsonl"}
     return Repository(id, files={"README.md": card(shown), **files})
 
