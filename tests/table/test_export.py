@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import math
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pyarrow as pa
@@ -18,6 +20,7 @@ import pytest
 import zstandard
 from blake3 import blake3
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from table_support import json_rows, modelled
 
 from forebay.errors import BuildError, InputError
@@ -26,7 +29,8 @@ from forebay.table import export, sources
 from forebay.table.building import build, build_columns
 from forebay.table.casting import cast_table, describe
 from forebay.table.export import Target, join, render, target_for
-from forebay.table.pythonic import rows_of
+from forebay.table.jsonlines import json_lines, plain
+from forebay.table.pythonic import iter_rows, rows_of
 from forebay.table.schema import union
 
 ROWS: list[dict[str, Any]] = [{"text": f"é{at}\n", "n": at or None, "m": {"x": [at]}} for at in range(50)]
@@ -76,12 +80,37 @@ def test_parts_are_members_and_groups(tmp_path: Path) -> None:
 
 
 @settings(max_examples=80)
-@given(json_rows())
-def test_json_lines_are_the_models(rows: list[dict[str, Any]]) -> None:
+@given(json_rows(), st.booleans())
+def test_json_lines_are_the_models(rows: list[dict[str, Any]], wide: bool) -> None:
     if not any(rows):
         return
-    lines = bytes(render(pa.table(build_columns(rows)))).splitlines(keepends=True)
+    with patch("forebay.table.jsonlines._WIDE_BYTES", -1 if wide else 1 << 30):
+        lines = bytes(render(pa.table(build_columns(rows)))).splitlines(keepends=True)
     assert lines == [orjson.dumps(row) + b"\n" for row in modelled(rows)]
+
+
+def test_every_type_is_written_as_orjson_does() -> None:
+    now, day = datetime(2026, 11, 21, 12, 30, 1, 5, UTC), date(2026, 2, 28)
+    table = pa.table(
+        {
+            "half": pa.array([0.1, None, math.nan], pa.float32()),
+            "big": pa.array([2**63, 0, None], pa.uint64()),
+            "when": pa.array([now, None, now]),
+            "day": pa.array([day, day, None]),
+            "raw": pa.array(['"\\\x00\x1f\x7f\u2028é', "", None]),
+            "price": pa.array([Decimal("1.50"), None, Decimal(0)]),
+            "span": pa.array([timedelta(seconds=3), None, None]),
+            "lists": pa.array([[None, None], [], None], pa.list_(pa.null())),
+            "wide": pa.array([["a", None], [], None], pa.large_list(pa.string())),
+            "empty": pa.array([{}, None, {}], pa.struct([])),
+            "deep": pa.array([[{"a": [1, None]}], [None], None]),
+        }
+    )
+    wanted = [orjson.dumps(row, plain, orjson.OPT_APPEND_NEWLINE) for row in iter_rows(table)]
+    assert json_lines(table).to_pybytes().splitlines(keepends=True) == wanted
+    assert json_lines(table.slice(1, 1)).to_pybytes() == wanted[1]
+    assert json_lines(table.slice(0, 0)).to_pybytes() == b""
+    assert json_lines(table.select([])).to_pybytes() == b"{}\n" * 3
 
 
 def test_missing_columns_become_null() -> None:

@@ -27,7 +27,7 @@ from forebay.io import Filesystem, LocalFilesystem, Staged, publish, stage, uniq
 from forebay.table import ipc
 from forebay.table.canonical import canonical_table
 from forebay.table.casting import arrow_schema, describe
-from forebay.table.pythonic import iter_rows
+from forebay.table.jsonlines import json_lines
 from forebay.table.schema import Schema
 from forebay.types import Buffer, Digest
 
@@ -179,21 +179,14 @@ class _Sink:
         """Nothing to do: publishing closes."""
 
 
-def _json_lines(rows: pa.Table) -> bytes:
+def _json_lines(rows: pa.Table) -> Buffer:
     try:
-        return b"".join([orjson.dumps(row, _plain, orjson.OPT_APPEND_NEWLINE) for row in iter_rows(rows)])
+        return memoryview(json_lines(rows))
     except orjson.JSONEncodeError as error:
         raise InputError(f"these rows cannot be JSON: {error}", hint="export to Parquet or Arrow") from error
 
 
-def _plain(value: object) -> str:
-    """Decimals and durations as text; raises for the rest."""
-    if isinstance(value, bytes):
-        raise TypeError("a column holds bytes")
-    return str(value)
-
-
-def _compressed(data: bytes, compression: ExportCompression) -> bytes:
+def _compressed(data: Buffer, compression: ExportCompression) -> Buffer:
     if not compression:
         return data
     if compression == "gz":

@@ -1,0 +1,144 @@
+"""Rows as JSON Lines, column by column: the bytes that orjson writes for each row's dict, some four times faster.
+
+Every column becomes an array of JSON texts, and Arrow joins them with the keys between them. Where Arrow has no way to
+write a type as orjson does (times, decimals, dictionaries …), orjson writes the values of that column.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types as kinds
+
+from forebay.table.canonical import canonical
+from forebay.table.pythonic import values_list
+
+Piece: TypeAlias = "str | pa.Array"
+"""A part of every row's text: the same for all, or one for each."""
+
+_ESCAPES = {raw: orjson.dumps(raw).decode()[1:-1] for raw in ('"', "\\", *map(chr, range(0x20)))}
+"""What JSON text must not hold as it is."""
+_WIDE_BYTES = 1 << 30
+"""Texts beyond this have 64-bit offsets: escaping and joining may double them."""
+
+
+def json_lines(rows: pa.Table) -> pa.Buffer:
+    """Return each row as one line of JSON: an object with every column, in order.
+
+    Raises:
+        orjson.JSONEncodeError: JSON cannot hold a value (binary).
+    """
+    if not rows.num_columns:
+        return pa.py_buffer(b"{}\n" * rows.num_rows)
+    wide = rows.nbytes > _WIDE_BYTES
+    lines = _joined([*_object(rows.column_names, [canonical(column) for column in rows.columns], wide), "\n"])
+    _, offsets, data = cast("Any", lines).buffers()
+    if data is None:
+        return pa.py_buffer(b"")
+    ends = np.frombuffer(offsets, np.int64 if kinds.is_large_string(lines.type) else np.int32)
+    return data.slice(0, int(ends[len(lines)]))
+
+
+def plain(value: object) -> str:
+    """Write what JSON has no type for: decimals and durations as text.
+
+    Raises:
+        TypeError: it is bytes.
+    """
+    if isinstance(value, bytes):
+        raise TypeError("a column holds bytes")
+    return str(value)
+
+
+def _object(names: list[str], columns: list[pa.Array], wide: bool) -> list[Piece]:
+    pieces: list[Piece] = ["{"]
+    for number, (name, column) in enumerate(zip(names, columns, strict=True)):
+        pieces.append(("," if number else "") + orjson.dumps(name).decode() + ":")
+        pieces += _pieces(column, wide)
+    return [*pieces, "}"]
+
+
+def _pieces(array: pa.Array, wide: bool) -> list[Piece]:
+    """Return what to join to write each value of a canonical array."""
+    whole = _written(array, wide)
+    if not array.null_count or kinds.is_null(array.type):
+        return whole
+    return [pc.call_function("if_else", [array.is_valid(), _joined(whole), _text("null", wide)])]
+
+
+def _written(array: pa.Array, wide: bool) -> list[Piece]:
+    """The same for values that are there; what stands for a null is any text."""
+    kind = array.type
+    if kinds.is_null(kind):
+        return [pa.repeat(_text("null", wide), len(array))]
+    if kinds.is_string(kind) or kinds.is_large_string(kind):
+        return ['"', _filled(_escaped(array.cast(pa.large_string()) if wide else array)), '"']
+    if kinds.is_boolean(kind) or kinds.is_integer(kind):
+        return [_filled(array.cast(_text_type(wide)))]
+    if kinds.is_struct(kind) and kind.num_fields:
+        names = [kind.field(at).name for at in range(kind.num_fields)]
+        return _object(names, [cast("pa.StructArray", array).field(at) for at in range(kind.num_fields)], wide)
+    if kinds.is_list(kind) or kinds.is_large_list(kind):
+        return _list(cast("pa.ListArray", array), wide)
+    return [_each(array, wide)]
+
+
+def _list(array: pa.ListArray, wide: bool) -> list[Piece]:
+    items = _joined(_pieces(array.values, wide))
+    made = pa.LargeListArray if kinds.is_large_list(array.type) else pa.ListArray
+    return ["[", pc.call_function("binary_join", [made.from_arrays(array.offsets, items), _text(",", wide)]), "]"]
+
+
+def _each(array: pa.Array, wide: bool) -> pa.Array:
+    """Let orjson write the values; those of floats in one go, as no number holds a comma."""
+    values = values_list(array)
+    if kinds.is_floating(array.type):
+        written = orjson.dumps(values)[1:-1].split(b",") if values else []
+    else:
+        written = [orjson.dumps(value, plain) for value in values]
+    offsets = np.zeros(len(written) + 1, np.int64)
+    np.cumsum([len(text) for text in written], out=offsets[1:])
+    places = offsets if wide else offsets.astype(np.int32)
+    buffers = [None, pa.py_buffer(places), pa.py_buffer(b"".join(written))]
+    return pa.Array.from_buffers(_text_type(wide), len(written), buffers)
+
+
+def _escaped(array: pa.Array) -> pa.Array:
+    data = array.buffers()[2]
+    codes = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    special = codes[(codes < 0x20) | (codes == ord('"')) | (codes == ord("\\"))]
+    for code in sorted(np.unique(special).tolist(), key=lambda code: code != ord("\\")):
+        options = pc.ReplaceSubstringOptions(chr(code), _ESCAPES[chr(code)])
+        array = pc.call_function("replace_substring", [array], options)
+    return array
+
+
+def _joined(pieces: list[Piece]) -> pa.Array:
+    arrays = [piece for piece in pieces if not isinstance(piece, str)]
+    wide = kinds.is_large_string(arrays[0].type)
+    merged: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    if len(merged) == 1:
+        return arrays[0]
+    given = [_text(piece, wide) if isinstance(piece, str) else piece for piece in merged]
+    return pc.call_function("binary_join_element_wise", [*given, _text("", wide)])
+
+
+def _filled(array: pa.Array) -> pa.Array:
+    return array.fill_null(_text("", kinds.is_large_string(array.type))) if array.null_count else array
+
+
+def _text_type(wide: bool) -> pa.DataType:
+    return pa.large_string() if wide else pa.string()
+
+
+def _text(text: str, wide: bool) -> pa.Scalar:
+    return pa.scalar(text, _text_type(wide))
