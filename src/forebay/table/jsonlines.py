@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types as kinds
 
+from forebay.table.buffers import text_of
 from forebay.table.canonical import canonical
 from forebay.table.pythonic import values_list
 
@@ -141,4 +142,4 @@ def _text_type(wide: bool) -> pa.DataType:
 
 
 def _text(text: str, wide: bool) -> pa.Scalar:
-    return pa.scalar(text, _text_type(wide))
+    return text_of([text]).cast(_text_type(wide))[0]  # `pyarrow.scalar` would import pandas
