@@ -32,7 +32,7 @@ def main(control_fd: int) -> None:
     """Run what the other end of the socket pair says; does not return where that begins."""
     control = socket.socket(fileno=control_fd)
     try:
-        _leave_network()
+        leave_network()
         listener = _listen()
     except OSError as error:
         control.sendall(json.dumps({"error": f"{error.strerror or error}"}).encode() + b"\n")
@@ -51,7 +51,7 @@ def main(control_fd: int) -> None:
         sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
-def _leave_network() -> None:
+def leave_network() -> None:
     """Move into an empty network namespace; an ordinary user needs one of users for that, and stays who they are."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.getuid(), os.getgid()

@@ -1,0 +1,43 @@
+"""Becomes a command that has no network, and, where that may be, that belongs to somebody else.
+
+    python away.py UID GID COMMAND [ARGUMENT]…
+
+It ends with code 97 if it cannot; then nothing has been run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+
+from forebay.mirror.cell import leave_network
+
+REFUSED = 97
+_NOWHERE = ("192.0.2.1", 9)  # an address for documents; to connect a datagram socket sends nothing, but needs a route
+
+
+def main(uid: int, gid: int, *command: str) -> None:
+    """Leave the network, make sure of it, become that user, run the command."""
+    try:
+        leave_network()
+        if _finds_a_route():
+            raise OSError("there is a network still")
+        if os.getuid() != uid:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+    except OSError as error:
+        print(f"away: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(REFUSED)
+    os.execvp(command[0], command)
+
+
+def _finds_a_route() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        return any_socket.connect_ex(_NOWHERE) != errno.ENETUNREACH
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

