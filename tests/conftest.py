@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 _FDS = Path("/proc/self/fd")
+_CLIENTS = Path(os.environ.get("FOREBAY_CLIENT_ENVS") or Path(__file__).parents[1] / ".venvs")
 
 # No test asserts on time: an example that takes long says something of the machine.
 hypothesis.settings.register_profile(
@@ -22,6 +23,26 @@ hypothesis.settings.register_profile(
     parent=hypothesis.settings.get_profile("default"),
 )
 hypothesis.settings.load_profile("forebay")
+
+
+@pytest.fixture(scope="session")
+def client_environment() -> Callable[[str], Path]:
+    """Give the folder of a client environment that `make test-clients` builds; without it, the test is skipped."""
+
+    def find(name: str) -> Path:
+        found = _CLIENTS / name
+        if not (found / "bin" / "python").exists():
+            pytest.skip(f"no environment {name}: make test-clients builds it")
+        return found
+
+    return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs programs of others."""
+    for item in items:
+        if "client_environment" in getattr(item, "fixturenames", ()):
+            item.add_marker("clients")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,6 @@ loaded = datasets.load_dataset({arguments})
 tell({{split: len(rows) for split, rows in loaded.items()}})
 """
 NOBODY = 65534
-ENVIRONMENTS = os.environ.get("FOREBAY_CLIENT_ENVS")  # before the tests' own home hides it
 
 
 def load(*arguments: str) -> str:
@@ -122,9 +122,11 @@ def test_the_newest_commit_is_found(world: World, tmp_path: Path, client: Client
     assert client(load("org/rows"), HF_DATASETS_CACHE=str(tmp_path / "view")) == {"train": 2}
 
 
-def test_version_3_reads_what_version_5_prepared(views: Path, client: Client) -> None:
+def test_version_3_reads_what_version_5_prepared(
+    views: Path, client: Client, client_environment: Callable[[str], Path]
+) -> None:
     """The feature ``List`` of version 4 is unknown to 3: prepared Arrow says it in words that both know."""
-    python = _environment("datasets36")
+    python = client_environment("datasets36") / "bin" / "python"
     told = client(
         """
 import datasets
@@ -138,9 +140,11 @@ tell([datasets.__version__, rows[0]["choices"], str(rows.features["choices"])[:8
     assert len(told[1]) == 4
 
 
-def test_modelscope_and_evalscope(store: Store, tmp_path: Path, client: Client) -> None:
+def test_modelscope_and_evalscope(
+    store: Store, tmp_path: Path, client: Client, client_environment: Callable[[str], Path]
+) -> None:
     """ModelScope's snapshot serves evalscope's loader, whatever split it asks for; so does a folder of that name."""
-    python = str(_environment("evalscope"))
+    python = str(client_environment("evalscope") / "bin" / "python")
     lay(store, "modelscope", tmp_path / "ms")
     lay(store, "evalscope", tmp_path / "es", ["ms://datasets/evalscope/ceval.v1"])
     code = """
@@ -152,13 +156,3 @@ with DatasetHub("evalscope/ceval.v1").load(split="test") as rows:
     assert client(code, python=python, MODELSCOPE_CACHE=str(tmp_path / "ms"), MODELSCOPE_ENDPOINT=nowhere) == 1
     empty = str(tmp_path / "none")
     assert client(code, python=python, cwd=tmp_path / "es", MODELSCOPE_CACHE=empty, MODELSCOPE_ENDPOINT=nowhere) == 1
-
-
-def _environment(name: str) -> Path:
-    """Return the Python of a client environment, which `make test-clients` builds."""
-    places = [ENVIRONMENTS, Path(__file__).parents[2] / ".venvs"]
-    for place in places:
-        python = Path(place or "/nowhere") / name / "bin" / "python"
-        if python.exists():
-            return python
-    pytest.skip(f"the client environment {name} is not built")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client_envs import client_environment
 from forebay.config import resolve as settings
 from forebay.errors import NotFoundError
 from forebay.integrations import evalscope
@@ -121,7 +121,7 @@ def test_answers_are_remembered_by_hub(harness: Harness, tmp_path: Path) -> None
         assert sum(1 for _ in store.entries(kind="tasks")) == 2
 
 
-def test_the_real_one() -> None:
+def test_the_real_one(client_environment: Callable[[str], Path]) -> None:
     found = evalscope.find(client_environment("evalscope"))
     closure = evalscope.resolve(["*"], found)
     tasks = {task.name: task for task in closure.tasks}

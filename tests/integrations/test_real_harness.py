@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 from made_harness import ASKED, make
 from test_lm_eval import KINDS, RECORDED, compare
 
-from client_envs import client_environment
 from forebay.integrations import evalscope, lm_eval
 from forebay.testing import FakeHub, tinydata
 
@@ -27,25 +26,25 @@ WELL_KNOWN = (
 )  # fmt: skip
 
 
-def answers(*arguments: str) -> Any:
-    python = client_environment("lmeval") / "bin" / "python"
+def answers(client: Path, *arguments: str) -> Any:
+    python = client / "bin" / "python"
     done = subprocess.run([python, str(ANSWERS), *arguments], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
 
-def test_recorded_answers_are_the_harnesses(tmp_path: Path) -> None:
+def test_recorded_answers_are_the_harnesses(tmp_path: Path, client_environment: Callable[[str], Path]) -> None:
     tasks = make(tmp_path) / "tasks"
-    told = answers(str(tasks), *ASKED)
+    told = answers(client_environment("lmeval"), str(tasks), *ASKED)
     assert {"names": told["index"], "asked": told["asked"]} == RECORDED
 
 
 @pytest.mark.slow
-def test_well_known_tasks_and_every_name() -> None:
+def test_well_known_tasks_and_every_name(client_environment: Callable[[str], Path]) -> None:
     tasks = lm_eval.Tasks(lm_eval.find(client_environment("lmeval")))
     asked = [name for name in WELL_KNOWN if name in tasks.names]
     assert len(asked) > len(WELL_KNOWN) - 5
-    told = answers("-", *asked)
+    told = answers(client_environment("lmeval"), "-", *asked)
     folder = tasks.harness.folder / "tasks"
     ours = {
         name: [KINDS[each.kind], each.file.relative_to(folder).as_posix() if each.file else None]
@@ -76,7 +75,7 @@ def surroundings(hub: FakeHub, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_lm_eval_runs_online_and_with_the_hub_dead(tmp_path: Path) -> None:
+def test_lm_eval_runs_online_and_with_the_hub_dead(tmp_path: Path, client_environment: Callable[[str], Path]) -> None:
     client = client_environment("lmeval")
     tasks = "hellaswag,mmlu_anatomy,gsm8k,arc_easy"
     command = [str(client / "bin" / "lm_eval"), "run", "--model", "dummy", "--tasks", tasks, "--limit", "2"]
@@ -95,7 +94,7 @@ def test_lm_eval_runs_online_and_with_the_hub_dead(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_evalscope_runs_with_the_hub_dead(tmp_path: Path) -> None:
+def test_evalscope_runs_with_the_hub_dead(tmp_path: Path, client_environment: Callable[[str], Path]) -> None:
     client = client_environment("evalscope")
     assert evalscope.find(client).version
     command = [str(client / "bin" / "evalscope"), "eval", "--model", "mock", "--eval-type", "mock_llm"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,27 +10,11 @@ import pytest
 from forebay.testing import FakeHub, Repository
 from forebay.testing.tinydata import hellaswag
 
-pytestmark = pytest.mark.clients
-
 
 @pytest.fixture
-def python(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Return the interpreter of an environment; where there is none, skip."""
-
-    def find(name: str) -> str:
-        # read before the tests' own clean-up of FOREBAY_ variables
-        root = _ROOT
-        if root is None:
-            pytest.skip("FOREBAY_CLIENT_ENVS names no environments (make test-clients)")
-        found = root / name / "bin" / "python"
-        if not found.exists():
-            pytest.skip(f"there is no {found}")
-        return str(found)
-
-    return find
-
-
-_ROOT = Path(os.environ["FOREBAY_CLIENT_ENVS"]) if os.environ.get("FOREBAY_CLIENT_ENVS") else None
+def python(client_environment: Callable[[str], Path]) -> Callable[[str], str]:
+    """Return the interpreter of an environment."""
+    return lambda name: str(client_environment(name) / "bin" / "python")
 
 
 @pytest.fixture
