@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from forebay.bundle.manifest import PackedName
@@ -41,17 +41,24 @@ class Closure:
         return sum(self.objects.values())
 
 
-def closure(store: Store, roots: Iterable[tuple[str, Key]]) -> Closure:
+def closure(
+    store: Store, roots: Iterable[tuple[str, Key]], files: Mapping[Key, Collection[str]] | None = None
+) -> Closure:
     """Collect what entries need: their objects, their inputs, every entry that their facts name, and so on.
 
     An input that is not in the store is passed over: what was made of it is there.
+
+    Args:
+        store: where they are.
+        roots: (kind, key) of entries.
+        files: of these snapshots only the files at these paths are wanted, as if no others had been fetched.
 
     Raises:
         NotFoundError: a root is not in the store, or an object of an entry is not.
     """
     asked = sorted(set(roots))
     found: dict[tuple[str, Key], Entry] = {}
-    book = _Book(store)
+    book = _Book(store, files or {})
     left = list(asked)
     while left:
         place = left.pop()
@@ -63,8 +70,8 @@ def closure(store: Store, roots: Iterable[tuple[str, Key]]) -> Closure:
                 what = f"no entry {place[0]} {place[1][:12]} in {store.home}"
                 raise NotFoundError(what, subject=place[1], hint="`forebay ls` shows what is there")
             continue  # evicted since we found it
-        found[place] = entry
-        left.extend(book.needed_by(entry))
+        found[place] = book.cut(entry)
+        left.extend(book.needed_by(found[place]))
     entries = tuple(found[place] for place in sorted(found))
     objects = {ref.digest: ref.size for entry in entries for ref in entry.objects}
     missing = [digest for digest in objects if not store.has(digest)]
@@ -136,9 +143,22 @@ def _meant(store: Store, text: str) -> list[tuple[str, Key]]:
 class _Book:
     """What needs what, in one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, files: Mapping[Key, Collection[str]]) -> None:
         self._store = store
+        self._files = files
         self._by_key: dict[Key, list[str]] | None = None
+
+    def cut(self, entry: Entry) -> Entry:
+        """Return an entry; that of a snapshot with no other files than are wanted of it."""
+        wanted = self._files.get(entry.key) if entry.kind == "snapshot" else None
+        if wanted is None:
+            return entry
+        roles = {f"file:{path}" for path in wanted}
+        kept = tuple(ref for ref in entry.objects if not ref.role.startswith("file:") or ref.role in roles)
+        if kept == entry.objects:
+            return entry
+        fetched = sorted(ref.role.removeprefix("file:") for ref in kept if ref.role in roles)
+        return replace(entry, objects=kept, meta={**entry.meta, "fetched": [*fetched]})
 
     def needed_by(self, entry: Entry) -> Iterator[tuple[str, Key]]:
         """Yield the entries of the store that an entry refers to."""
@@ -157,8 +177,9 @@ class _Book:
         manifest = next((ref for ref in entry.objects if ref.role == MANIFEST), None)
         if manifest is None or not self._store.has(manifest.digest):
             return
+        wanted = self._files.get(entry.key)
         for file in Snapshot.from_manifest(self._store.read(manifest.digest)).files:
-            if FILE in self._kinds(file.key):
+            if (wanted is None or file.path in wanted) and FILE in self._kinds(file.key):
                 yield FILE, file.key
 
     def _kinds(self, key: Key) -> list[str]:

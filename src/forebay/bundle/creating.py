@@ -22,6 +22,7 @@ from forebay.bundle.archive import BLOCK, Member
 from forebay.bundle.frames import Coders, library
 from forebay.bundle.manifest import (
     FILES,
+    LOCK,
     Manifest,
     Needs,
     Pack,
@@ -148,7 +149,7 @@ class _Writer:
         self._signer = Signer(options.sign) if options.sign is not None else None
         self._files = dict(unaided_files(wanted))
         if options.lock is not None:
-            self._files["forebay.lock"] = options.lock
+            self._files[LOCK] = options.lock
         self._entries = {(entry.kind, entry.key): entry for entry in wanted.entries}
         self._draft = self._drafted(wanted)
         self._manifest_size = longest(self._draft)

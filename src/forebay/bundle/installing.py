@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from forebay.bundle import signing
 from forebay.bundle.checking import Sizes, named, read_entry
-from forebay.bundle.manifest import Manifest, PackedEntry, PackedFile, PackedName
+from forebay.bundle.manifest import LOCK, Manifest, PackedEntry, PackedFile, PackedName
 from forebay.bundle.source import Source, open_source
 from forebay.bundle.taking import Taker
 from forebay.errors import BundleError, InputError, StoreError, StoreFullError
@@ -64,6 +64,7 @@ class InstallReport:
         bytes: decoded, of the new objects.
         names: those that were set.
         seconds: it took.
+        lock: content of the ``forebay.lock`` that it carries, or None; nobody has looked at it.
     """
 
     id: str
@@ -77,6 +78,7 @@ class InstallReport:
     bytes: int
     names: tuple[str, ...]
     seconds: float
+    lock: bytes | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """Return this as a JSON object."""
@@ -132,6 +134,7 @@ class _Installer:
         self._source = source
         self._options = options
         self._hook = hook
+        self._lock: bytes | None = None
 
     def run(self) -> InstallReport:
         """Do it."""
@@ -164,6 +167,7 @@ class _Installer:
             bytes=taker.new_bytes,
             names=tuple(set_),
             seconds=perf_counter() - began,
+            lock=self._lock,
         )
 
     # Before anything is written
@@ -201,7 +205,8 @@ class _Installer:
         found: list[Entry] = []
         for member in self._source.members:
             if isinstance(member.what, PackedFile):
-                self._source.content(member)
+                content = self._source.content(member)
+                self._lock = bytes(content) if member.what.name == LOCK else self._lock
             elif isinstance(member.what, PackedEntry):
                 found.append(read_entry(self._source, member, sizes))
         sizes.check_all_named()

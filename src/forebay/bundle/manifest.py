@@ -31,7 +31,8 @@ from forebay.types import Digest, Key, is_hex64
 FORMAT = 1
 MOST_BYTES = 256 * 2**20
 """A larger manifest is refused before it is read: some million objects."""
-FILES = ("README.txt", "setup.sh", "setup.ps1", "FILES.tsv", "forebay.lock")
+LOCK = "forebay.lock"
+FILES = ("README.txt", "setup.sh", "setup.ps1", "FILES.tsv", LOCK)
 """Members beside entries and objects, in the order in which they come."""
 FRAME_BYTES = 2**20
 """Decoded bytes of one zstd frame; the last one of an object may have fewer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,12 +15,15 @@ from forebay.cli.session import say_sentence, show_table
 
 if TYPE_CHECKING:
     from forebay.hub import FetchOptions, Hub, Snapshot
+    from forebay.hub.lock import Lock
     from forebay.integrations.harness import Harness
     from forebay.integrations.outlook import Outlook
-    from forebay.integrations.tasks import Closure
+    from forebay.integrations.tasks import Closure, Gap, HubOfLoad
     from forebay.store import Store
+    from forebay.types import Key
 
 Callback = TypeVar("Callback", bound=Callable[..., Any])
+GapKind = TypeVar("GapKind", bound="Gap")
 
 _MOST_GAPS = 20
 _NAMES = ("lm_eval", "evalscope", "python", "include_path", "dataset_hub")
@@ -60,12 +63,40 @@ class Asked:
             found.append((harness, lm_eval.resolve(self.lm_eval, harness, store, self.include_path)))
         if self.evalscope:
             harness = evalscope.find(self.python)
-            hub = "hf" if self.dataset_hub == "huggingface" else "ms"
-            found.append((harness, evalscope.resolve(self.evalscope, harness, store, hub)))
+            found.append((harness, evalscope.resolve(self.evalscope, harness, store, self._evalscope_hub)))
         return found
 
-    def outlooks(self, hub: Hub, options: FetchOptions | None = None) -> list[Outlook]:
-        """Return what hubs have of what the tasks need.
+    def remembered(self) -> list[Key]:
+        """Return the keys under which a store remembers `closures`."""
+        from forebay.integrations import evalscope, lm_eval
+
+        keys: list[Key] = []
+        if self.lm_eval:
+            keys += lm_eval.remembered(self.lm_eval, lm_eval.find(self.python), self.include_path)
+        if self.evalscope:
+            keys += evalscope.remembered(self.evalscope, evalscope.find(self.python), self._evalscope_hub)
+        return keys
+
+    @property
+    def _evalscope_hub(self) -> HubOfLoad:
+        return "hf" if self.dataset_hub == "huggingface" else "ms"
+
+    @property
+    def arguments(self) -> str:
+        """The options that name these tasks, as for a shell."""
+        import shlex
+
+        words = ["--lm-eval", ",".join(self.lm_eval)] if self.lm_eval else []
+        words += ["--evalscope", ",".join(self.evalscope)] if self.evalscope else []
+        words += ["--python", str(self.python)] if self.python is not None else []
+        words += [word for path in self.include_path for word in ("--include-path", str(path))]
+        words += ["--dataset-hub", self.dataset_hub] if self.evalscope and self._evalscope_hub == "hf" else []
+        return shlex.join(words)
+
+    def outlooks(
+        self, hub: Hub, options: FetchOptions | None = None, *, fresh: bool = False, lock: Lock | None = None
+    ) -> list[Outlook]:
+        """Return what hubs have of what the tasks need; `fresh` and `lock` as of `outlook.look`.
 
         Raises:
             ForebayError: as `closures`; or a hub cannot be reached.
@@ -73,7 +104,10 @@ class Asked:
         from forebay.integrations import outlook
 
         found = self.closures(hub.store)
-        return [outlook.look(hub, each, evaluate=_evaluate(harness), options=options) for harness, each in found]
+        return [
+            outlook.look(hub, each, evaluate=_evaluate(harness), options=options, fresh=fresh, lock=lock)
+            for harness, each in found
+        ]
 
 
 def _evaluate(harness: Harness) -> str:
@@ -122,11 +156,16 @@ def fetch_tasks(hub: Hub, wanted: Asked, options: FetchOptions, *, quiet: bool) 
 
 def tell_gaps(outlook: Outlook) -> None:
     """Say on standard error what will be missing."""
+    show_gaps(outlook.gaps)
+
+
+def show_gaps(gaps: Mapping[GapKind, Sequence[str]], word: str = "missing") -> None:
+    """Say on standard error what is wrong, and for which tasks."""
     from forebay.integrations.outlook import sentences
 
-    lines = sentences(outlook)
+    lines = sentences(gaps)
     for line in lines[:_MOST_GAPS]:
-        click.echo(f"forebay: missing: {line}", err=True)
+        click.echo(f"forebay: {word}: {line}", err=True)
     if len(lines) > _MOST_GAPS:
         click.echo(f"forebay: and {len(lines) - _MOST_GAPS} more; --json tells all", err=True)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from forebay.errors import InputError
+from forebay.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
+    from forebay.cli.harnesses import Asked
     from forebay.hub import FetchOptions, Hub, Reference, Snapshot
-    from forebay.hub.lock import Change, Lock
+    from forebay.hub.lock import Change, Lock, LockedRepository
+    from forebay.integrations.outlook import Outlook
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -87,12 +90,94 @@ def fetch_updated(hub: Hub, path: Path, references: Sequence[Reference], options
     found: list[Snapshot] = []
     rows: list[locks.LockedRepository] = []
     for reference in wanted:
-        if not options.offline:
-            hub.resolve(reference, fresh_seconds=0.0)
-        found.append(hub.fetch(reference, options))
-        rows.append(locks.locked(hub.store, reference, found[-1]))
+        snapshot = hub.resolve(reference, fresh_seconds=0.0, offline=options.offline)
+        before = old.get(reference) if not references else None
+        if before is not None and before.partial:
+            found.append(hub.fetch(snapshot, replace(options, include=_still_there(before, snapshot))))
+        else:
+            found.append(hub.fetch(reference, options))
+        paths = {file.path for file in before.files} if before is not None and before.partial else None
+        rows.append(locks.locked(hub.store, reference, found[-1], paths))
     locks.write(path, old.with_(rows))
     return found
+
+
+def _still_there(before: LockedRepository, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return patterns for the files that are locked of a repository, where only some of them are."""
+    from forebay.hub.snapshot import literal
+
+    for file in before.files:
+        if snapshot.get(file.path) is None:
+            what = f"{before.reference} at {snapshot.commit[:12]} has no {file.path} any more, which is locked"
+            hint = "give what it was locked for: the reference, or --lm-eval TASK,…"
+            raise NotFoundError(what, subject=file.path, hint=hint)
+    return tuple(literal(file.path) for file in before.files)
+
+
+def fetch_tasks_locked(
+    hub: Hub, path: Path, tasks: Asked, options: FetchOptions, *, quiet: bool
+) -> tuple[list[Outlook], list[Snapshot]]:
+    """Fetch what tasks need as a lock file says it, and let branches mean that from now on.
+
+    Raises:
+        NotFoundError: no such file, or something that the tasks need is not in it, or is another one there.
+        ForebayError: as `Asked.outlooks` and `Hub.fetch`.
+    """
+    from forebay.cli.harnesses import show_gaps
+    from forebay.hub import lock as locks
+    from forebay.integrations import outlook
+    from forebay.integrations.outlook import Unlocked
+
+    lock = locks.read(path)
+    found = tasks.outlooks(hub, options, lock=lock)
+    gaps = {gap: names for each in found for gap, names in each.gaps.items()}
+    unlocked = {gap: names for gap, names in gaps.items() if isinstance(gap, Unlocked)}
+    if unlocked:
+        show_gaps(unlocked, "not locked")
+        wanting = {name for names in unlocked.values() for name in names}
+        what = f"{path} does not have all that {', '.join(sorted(wanting)[:3])}{' …' if len(wanting) > 3 else ''} load"
+        raise NotFoundError(what, subject=path, hint=f"`forebay fetch --update {tasks.arguments}` puts it there")
+    if not quiet:
+        show_gaps(gaps)
+    snapshots = [snapshot for each in found for snapshot in outlook.fetch(hub, each, options)]
+    for parcel in (parcel for each in found for parcel in each.parcels.values()):
+        for one in (one for reference in parcel.references if (one := lock.get(reference)) is not None):
+            locks.check(hub.store, replace(one, files=tuple(file for file in one.files if file.path in parcel.files)))
+            before = locks.remember(hub.store, one, move=True)
+            if before and not quiet:
+                click.echo(f"forebay: {one.reference} means {one.commit[:12]} here now, not {before[:12]}", err=True)
+    return found, snapshots
+
+
+def fetch_tasks_updated(
+    hub: Hub, path: Path, tasks: Asked, options: FetchOptions, *, quiet: bool
+) -> tuple[list[Outlook], list[Snapshot]]:
+    """Fetch what tasks need now, and write it into the lock file; what was locked of the same repositories too.
+
+    Raises:
+        ForebayError: as `Asked.outlooks` and `Hub.fetch`.
+    """
+    from forebay.cli.harnesses import tell_gaps
+    from forebay.hub import lock as locks
+    from forebay.integrations import outlook
+
+    old = locks.read(path) if path.exists() else locks.Lock()
+    found = tasks.outlooks(hub, options, fresh=True)
+    rows: list[locks.LockedRepository] = []
+    snapshots: list[Snapshot] = []
+    for each in found:
+        for parcel in each.parcels.values():
+            before = [one for reference in parcel.references if (one := old.get(reference)) is not None]
+            there = [file.path for one in before for file in one.files if parcel.snapshot.get(file.path)]
+            parcel.want(there, ())
+        if not quiet:
+            tell_gaps(each)
+        snapshots += outlook.fetch(hub, each, options)
+        for parcel in each.parcels.values():
+            held = [(reference, parcel) for reference in parcel.references if parcel.files]
+            rows += [locks.locked(hub.store, name, of.snapshot, of.files) for name, of in held]
+    locks.write(path, old.with_(rows))
+    return found, snapshots
 
 
 def meant_now(hub: Hub, lock: Lock, *, offline: bool) -> Lock:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from forebay.errors import InputError, NotFoundError
-from forebay.hub.memory import Memory
+from forebay.hub.memory import Memory, reference_named
 from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile
 from forebay.store import Store
@@ -79,12 +79,11 @@ def holdings(store: Store) -> list[Held]:
         return found[key]
 
     for name in store.names.list("hub/"):
-        place, facts = store.names.get(name), store.names.facts(name)
+        place, meant = store.names.get(name), reference_named(name)
         one = held(place[1]) if place is not None and place[0] == SNAPSHOT else None
-        reference, asked = facts.get("reference"), facts.get("asked")
-        if one is None or not isinstance(reference, str):
+        if one is None or meant is None:
             continue
-        meant = parse(reference)
+        asked = store.names.facts(name).get("asked")  # a bundle brings names without facts
         one.ids.add(meant.id)
         if meant.commit is None:
             one.revisions.add(meant.asked_revision)

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from forebay.errors import InputError, NotFoundError, WrongBytesError
+from forebay.errors import CacheRequiredError, InputError, NotFoundError, OriginError, WrongBytesError
 from forebay.hub.holdings import content
 from forebay.hub.memory import Memory
 from forebay.hub.origin import Listing
@@ -35,6 +35,9 @@ from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import SNAPSHOT, Snapshot, SnapshotFile, listed
 from forebay.store import Store
 from forebay.types import JSON, is_hex64
+
+if TYPE_CHECKING:
+    from forebay.hub.hub import FetchOptions, Hub
 
 NAME = "forebay.lock"
 """What the file is called where nobody says otherwise."""
@@ -184,8 +187,33 @@ def write(path: Path, lock: Lock) -> bool:
     return True
 
 
-def locked(store: Store, reference: str | Reference, snapshot: Snapshot) -> LockedRepository:
+def snapshot_of(hub: Hub, one: LockedRepository, options: FetchOptions) -> Snapshot:
+    """Return the snapshot that is locked, with all its files where the store or the hub tells them.
+
+    Where neither does, or where the commit is no longer there, only the files that are locked are in it.
+    """
+    meant = parse(one.reference)
+    if meant.hub in ("hf", "ms"):
+        reference = replace(meant, id=one.id or meant.id, revision=one.commit)
+        try:
+            found = hub.resolve(reference, offline=options.offline, token=options.token)
+        except (NotFoundError, CacheRequiredError, OriginError):
+            return one.snapshot
+        if found.commit == one.commit:
+            return found
+    return one.snapshot
+
+
+def locked(
+    store: Store, reference: str | Reference, snapshot: Snapshot, paths: Container[str] | None = None
+) -> LockedRepository:
     """Return what to write down of a snapshot that was fetched: the files that the store holds.
+
+    Args:
+        store: that holds them.
+        reference: what it was called.
+        snapshot: what that means.
+        paths: of these files alone; None: of all.
 
     Raises:
         NotFoundError: it holds none of them.
@@ -194,7 +222,7 @@ def locked(store: Store, reference: str | Reference, snapshot: Snapshot) -> Lock
     entry = store.get(SNAPSHOT, snapshot.key)
     files: list[LockedFile] = []
     for file in snapshot.files:
-        ref = content(store, entry, file)
+        ref = content(store, entry, file) if paths is None or file.path in paths else None
         if ref is not None:
             files.append(LockedFile(file.path, ref.size, file.identity, ref.digest))
     if not files and snapshot.files:
@@ -224,11 +252,24 @@ def check(store: Store, one: LockedRepository) -> None:
             raise WrongBytesError(what, subject=file.path, hint="ask whoever wrote the lock file")
 
 
-def remember(store: Store, one: LockedRepository) -> None:
-    """Let a reference mean what is locked, where no hub has said what it means: then it can be used offline."""
+def remember(store: Store, one: LockedRepository, *, move: bool = False) -> str:
+    """Let a reference mean what is locked, where no hub has said what it means: then it can be used offline.
+
+    Args:
+        store: where.
+        one: what is locked.
+        move: also where it means another commit, until a hub is asked again.
+
+    Returns:
+        The other commit that it meant before, or "".
+    """
     memory, reference = Memory(store), parse(one.reference)
-    if store.writable and memory.known(reference) is None:
-        memory.save(reference, Listing(one.snapshot), 0.0)
+    known = memory.known(reference)
+    if not store.writable or (known is not None and (not move or known.snapshot.commit == one.commit)):
+        return ""
+    there = memory.snapshot(one.snapshot.key)
+    memory.save(reference, Listing(there or one.snapshot), 0.0)
+    return known.snapshot.commit if known is not None else ""
 
 
 ChangeKind: TypeAlias = Literal["added", "removed", "moved"]

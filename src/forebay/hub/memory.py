@@ -12,11 +12,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from forebay.errors import NotFoundError, ObjectDamagedError, ObjectMissingError, StoreError
 from forebay.hub.origin import Listing
-from forebay.hub.reference import Reference
+from forebay.hub.reference import HubName, Reference, RepositoryType
 from forebay.hub.snapshot import ABSENT, INFO, MANIFEST, SNAPSHOT, Snapshot, content_role, key_of, snapshot_key
 from forebay.store import Store
 from forebay.types import JSON, Entry, Key, ObjectRef
@@ -127,7 +127,7 @@ class Memory:
             self._save(listing)
             facts: dict[str, JSON] = {"asked": now, "reference": str(reference)}
             self._store.names.set(name, SNAPSHOT, snapshot.key, facts)
-            self._store.remove(ABSENT, _absent_key(reference))
+            self._store.remove(ABSENT, absent_key(reference))
         return snapshot
 
     def gather(self, snapshot: Snapshot, contents: Mapping[str, ObjectRef]) -> Entry:
@@ -160,7 +160,7 @@ class Memory:
 
     def absence(self, reference: Reference) -> tuple[NotFoundError, float] | None:
         """Return the hub's refusal when it was last asked, and when that was."""
-        entry = self._store.get(ABSENT, _absent_key(reference))
+        entry = self._store.get(ABSENT, absent_key(reference))
         if entry is None:
             return None
         asked, what, hint = (entry.meta.get(name) for name in ("asked", "what", "hint"))
@@ -171,7 +171,7 @@ class Memory:
         """Remember that something was not there."""
         if self._store.writable:
             meta: dict[str, JSON] = {"asked": now, "what": error.what, "hint": error.hint, "reference": str(reference)}
-            self._store.commit(Entry(ABSENT, _absent_key(reference), meta=meta))
+            self._store.commit(Entry(ABSENT, absent_key(reference), meta=meta))
 
     # Inside
 
@@ -226,5 +226,17 @@ def _name(reference: Reference) -> str:
     return "/".join(("hub", reference.hub, reference.type, *safe))
 
 
-def _absent_key(reference: Reference) -> Key:
+def reference_named(name: str) -> Reference | None:
+    """Return the reference that a name of a hub's repository stands for; None: it is the name of something else."""
+    parts = name.split("/")
+    if len(parts) not in (5, 6) or parts[0] != "hub" or parts[1] not in ("hf", "ms"):
+        return None
+    *folders, revision = (part[:-7] + ".json" if part.endswith("%2Ejson") else part for part in parts[3:])
+    hub, kind = cast("HubName", parts[1]), cast("RepositoryType", parts[2])
+    reference = Reference(hub, kind, "/".join(folders), unquote(revision))
+    return replace(reference, revision=None) if reference.revision == reference.default_revision else reference
+
+
+def absent_key(reference: Reference) -> Key:
+    """Return the key under which it is remembered that a hub has not what a reference means."""
     return key_of("forebay.absent/1", _name(reference))

@@ -208,6 +208,11 @@ def listed(files: Iterable[SnapshotFile], what: str) -> tuple[SnapshotFile, ...]
     return tuple(found[path] for path in sorted(found))
 
 
+def literal(path: str) -> str:
+    """Return a shell pattern that means one path."""
+    return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in path)
+
+
 def _meets(path: str, pattern: str) -> bool:
     folder = pattern.rstrip("/")
     return fnmatchcase(path, pattern) or path == folder or path.startswith(f"{folder}/")

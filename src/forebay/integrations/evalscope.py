@@ -25,7 +25,7 @@ from forebay.integrations.tasks import REPOSITORY, Closure, Gap, HubOfLoad, Load
 
 if TYPE_CHECKING:
     from forebay.store import Store
-    from forebay.types import JSON
+    from forebay.types import JSON, Key
 
 TOOL = "evalscope"
 
@@ -51,12 +51,21 @@ def resolve(asked: Sequence[str], harness: Harness, store: Store | None = None, 
     Raises:
         NotFoundError: a name is none of its benchmarks.
     """
-    known = Remembered(store, TOOL, harness.version, task_names.fingerprint([harness.folder / "benchmarks"]))
+    known = _known(harness, store)
 
     def read() -> JSON:
         return Benchmarks(harness, hub).closure(asked).to_json()
 
     return Closure.from_json(cast("Any", known.get(["closure", hub, *asked], read)))
+
+
+def remembered(asked: Sequence[str], harness: Harness, hub: HubOfLoad = "ms") -> list[Key]:
+    """Return the keys under which a store remembers what `resolve` read for the same arguments."""
+    return [_known(harness, None).key(["closure", hub, *asked])]
+
+
+def _known(harness: Harness, store: Store | None) -> Remembered:
+    return Remembered(store, TOOL, harness.version, task_names.fingerprint([harness.folder / "benchmarks"]))
 
 
 @dataclass

@@ -26,7 +26,7 @@ from forebay.integrations.tasks import Closure, Gap, Load, Metric, TaskNeeds, tr
 
 if TYPE_CHECKING:
     from forebay.store import Store
-    from forebay.types import JSON
+    from forebay.types import JSON, Key
 
 _GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata", "num_fewshot"}
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
@@ -70,7 +70,7 @@ def resolve(
         NotFoundError: a name is none of these.
     """
     paths = tuple(path.absolute() for path in include)
-    known = Remembered(store, TOOL, harness.version, fingerprint(harness, paths))
+    known = _known(harness, paths, store)
     roots = task_names.task_folders(harness.folder, paths)
 
     def read_names() -> JSON:
@@ -83,6 +83,16 @@ def resolve(
     if any(name.endswith((".yaml", ".yml")) for name in asked):  # a file that the fingerprint does not know
         return Closure.from_json(cast("Any", read_closure()))
     return Closure.from_json(cast("Any", known.get(["closure", *asked], read_closure)))
+
+
+def remembered(asked: Sequence[str], harness: Harness, include: Sequence[Path] = ()) -> list[Key]:
+    """Return the keys under which a store remembers what `resolve` read for the same arguments."""
+    known = _known(harness, tuple(path.absolute() for path in include), None)
+    return [known.key("names"), known.key(["closure", *asked])]
+
+
+def _known(harness: Harness, include: Sequence[Path], store: Store | None) -> Remembered:
+    return Remembered(store, TOOL, harness.version, fingerprint(harness, include))
 
 
 @dataclass

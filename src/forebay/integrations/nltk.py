@@ -73,14 +73,15 @@ def package_of(url: str) -> str | None:
 
 def held(hub: Hub) -> Iterator[tuple[str, memoryview]]:
     """Yield the packages that the store holds, wherever they came from, and the zip file of each; nobody is asked."""
-    from forebay.hub import parse
+    from forebay.hub.memory import Memory
 
-    names, found = hub.store.names, set[str]()
+    names, memory, found = hub.store.names, Memory(hub.store), set[str]()
     for name in names.list("hub/url/"):
-        told = names.facts(name).get("reference")
-        package = package_of(told) if isinstance(told, str) else None
-        snapshot = hub.known(parse(str(told))) if package is not None and package not in found else None
-        entry = hub.file(snapshot, snapshot.files[0].path) if snapshot is not None else None
+        place = names.get(name)
+        snapshot = memory.snapshot(place[1]) if place is not None else None
+        package = package_of(snapshot.id) if snapshot is not None else None
+        wanted = snapshot if package not in found else None
+        entry = hub.file(wanted, wanted.files[0].path) if wanted is not None and package is not None else None
         if entry is not None and package is not None:
             found.add(package)
             yield package, hub.store.read(entry.objects[0].digest)

@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TypeVar, cast
 
 from forebay.config import NLTK_SOURCE
 from forebay.errors import AccessError, CacheRequiredError, InputError, NotFoundError, OriginError
 from forebay.hub import FetchOptions, Hub, Reference, Snapshot
+from forebay.hub import lock as locks
+from forebay.hub.lock import Lock
+from forebay.hub.snapshot import literal
 from forebay.integrations import metrics, nltk, selection
 from forebay.integrations.tasks import BUILDERS, Closure, Gap, Load, Metric, TaskNeeds, Want
 from forebay.types import JSON
 
+GapKind = TypeVar("GapKind", bound=Gap)
+
 _LOOKERS = 8
 _SHOWN_TASKS = 3
+_UPDATE = "--update instead of --locked puts it there"
+
+
+class Unfetched(Gap):
+    """Something that the store has not, and nobody else was asked for."""
+
+    __slots__ = ()
+
+
+class Unlocked(Gap):
+    """Something that the lock file does not have, or has otherwise."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -24,11 +42,13 @@ class Parcel:
 
     Attributes:
         snapshot: where from.
+        references: what tasks call it: without files and configuration.
         files: their paths; for all tasks together.
         tasks: who wants it, and which of the files.
     """
 
     snapshot: Snapshot
+    references: dict[Reference, None] = field(default_factory=dict[Reference, None])
     files: dict[str, None] = field(default_factory=dict[str, None])
     tasks: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
 
@@ -53,11 +73,13 @@ class Outlook:
         closure: what is wanted.
         parcels: what there is, by the snapshot's key.
         gaps: what will be missing, and for whom; those of the closure first.
+        absent: what a hub was asked for and has not, which a program that asks again must be told.
     """
 
     closure: Closure
     parcels: dict[str, Parcel] = field(default_factory=dict[str, Parcel])
     gaps: dict[Gap, list[str]] = field(default_factory=dict[Gap, list[str]])
+    absent: list[Reference] = field(default_factory=list[Reference])
 
     @property
     def files(self) -> int:
@@ -74,9 +96,11 @@ class Outlook:
         known = self.gaps.setdefault(gap, [])
         known += [task for task in tasks if task not in known]
 
-    def parcel(self, snapshot: Snapshot) -> Parcel:
-        """Return the parcel of a snapshot."""
-        return self.parcels.setdefault(snapshot.key, Parcel(snapshot))
+    def parcel(self, snapshot: Snapshot, reference: Reference) -> Parcel:
+        """Return the parcel of a snapshot that a reference means."""
+        parcel = self.parcels.setdefault(snapshot.key, Parcel(snapshot))
+        parcel.references[reference.whole] = None
+        return parcel
 
     def of(self, tasks: Sequence[str]) -> tuple[list[Parcel], list[Gap]]:
         """Return what some tasks get, and what they will miss."""
@@ -102,7 +126,15 @@ class Outlook:
         return told
 
 
-def look(hub: Hub, closure: Closure, *, evaluate: str = "", options: FetchOptions | None = None) -> Outlook:
+def look(
+    hub: Hub,
+    closure: Closure,
+    *,
+    evaluate: str = "",
+    options: FetchOptions | None = None,
+    fresh: bool = False,
+    lock: Lock | None = None,
+) -> Outlook:
     """Look up everything a closure wants: what hubs have of it, and what not. Only READMEs and metrics are fetched.
 
     Args:
@@ -110,12 +142,14 @@ def look(hub: Hub, closure: Closure, *, evaluate: str = "", options: FetchOption
         closure: what is wanted.
         evaluate: version of the `evaluate` library that will ask for metrics, or "".
         options: whether the network may be asked, and as whom.
+        fresh: ask hubs what branches mean, however lately that was asked.
+        lock: what references mean, instead of asking hubs; what it does not have is an `Unlocked` gap.
 
     Raises:
         OriginError: a hub cannot be reached, and the store does not know either.
     """
-    asking = _Asking(hub, options or FetchOptions())
-    outlook = Outlook(closure)
+    asking = _Asking(hub, options or FetchOptions(), fresh, lock)
+    outlook = Outlook(closure, absent=asking.absent)
     for gap, tasks in closure.gaps:
         outlook.miss(gap, tasks)
     wants = closure.wants
@@ -132,8 +166,10 @@ def look(hub: Hub, closure: Closure, *, evaluate: str = "", options: FetchOption
         elif want.reference.type == "dataset":
             _choose(outlook, answer, readmes[answer.key], want, loads)
         else:
-            outlook.parcel(answer).want((file.path for file in answer.files), want.tasks)
+            outlook.parcel(answer, want.reference).want((file.path for file in answer.files), want.tasks)
     _add_metrics(outlook, asking, evaluate)
+    if lock is not None:
+        _compare(outlook, lock)
     return outlook
 
 
@@ -148,28 +184,52 @@ def fetch(hub: Hub, outlook: Outlook, options: FetchOptions | None = None) -> li
     for parcel in outlook.parcels.values():
         if parcel.files:
             whole = len(parcel.files) == len(parcel.snapshot.files)
-            include = () if whole else tuple(_literal(path) for path in parcel.files)
+            include = () if whole else tuple(literal(path) for path in parcel.files)
             done.append(hub.fetch(parcel.snapshot, replace(base, include=include, exclude=())))
     return done
-
-
-def _literal(path: str) -> str:
-    """Return a shell pattern that means one path."""
-    return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in path)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
     hub: Hub
     options: FetchOptions
+    fresh: bool = False
+    lock: Lock | None = None
+    absent: list[Reference] = field(default_factory=list[Reference])
 
     def resolve(self, reference: Reference) -> Snapshot | Gap:
         """Return a snapshot, or why there is none; hubs that cannot be reached are an error, single hosts a gap."""
+        if self.lock is None:
+            return self._ask(reference)
+        one = self.lock.get(reference)
+        if one is not None:
+            return locks.snapshot_of(self.hub, one, self.options)
+        return Unlocked(str(reference), "is not in the lock file", _UPDATE)
+
+    def resolve_tag(self, reference: Reference) -> Snapshot | Gap | None:
+        """Return what a tag means which need not exist; None: it does not, or nobody can tell."""
+        if self.lock is not None and self.lock.get(reference) is None:
+            try:
+                found = self._ask(reference)
+            except OriginError:
+                return None
+            return self.resolve(reference) if isinstance(found, Snapshot) else None
+        found = self.resolve(reference)  # that there is none is remembered, too
+        return found if isinstance(found, Snapshot) else None
+
+    def _ask(self, reference: Reference) -> Snapshot | Gap:
         if reference.hub == "url" and reference.id.startswith(NLTK_SOURCE):
             reference = replace(reference, id=self.hub.settings.nltk_source + reference.id.removeprefix(NLTK_SOURCE))
+        seconds = 0.0 if self.fresh else None
+        offline, token = self.options.offline, self.options.token
         try:
-            return self.hub.resolve(reference, offline=self.options.offline, token=self.options.token)
-        except (NotFoundError, AccessError, CacheRequiredError, InputError) as error:
+            return self.hub.resolve(reference, fresh_seconds=seconds, offline=offline, token=token)
+        except CacheRequiredError as error:
+            return Unfetched(str(reference), "is not in the store", error.hint)
+        except NotFoundError as error:
+            self.absent.append(reference)
+            return Gap(str(reference), error.what, error.hint)
+        except (AccessError, InputError) as error:
             return Gap(str(reference), error.what, error.hint)
         except OriginError as error:
             if reference.hub != "url":
@@ -219,7 +279,7 @@ def _choose(
     if not fitting:  # files given by address
         load = Load("json", options={"data_files": cast("list[JSON]", list(want.patterns))})
         chosen = selection.choose(snapshot, readme, load)
-        outlook.parcel(snapshot).want(chosen.files, want.tasks)
+        outlook.parcel(snapshot, reference).want(chosen.files, want.tasks)
         if chosen.gap is not None:
             outlook.miss(replace(chosen.gap, what=f"files of {reference}"), want.tasks)
         return
@@ -229,9 +289,22 @@ def _choose(
         if call not in known:
             known[call] = selection.choose(snapshot, readme, load)
         chosen = known[call]
-        outlook.parcel(snapshot).want(chosen.files, [task])
+        outlook.parcel(snapshot, reference).want(chosen.files, [task])
         if chosen.gap is not None:
             outlook.miss(chosen.gap, [task])
+
+
+def _compare(outlook: Outlook, lock: Lock) -> None:
+    """Note the files that a lock file does not have, or has with another content."""
+    for parcel in outlook.parcels.values():
+        rows = [one for reference in parcel.references if (one := lock.get(reference)) is not None]
+        known = {file.path: file.identity for one in rows for file in one.files}
+        named = next(iter(parcel.references), parcel.snapshot.reference)
+        for path in parcel.files:
+            if known.get(path) != parcel.snapshot.file(path).identity:
+                why = "is another one in the lock file" if path in known else "is not in the lock file"
+                tasks = [task for task, files in parcel.tasks.items() if path in files]
+                outlook.miss(Unlocked(f"{path} of {named}", why, _UPDATE), tasks)
 
 
 def _add_metrics(outlook: Outlook, asking: _Asking, evaluate: str) -> None:
@@ -243,9 +316,12 @@ def _add_metrics(outlook: Outlook, asking: _Asking, evaluate: str) -> None:
     for metric, tasks in by_metric.items():
         reference = metrics.reference(metric)
         if evaluate:
-            tagged = asking.resolve(reference.at(f"v{evaluate}"))  # that there is none is remembered, too
+            tag = reference.at(f"v{evaluate}")
+            tagged = asking.resolve_tag(tag)
             if isinstance(tagged, Snapshot):
-                outlook.parcel(tagged).want((file.path for file in tagged.files), tasks)
+                outlook.parcel(tagged, tag).want((file.path for file in tagged.files), tasks)
+            elif tagged is not None:
+                outlook.miss(tagged, tasks)
         snapshot = asking.resolve(reference)
         code = asking.text(snapshot, metrics.script(metric)) if isinstance(snapshot, Snapshot) else ""
         packages, gaps = metrics.told_by(code, metrics.script(metric))
@@ -261,15 +337,15 @@ def _add_nltk(outlook: Outlook, asking: _Asking, package: str, tasks: Sequence[s
         return
     found = asking.resolve(nltk.reference(package))
     if isinstance(found, Snapshot):
-        outlook.parcel(found).want((file.path for file in found.files), tasks)
+        outlook.parcel(found, nltk.reference(package)).want((file.path for file in found.files), tasks)
     else:
         outlook.miss(found, tasks)
 
 
-def sentences(outlook: Outlook) -> list[str]:
+def sentences(gaps: Mapping[GapKind, Sequence[str]]) -> list[str]:
     """Return what will be missing, a sentence each."""
     lines: list[str] = []
-    for gap, tasks in outlook.gaps.items():
+    for gap, tasks in gaps.items():
         more = f" and {len(tasks) - _SHOWN_TASKS} more" if len(tasks) > _SHOWN_TASKS else ""
         lines.append(f"{', '.join(tasks[:_SHOWN_TASKS])}{more}: {gap}")
     return lines

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from forebay.errors import StoreError
 from forebay.hub.snapshot import key_of
-from forebay.types import JSON, Entry
+from forebay.types import JSON, Entry, Key
 
 if TYPE_CHECKING:
     from forebay.store import Store
@@ -33,11 +33,15 @@ class Remembered:
     version: str
     fingerprint: str
 
+    def key(self, question: JSON) -> Key:
+        """Return the key under which the answer to a question is kept."""
+        return key_of("forebay.tasks/1", self.tool, self.version, self.fingerprint, question)
+
     def get(self, question: JSON, make: Callable[[], JSON]) -> JSON:
         """Return the answer to a question, made only where it is not known."""
         if self.store is None:
             return make()
-        key = key_of("forebay.tasks/1", self.tool, self.version, self.fingerprint, question)
+        key = self.key(question)
         try:
             entry = self.store.get(TASKS, key)
             if entry is not None:

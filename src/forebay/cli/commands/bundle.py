@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace as replaced
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
-from forebay.cli.session import Session, emit, say
+from forebay.cli.bundling import Packed, Wanted, packed, put_lock
+from forebay.cli.fetching import FetchProgress, watching
+from forebay.cli.harnesses import Asked, asked, show_outlook, task_options
+from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.cli.views import Ticker
 
 if TYPE_CHECKING:
-    from forebay.bundle import Difference, Manifest
+    from forebay.bundle import Closure, Difference, Manifest
     from forebay.bundle.comparing import Change
     from forebay.events import Event, Hook
+    from forebay.store import Store
 
 _PLACE = click.Path(path_type=Path)
 _SHOWN = 10
@@ -28,7 +33,8 @@ def bundle() -> None:
     """Carry data to a machine without network.
 
     \b
-    forebay bundle create out.tar hub/hf/dataset/NS/NAME    here
+    forebay bundle create out.tar --lm-eval TASK,…          here
+    forebay bundle create out.tar hub/hf/dataset/NS/NAME
     forebay bundle install out.tar                          there
     """
 
@@ -39,7 +45,11 @@ def bundle() -> None:
 @click.option("--volume-size", metavar="SIZE", help="Cut it into volumes of this size: 4GiB.")
 @click.option("--since", type=_PLACE, metavar="MANIFEST", help="Leave out what this bundle or MANIFEST.json has.")
 @click.option("--sign", type=_PLACE, metavar="KEYFILE", help="Sign it; see keygen.")
-@click.option("--lock", type=_PLACE, metavar="FILE", help="A forebay.lock to take along.")
+@task_options
+@click.option("--fetch", is_flag=True, help="Fetch first what those tasks need and the store lacks.")
+@click.option("--prepare", is_flag=True, help="Prepare Arrow of what they load, for `forebay view datasets` there.")
+@click.option("--incomplete", is_flag=True, help="Write it though something is missing.")
+@click.option("--lock", type=_PLACE, metavar="FILE", help="A forebay.lock to take along; of tasks one is made.")
 @click.option("--level", type=click.IntRange(1, 19), default=1, show_default=True, help="Of zstd.")
 @click.option("--wanted", type=_PLACE, metavar="REQUEST", help="The objects that `bundle repair --request` asks for.")
 @click.option("--replace", is_flag=True, help="Replace a bundle of that name.")
@@ -48,20 +58,25 @@ def bundle() -> None:
 def create(
     session: Session, out: Path, entries: tuple[str, ...], volume_size: str | None, since: Path | None,
     sign: Path | None, lock: Path | None, level: int, wanted: Path | None, replace: bool, as_json: bool,
+    fetch: bool, prepare: bool, incomplete: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Write entries, and all that they need, into the archive OUT.
 
     ENTRY is a name (runs/demo), a folder of names (hub/hf/dataset/NS/NAME), KIND:DIGITS, the digits of a key, or a
     dataset. Stopped half-way, the same command goes on where it was.
+
+    With --lm-eval and --evalscope: all that those tasks load, no other files, and a lock file of it. If the store lacks
+    some of it, or nobody can tell what a task loads, that is told by task, nothing is written, and the exit code is 1.
     """
     from forebay import bundle as bundles
-    from forebay.bundle.closures import objects_only
     from forebay.bundle.comparing import read_manifest
-    from forebay.bundle.repairing import read_request
     from forebay.config import parse_bytes
 
-    if bool(entries) == (wanted is not None):
-        raise click.UsageError("give entries, or --wanted")
+    tasks = asked(given)
+    if bool(entries or tasks) == (wanted is not None):
+        raise click.UsageError("give entries, --lm-eval or --evalscope; or --wanted alone")
+    if (fetch or prepare or incomplete) and not tasks:
+        raise click.UsageError("--fetch, --prepare and --incomplete are for --lm-eval and --evalscope")
     options = bundles.CreateOptions(
         level=level,
         volume_bytes=None if volume_size is None else parse_bytes(volume_size),
@@ -70,22 +85,46 @@ def create(
         lock=None if lock is None else lock.read_bytes(),
         replace=replace,
     )
-    with session.store() as store, _ticking("packed") as hook:
-        if wanted is not None:
-            closure = objects_only(store, read_request(wanted))
+    with session.store() as store:
+        if tasks:
+            asking = Wanted(tasks, entries, fetch=fetch, prepare=prepare, incomplete=incomplete)
+            found = _of_tasks(store, asking, quiet=as_json)
+            options = replaced(options, lock=found.lock if options.lock is None else options.lock)
         else:
-            closure = bundles.closure(store, bundles.find_roots(store, entries))
-        report = bundles.create(store, closure, out, options, hook)
+            found = Packed(_of_entries(store, entries, wanted))
+        with _ticking("packed") as hook:
+            report = bundles.create(store, found.closure, out, options, hook)
     if as_json:
         paths = [str(path) for path in report.paths]
+        told = {"harnesses": [each.to_json() for each in found.outlooks]} if tasks else {}
         emit({**_summary(report.manifest, report.id), "archive_bytes": report.bytes, "paths": paths,
-              "resumed": report.resumed, "seconds": report.seconds})  # fmt: skip
+              "resumed": report.resumed, "seconds": report.seconds, **told})  # fmt: skip
         return
+    for each in found.outlooks:
+        show_outlook(each)
     volumes = f" in {len(report.paths) - 1} volumes" if volume_size is not None else ""
     resumed = f", {text.counted(report.resumed, 'object')} of them from before" if report.resumed else ""
     say(f"wrote {out}{volumes}: {text.size(report.bytes)} in {text.seconds(report.seconds)}{resumed}")
     for line in _told(report.manifest):
         say(line)
+
+
+def _of_entries(store: Store, entries: Sequence[str], wanted: Path | None) -> Closure:
+    from forebay import bundle as bundles
+    from forebay.bundle.closures import objects_only
+    from forebay.bundle.repairing import read_request
+
+    if wanted is not None:
+        return objects_only(store, read_request(wanted))
+    return bundles.closure(store, bundles.find_roots(store, entries))
+
+
+def _of_tasks(store: Store, wanted: Wanted, *, quiet: bool) -> Packed:
+    from forebay.hub import Hub
+
+    quiet = quiet or not wanted.fetch
+    with watching(FetchProgress(), quiet=quiet, plain=quiet) as hook, Hub(store, hook=hook) as hub:
+        return packed(hub, wanted, hook)
 
 
 @bundle.command(cls=Command)
@@ -94,15 +133,19 @@ def create(
 @click.option("--untrusted", is_flag=True, help="Install it whoever signed it, whatever trusted_keys says.")
 @click.option("--copy", is_flag=True, help="Copy objects out of an unpacked folder, never share its files.")
 @click.option("--keep-names", is_flag=True, help="Names that are there already stay as they are.")
+@click.option("--lock", type=_PLACE, metavar="FILE", help="Put its lock file there.  [default: forebay.lock]")
 @click.option("--json", "as_json", is_flag=True, help="What was installed, as JSON.")
 @click.pass_obj
 def install(
-    session: Session, path: Path, trust: tuple[str, ...], untrusted: bool, copy: bool, keep_names: bool, as_json: bool
-) -> None:
+    session: Session, path: Path, trust: tuple[str, ...], untrusted: bool, copy: bool, keep_names: bool,
+    lock: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Take BUNDLE into the store.
 
     BUNDLE is an archive, its volumes (any one of them) or a folder that it was unpacked to. All of it is looked at
     first; if anything is wrong, no entry and no name comes of it. Stopped half-way, the same command goes on.
+
+    Its lock file, becomes forebay.lock here, unless there is one; with --json only where --lock says.
     """
     from forebay import bundle as bundles
 
@@ -110,6 +153,8 @@ def install(
     options = bundles.InstallOptions(trusted=trusted, untrusted=untrusted, link=not copy, keep_names=keep_names)
     with session.store() as store, _ticking("installed") as hook:
         report = bundles.install(store, path, options, hook)
+    if report.lock is not None and (lock is not None or not as_json):
+        put_lock(report.lock, lock, say=(lambda _: None) if as_json else say_sentence)
     if as_json:
         emit(report.to_json())
         return

@@ -11,7 +11,15 @@ from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.fetching import FetchProgress, closing, watching
 from forebay.cli.harnesses import asked, fetch_tasks, show_outlook, task_options
-from forebay.cli.locking import check_lock_options, fetch_locked, fetch_updated, lock_options, lock_path
+from forebay.cli.locking import (
+    check_lock_options,
+    fetch_locked,
+    fetch_tasks_locked,
+    fetch_tasks_updated,
+    fetch_updated,
+    lock_options,
+    lock_path,
+)
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError, NotFoundError
 
@@ -72,11 +80,16 @@ def fetch(
     progress = FetchProgress()
     snapshots: list[Snapshot] = []
     with watching(progress, quiet=quiet, plain=as_json) as hook, session.store() as store, Hub(store, hook=hook) as hub:
-        if locked or update:
+        if (locked or update) and (wanted or not wanted_tasks):
             snapshots += (fetch_locked if locked else fetch_updated)(hub, lock_path(lock), wanted, options)
-        else:
+        elif wanted:
             snapshots += [hub.fetch(reference, options) for reference in wanted]
-        outlooks, fetched = fetch_tasks(hub, wanted_tasks, options, quiet=quiet or as_json)
+        silent = quiet or as_json
+        if wanted_tasks and (locked or update):
+            by_lock = fetch_tasks_locked if locked else fetch_tasks_updated
+            outlooks, fetched = by_lock(hub, lock_path(lock), wanted_tasks, options, quiet=silent)
+        else:
+            outlooks, fetched = fetch_tasks(hub, wanted_tasks, options, quiet=silent)
         snapshots += fetched
     if as_json:
         told = {"snapshots": [_as_json(snapshot) for snapshot in snapshots], **progress.summary()}
