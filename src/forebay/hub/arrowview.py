@@ -78,14 +78,27 @@ def _lay_all(store: Store, placer: Placer, folder: Path, one: Held, found: Seque
         for each in found:
             for id in sorted(one.ids):  # noqa: A001 - the hubs' own word
                 try:
-                    _lay(store, placer, folder, (id, one.snapshot.commit, one.is_default), each)
+                    lay_one(store, placer, folder, (id, one.snapshot.commit, one.is_default), each)
                 except (ObjectMissingError, ObjectDamagedError):
                     placer.laid.missing.append(
                         f"{one.snapshot.dataset}#{each.configuration}: damaged, prepare it again"
                     )
 
 
-def _lay(store: Store, placer: Placer, root: Path, what: tuple[str, str, bool], one: Prepared) -> None:
+def lay_one(store: Store, placer: Placer, root: Path, what: tuple[str, str, bool], one: Prepared) -> None:
+    """Lay out one configuration.
+
+    Args:
+        store: whose it is.
+        placer: how.
+        root: the library's cache.
+        what: the id that it is loaded by, the commit, and whether of several commits this is the one to be found.
+        one: the configuration.
+
+    Raises:
+        ObjectMissingError, ObjectDamagedError: the store does not hold it.
+        OSError: the folder may not be written.
+    """
     id, commit, is_default = what  # noqa: A001 - the hubs' own word
     info = one.info(store)
     name = str(info["dataset_name"])

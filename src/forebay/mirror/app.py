@@ -21,6 +21,7 @@ from forebay.mirror.gate import Gate
 from forebay.mirror.huggingface import HuggingFace
 from forebay.mirror.library import Library
 from forebay.mirror.modelscope import ModelScope
+from forebay.mirror.shelf import Shelf
 from forebay.mirror.tally import Tally
 from forebay.types import JSON
 
@@ -48,20 +49,24 @@ class App:
         library: where snapshots and bytes come from.
         gate: who may ask at all.
         tally: counts.
+        shelf: prepared Arrow for the one program that is served; None: there is no such program.
     """
 
-    def __init__(self, library: Library, gate: Gate, tally: Tally) -> None:
-        self.library, self.gate, self.tally = library, gate, tally
-        self._huggingface, self._modelscope = HuggingFace(library), ModelScope(library)
+    def __init__(self, library: Library, gate: Gate, tally: Tally, shelf: Shelf | None = None) -> None:
+        self.library, self.gate, self.tally, self._shelf = library, gate, tally, shelf
+        self._huggingface, self._modelscope = HuggingFace(library, shelf=shelf), ModelScope(library)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mirror")
 
     def close(self) -> None:
         """End the threads; what is being fetched goes on to its next piece."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        if self._shelf is not None:
+            self._shelf.close()
 
     def counts(self) -> dict[str, JSON]:
         """Return what was done so far."""
-        return self.tally.to_json() | self.library.to_json()
+        prepared: dict[str, JSON] = {} if self._shelf is None else {"prepared": self._shelf.loads}
+        return self.tally.to_json() | self.library.to_json() | prepared
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection's request (ASGI)."""

@@ -32,6 +32,7 @@ class Wanted:
         token: the mirror's own token; "" where it asks for none.
         ca_bundle: certificates to trust, where the mirror's own is not known to the system.
         nltk_data: a folder of NLTK's data, if there is one.
+        datasets_cache: a cache of its own for the datasets library; None: the one that it has.
         caches: where the programs shall keep what they make of it; None: where they always do.
     """
 
@@ -40,6 +41,7 @@ class Wanted:
     ca_bundle: Path | None = None
     nltk_data: Path | None = None
     caches: Path | None = None
+    datasets_cache: Path | None = None
 
 
 def variables(wanted: Wanted, present: Mapping[str, str]) -> dict[str, str | None]:
@@ -78,6 +80,8 @@ def variables(wanted: Wanted, present: Mapping[str, str]) -> dict[str, str | Non
         told["NLTK_DATA"] = f"{wanted.nltk_data}:{there}".rstrip(":")
     if wanted.caches:
         told |= _own_caches(wanted.caches, present)
+    if wanted.datasets_cache:
+        told["HF_DATASETS_CACHE"] = str(wanted.datasets_cache)
     return told
 
 
@@ -108,6 +112,11 @@ def usual_hf_home(present: Mapping[str, str]) -> Path:
     """Return where huggingface_hub keeps its things in an environment."""
     cache = present.get("XDG_CACHE_HOME") or str(Path(present.get("HOME", "~")).expanduser() / ".cache")
     return Path(present.get("HF_HOME") or Path(cache) / "huggingface").expanduser()
+
+
+def usual_datasets_cache(present: Mapping[str, str]) -> Path:
+    """Return where the datasets library keeps its things in an environment."""
+    return Path(present.get("HF_DATASETS_CACHE") or usual_hf_home(present) / "datasets").expanduser()
 
 
 def applied(told: Mapping[str, str | None], present: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from forebay.hub.snapshot import SnapshotFile
 from forebay.mirror import listing, serving
 from forebay.mirror.exchange import NO_HEADERS, Answer, Headers, Refused, Request, as_json
 from forebay.mirror.library import Library, Picture, Trouble
+from forebay.mirror.shelf import Shelf
 
 _TYPES: dict[str, RepositoryType] = {"datasets": "dataset", "models": "model", "spaces": "space"}
 _QUESTIONS = {"revision", "tree", "paths-info", "refs", "commits", "xet-read-token", "parquet", "treesize"}
@@ -34,10 +35,12 @@ class HuggingFace:
     Attributes:
         library: where snapshots and bytes come from.
         tree_page: entries in one page of a tree (`_EXPANDED_PAGE` with `expand`).
+        shelf: prepared Arrow for the program that is served; None: it has none.
     """
 
     library: Library
     tree_page: int = _TREE_PAGE
+    shelf: Shelf | None = None
 
     def answer(self, request: Request) -> Answer:
         """Answer a request."""
@@ -65,6 +68,8 @@ class HuggingFace:
         self.library.admit(picture, request.token)
         file = picture.snapshot.get(path)
         if file is None:
+            if self.shelf is not None and _is_load(request, picture, path) and self.shelf.takes(picture.snapshot):
+                return _error(404, "RepoNotFound", "prepared: the library finds it in its cache")
             return _error(404, "EntryNotFound", "Entry not found", headers)
         if segments[at] == "raw" and file.lfs_sha256:
             return serving.of_bytes(request, _pointer(file), headers)
@@ -103,6 +108,8 @@ class HuggingFace:
     def _picture(self, request: Request, kind: RepositoryType, id: str, revision: str | None) -> Picture:  # noqa: A002
         picture = self.library.picture(Reference("hf", kind, id, revision), request.token)
         if picture.snapshot.id != id:  # it has another name now; as the hub does, we say which
+            if self.shelf is not None and kind == "dataset":
+                self.shelf.renamed(id, picture.snapshot.id)
             where = request.raw_path.replace(quote(id), quote(picture.snapshot.id), 1)
             headers = {"Location": where + (f"?{request.query}" if request.query else "")}
             raise Refused(Answer(307, {**headers, "Content-Type": "text/plain; charset=utf-8"}, b"Renamed"))
@@ -170,6 +177,13 @@ class HuggingFace:
         sha, date = picture.snapshot.commit, picture.info.get("lastModified", _EPOCH)
         commit = {"id": sha, "title": f"commit {sha[:12]}", "message": "", "authors": [], "date": date}
         return as_json([commit], headers={"X-Total-Count": "1"})
+
+
+def _is_load(request: Request, picture: Picture, path: str) -> bool:
+    """Tell whether this is how a `load_dataset` begins: the library asks for a script of the dataset's name."""
+    name = request.segments[-4] if len(request.segments) > 3 else ""
+    mine = request.headers.get("user-agent", "").startswith("datasets/")
+    return mine and picture.snapshot.type == "dataset" and path == f"{name}.py"
 
 
 def refusal(trouble: Trouble) -> Answer:

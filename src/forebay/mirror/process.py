@@ -21,6 +21,8 @@ from forebay.mirror.tally import Tally
 from forebay.types import JSON
 
 if TYPE_CHECKING:
+    from forebay.hub import Hub
+    from forebay.mirror.shelf import Shelf
     from forebay.store import Store
 
 DEFAULT_PORT = 8970
@@ -42,6 +44,8 @@ class MirrorOptions:
         tls: certificate and key; None: plain HTTP.
         fresh_seconds: how long the hub's last answer about a branch is taken for true; None: as the settings say.
         serve_restricted: give gated and private repositories to all that pass the gate.
+        prepared_into: the cache of datasets of the one program that is served, see `Shelf`; None: no such program.
+        prepared_kept: where that program's datasets lie otherwise; None: nowhere.
         ready_file: the address is written there once it is answered.
         stop_on_eof: end when standard input does.
         tell: given one line a request.
@@ -59,6 +63,8 @@ class MirrorOptions:
     tls: Tls | None = None
     fresh_seconds: float | None = None
     serve_restricted: bool = False
+    prepared_into: Path | None = None
+    prepared_kept: Path | None = None
     ready_file: Path | None = None
     stop_on_eof: bool = False
     tell: Callable[[str], None] | None = field(default=None, repr=False)
@@ -114,7 +120,7 @@ def run_mirror(
     try:
         with Hub(store, settings, hook=_noting(options.warn)) as hub:
             library = Library(hub, settings, serve_restricted=options.serve_restricted)
-            app = App(library, gate, tally)
+            app = App(library, gate, tally, _shelf(hub, settings, options))
             try:
                 asyncio.run(_serve(app, listener, options, ready))
             finally:
@@ -122,6 +128,15 @@ def run_mirror(
             done(app.counts())
     finally:
         listener.close()
+
+
+def _shelf(hub: Hub, settings: config.HubSettings, options: MirrorOptions) -> Shelf | None:
+    from forebay.mirror.shelf import Shelf
+
+    if options.prepared_into is None:
+        return None
+    kept, warn = options.prepared_kept, options.warn
+    return Shelf(hub, options.prepared_into, kept=kept, offline=settings.offline, warn=warn)
 
 
 async def _serve(app: object, listener: socket.socket, options: MirrorOptions, ready: Callable[[str], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Give the command empty caches of its own (HF_HOME, MODELSCOPE_CACHE), removed afterwards.",
 )
+@click.option(
+    "--prepared/--no-prepared",
+    default=None,
+    help="Give datasets of many configurations to the datasets library as prepared Arrow.  [default: with --offline]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Do not say in the end what was saved.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]…")
 @click.pass_obj
@@ -44,6 +49,7 @@ def exec(  # noqa: A001 - the command's name, by which it is found
     ms_upstream: tuple[str, ...],
     fresh_seconds: float | None,
     private_caches: bool,
+    prepared: bool | None,
     quiet: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -65,9 +71,14 @@ def exec(  # noqa: A001 - the command's name, by which it is found
     with ExitStack() as stack:
         caches = _caches(stack, present, private_caches)
         nltk_data = _nltk_data(stack, session)
+        datasets_cache = None
+        if offline if prepared is None else prepared:
+            datasets_cache, told = _datasets_cache(stack, present, caches)
+            arguments += told
 
         def environ(endpoint: str) -> Mapping[str, str]:
-            told = variables.variables(variables.Wanted(endpoint, caches=caches, nltk_data=nltk_data), present)
+            wanted = variables.Wanted(endpoint, caches=caches, nltk_data=nltk_data, datasets_cache=datasets_cache)
+            told = variables.variables(wanted, present)
             return variables.applied(told, present)
 
         plan = Plan(command, arguments, environ, isolate=offline and not no_isolation, warn=_warn)
@@ -95,6 +106,24 @@ def _caches(stack: ExitStack, present: Mapping[str, str], private: bool) -> Path
         _warn(f"{nearest} may not be written: the command gets caches of its own, removed afterwards")
         private = True
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-exec-"))) if private else None
+
+
+def _datasets_cache(stack: ExitStack, present: Mapping[str, str], caches: Path | None) -> tuple[Path, Sequence[str]]:
+    """Return a cache of datasets for the command, and what its mirror must be told of it.
+
+    All that the command's own cache has is seen in it, and what the command adds there stays.
+    """
+    import tempfile
+
+    from forebay.mirror.environment import usual_datasets_cache
+    from forebay.mirror.shelf import lay_links
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-datasets-")))
+    if caches is not None:
+        return folder, ["--prepared-into", str(folder)]
+    kept = usual_datasets_cache(present).absolute()
+    lay_links(folder, kept)
+    return folder, ["--prepared-into", str(folder), "--prepared-kept", str(kept)]
 
 
 def _nltk_data(stack: ExitStack, session: Session) -> Path | None:

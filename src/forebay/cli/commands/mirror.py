@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="The address, and the counts in the end, each as one line of JSON."
 )
+@click.option("--prepared-into", type=click.Path(path_type=Path), hidden=True, help="See `forebay exec --prepared`.")
+@click.option("--prepared-kept", type=click.Path(path_type=Path), hidden=True, help="What that cache stands in for.")
 @click.option("--listen-fd", type=int, hidden=True, help="Use this listening socket.")
 @click.option("--stop-on-eof", is_flag=True, hidden=True, help="End when standard input does.")
 @click.pass_obj
@@ -127,6 +129,8 @@ def counted(counts: dict[str, Any]) -> str:
         f"{text.size(counts.get('bytes_sent', 0))} sent",
         f"{text.counted(counts.get('upstream_requests', 0), 'request')} upstream",
     ]
+    loads = counts.get("prepared", 0)
+    parts += [f"{text.counted(loads, 'load')} of prepared datasets"] if loads else []
     saved = counts.get("seconds_saved", 0.0)
     return "; ".join([", ".join(parts), *([f"about {text.seconds(saved)} of fetching saved"] if saved >= 0.1 else [])])
 
