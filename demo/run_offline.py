@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forebay
 from offline import material
 from offline.people import Done, Person, elsewhere
 
@@ -49,7 +50,7 @@ def main() -> int:
     BUNDLE.parent.mkdir(parents=True)
     data = material.wheels()
     path = (client / "bin",)
-    bob, notes = elsewhere(PLACE / "bob", path, [BUNDLE.parent, material.TASK_FOLDER], "lm_eval")
+    bob, notes = elsewhere(PLACE / "bob", path, needs(), "lm_eval")
     say("Tasks of lm-eval over real data: alice, who has a network, fetches what they need")
     say("and bundles it; bob, who has none, installs it and runs lm-eval, unmodified.")
     say()
@@ -74,6 +75,11 @@ def main() -> int:
     for line in [f"exec: {told}", *(f"Not as far apart as could be: {note}" for note in notes)]:
         say(textwrap.fill(line, WIDTH, subsequent_indent="  "))
     return 0
+
+
+def needs() -> tuple[Path, ...]:
+    """Return the folders that bob reads: the archive's, the tasks', and Forebay's own."""
+    return BUNDLE.parent, PLACE / "bob", material.TASK_FOLDER, material.HERE, Path(forebay.__file__).parent
 
 
 # Steps
@@ -120,7 +126,7 @@ def gap(alice: Person, bob: Person) -> str:
     else:
         code = f"import os; os.listdir({str(alice.home)!r})"
         looked = bob.run(sys.executable, "-c", code)
-        sure("PermissionError" in looked.err, "bob sees alice's files", looked)
+        sure(re.search("PermissionError|FileNotFoundError", looked.err), "bob sees alice's files", looked)
         who = f"bob is user {bob.uid}, alice's files are shut"
     return f"the hub dies, {'the network is cut; ' if bob.cut else ''}{who}"
 

@@ -1,8 +1,8 @@
 """Becomes a command that has no network, and, where that may be, that belongs to somebody else.
 
-    python away.py UID GID COMMAND [ARGUMENT]…
+    python away.py UID GID FOLDER:FOLDER… COMMAND [ARGUMENT]…
 
-It ends with code 97 if it cannot; then nothing has been run.
+The folders are those that this somebody must be able to read. It ends with code 97 if it cannot; then nothing has been run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import errno
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import NoReturn
+
+import doors
 
 from forebay.mirror.cell import leave_network
 
@@ -19,13 +22,16 @@ REFUSED = 97
 _NOWHERE = ("192.0.2.1", 9)  # an address for documents; to connect a datagram socket sends nothing, but needs a route
 
 
-def main(uid: int, gid: int, *command: str) -> None:
+def main(uid: int, gid: int, folders: list[Path], command: list[str]) -> None:
     """Leave the network, make sure of it, become that user, run the command."""
     try:
         leave_network()
         if _finds_a_route():
             raise OSError("there is a network still")
         if os.getuid() != uid:
+            here = Path.cwd()
+            doors.show([*folders, here])
+            os.chdir(here)  # the same folder, as it is seen now
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
@@ -48,4 +54,4 @@ def _refuse(why: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    main(int(sys.argv[1]), int(sys.argv[2]), list(map(Path, sys.argv[3].split(os.pathsep))), sys.argv[4:])

@@ -7,7 +7,7 @@ import pwd
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Person:
         variables: of their environment, beside the usual ones.
         uid, gid: whose the commands are.
         cut: they have no network.
+        needs: folders that they must be able to read, beside their Pythons.
     """
 
     home: Path
@@ -43,6 +44,7 @@ class Person:
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)
     cut: bool = False
+    needs: tuple[Path, ...] = ()
 
     def move_in(self) -> None:
         """Make the home, which nobody else may look into."""
@@ -53,7 +55,8 @@ class Person:
 
     def run(self, *command: str) -> Done:
         """Run a command as this user and wait for its end."""
-        away = [sys.executable, str(_AWAY), str(self.uid), str(self.gid)] if self.cut else []
+        folders = os.pathsep.join(map(str, [*self.needs, *_pythons(self.path)]))
+        away = [sys.executable, str(_AWAY), str(self.uid), str(self.gid), folders] if self.cut else []
         begun = time.perf_counter()
         done = subprocess.run(
             [*away, *command], cwd=self.home, env=self._environment(), capture_output=True, text=True, check=False
@@ -70,7 +73,7 @@ class Person:
         return {**kept, "PATH": path, "HOME": str(self.home), "TMPDIR": str(self.home / "tmp"), **self.variables}
 
 
-def elsewhere(home: Path, path: tuple[Path, ...], needs: Sequence[Path], package: str) -> tuple[Person, list[str]]:
+def elsewhere(home: Path, path: tuple[Path, ...], needs: tuple[Path, ...], package: str) -> tuple[Person, list[str]]:
     """Return a user who is as far away as this system lets us, and what it did not let us.
 
     Another user, with no network, at best; else the same user without network; else the same one, and a dead hub.
@@ -78,20 +81,20 @@ def elsewhere(home: Path, path: tuple[Path, ...], needs: Sequence[Path], package
     Args:
         home: of that user; made here.
         path: as of `Person`; the first has the Python that must be able to import `package`.
-        needs: folders that must be readable there.
-        package: what else must be found there.
+        needs: as of `Person`.
+        package: what must be found there.
     """
     notes: list[str] = []
     tries: list[Person] = []
     if os.getuid() == 0:
         nobody = pwd.getpwnam("nobody")
-        tries.append(Person(home, path, uid=nobody.pw_uid, gid=nobody.pw_gid, cut=True))
+        tries.append(Person(home, path, uid=nobody.pw_uid, gid=nobody.pw_gid, cut=True, needs=needs))
     else:
         notes.append("bob is the same system user as alice: only root may become another")
-    tries.append(Person(home, path, cut=True))
+    tries.append(Person(home, path, cut=True, needs=needs))
     for person in tries:
         person.move_in()
-        why = _hindrance(person, needs, package)
+        why = _hindrance(person, package)
         if why is None:
             return person, notes
         what = "bob cannot be another system user" if person.uid != os.getuid() else "the network cannot be cut"
@@ -103,11 +106,16 @@ def elsewhere(home: Path, path: tuple[Path, ...], needs: Sequence[Path], package
     return person, notes
 
 
-def _hindrance(person: Person, needs: Sequence[Path], package: str) -> str | None:
+def _hindrance(person: Person, package: str) -> str | None:
     """Return why a user could not do their part; None: they can."""
     code = "import forebay.cli, os, sys; [os.listdir(folder) for folder in sys.argv[1:]]"
-    there = f"import importlib.util as u, sys; sys.exit(u.find_spec({package!r}) is None and {package!r} + ' is not there')"
-    for command in ([sys.executable, "-c", code, *map(str, needs)], [str(person.path[0] / "python"), "-c", there]):
+    there = (
+        f"import importlib.util as u, sys; sys.exit(u.find_spec({package!r}) is None and {package!r} + ' is not there')"
+    )
+    for command in (
+        [sys.executable, "-c", code, *map(str, person.needs)],
+        [str(person.path[0] / "python"), "-c", there],
+    ):
         try:
             done = person.run(*command)
         except OSError as error:
@@ -115,3 +123,10 @@ def _hindrance(person: Person, needs: Sequence[Path], package: str) -> str | Non
         if done.code:
             return (done.err.strip().splitlines() or [f"{command[0]} ended with code {done.code}"])[-1]
     return None
+
+
+def _pythons(path: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield the folders of the Pythons that run Forebay, and the programs in `path`: of environments, and their bases."""
+    yield from (Path(sys.prefix), Path(sys.base_prefix))
+    for folder in path:
+        yield from (folder.parent, Path(os.path.realpath(folder / "python")).parents[1])
