@@ -38,7 +38,7 @@ ENVIRONMENTS = {
     "hf4": Environment(("datasets==4.8.4", "huggingface_hub==1.33.0")),
     "ms": Environment(("modelscope==1.40.2",)),
     "datasets36": Environment(("datasets==3.6.0",)),
-    "lmeval": Environment(("lm-eval==0.4.13", "evaluate==0.4.6"), torch=True),
+    "lmeval": Environment(("lm-eval[hf,ifeval]==0.4.13", "evaluate==0.4.6"), torch=True),
     "evalscope": Environment(("evalscope==1.14.1",), torch=True),
 }
 
