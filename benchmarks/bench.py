@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,15 +12,15 @@ from typing import Any
 
 import yaml
 
-from benchmarks import corpus, peers
+from benchmarks import corpus, folders, peers
+from benchmarks.kept import Figures as Figures
+from benchmarks.kept import Skipped as Skipped
 from benchmarks.measure import Command, Cost, Spread
 
 ROOT = Path(__file__).resolve().parent
 REPOSITORY = ROOT.parent
 RECIPE = ROOT / "recipe.yaml"
 FUNCTIONS = ROOT / "recipe_functions.yaml"
-
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,19 @@ class Options:
     large: int = 10
     """The large corpus is this many times the documents."""
     repeats: int = 3
+    pairs: int = 7
+    """Rounds of what is compared by paired ratios: with and without the store, the mirror and the hub, …"""
     peer_repeats: int = 1
     entries: int = 100_000
     """Entries in the store of the `ls` and `open` figures."""
+    megabytes: int = 500
+    """Size of the mirror's large file and of the bundle's content."""
+    clients: int = 64
+    subjects: int = 57
+    """Configurations of MMLU."""
+    codecs: tuple[str, ...] = ("lz4", "zstd", "gzip")
+    quick: bool = False
+    """A smoke test: figures mean nothing, and nothing is installed for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,14 @@ class Bench:
     def __init__(self, work: Path, options: Options) -> None:
         self.work, self.options = work, options
         work.mkdir(parents=True, exist_ok=True)
+
+    def scratch(self, name: str) -> Path:
+        """Return an empty folder for a section."""
+        return folders.fresh(self.work / "scratch" / name)
+
+    def drop(self) -> None:
+        """Delete what was put aside; to be called when nothing more is measured."""
+        folders.drop(self.work)
 
     def say(self, text: str) -> None:
         """Tell how far we are."""
@@ -119,8 +136,7 @@ class Forebay:
 
     def fresh(self) -> Forebay:
         """Forget everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        folders.fresh(self.folder)
         return self
 
     def over(self, source: Path) -> Forebay:

@@ -1,37 +1,30 @@
-"""Bundles alone: writing, installing, checking, and deltas, each beside what the machine can do.
+"""Bundles: writing, installing, checking, and deltas, each beside what the machine can do in the same round.
 
-Usage::
-
-    python -m benchmarks.bundle [--megabytes 512] [--object-megabytes 4] [--work FOLDER]
-
-Rates are decoded bytes per second, medians with their extremes over five rounds. The floor of writing is the slowest
-of three in the same round: zstd alone (its own program, level 1, two threads, into nothing), BLAKE3 in one thread, and
-the disk (the archive's bytes written and flushed). Files are in the page cache, as they are after a fetch.
+The floor of writing is the slowest of three in the same round: zstd alone (its own program, level 1, two threads, into
+nothing), BLAKE3 in one thread, and the disk (the archive's bytes written and flushed). Files are in the page cache, as
+they are after a fetch.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from blake3 import blake3
 
-from benchmarks import corpus
-from benchmarks.measure import Spread
+from benchmarks import corpus, folders
+from benchmarks.bench import Bench, Figures
 from forebay.bundle import CreateOptions, InstallOptions, closure, create, find_roots, install, verify
 from forebay.bundle.comparing import read_manifest
 from forebay.config import Settings
 from forebay.store import Store
 from forebay.types import Entry, Key
 
-ROUNDS = 5
 MIB = 2**20
 
 
@@ -69,10 +62,6 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def rate(size: int, seconds: list[float]) -> Spread:
-    return Spread.of([size / each / 1e6 for each in seconds])
-
-
 def floors(home: Path, work: Path, packed: int, total: int) -> dict[str, Callable[[], object]]:
     """Return what cannot be avoided, each alone."""
     files = [path for path in (home / "objects-v1").rglob("*") if path.is_file()]
@@ -104,91 +93,74 @@ def floors(home: Path, work: Path, packed: int, total: int) -> dict[str, Callabl
     return found
 
 
-def show(name: str, found: Spread, more: str = "") -> None:
-    print(f"   {name:40} {found.median:7.0f} MB/s  ({found.low:.0f}-{found.high:.0f})  {more}", flush=True)
+def bundle(bench: Bench) -> Figures:
+    """A bundle of text and one of what cannot be packed; and one object in a hundred changed."""
+    work = bench.scratch("bundle")
+    size = min(4 * MIB, bench.options.megabytes * 10**6 // 100)
+    count = max(100, bench.options.megabytes * 10**6 // size)
+    figures: Figures = {"zstd": shutil.which("zstd") is not None}
+    figures["text"] = _kind(bench, work, "text", text_objects(count, size))
+    figures["delta"] = _delta(work, count, size)
+    figures["media"] = _kind(bench, work, "media", media_objects(count, size))
+    figures["largest"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return figures
 
 
-def measure(name: str, work: Path, objects: Iterator[bytes]) -> None:
-    print(name)
-    home = work / name
+def _kind(bench: Bench, work: Path, name: str, objects: Iterator[bytes]) -> Figures:
+    home, out = work / name, work / f"{name}.tar"
     total = fill(home, objects)
-    out = work / f"{name}.tar"
     with Store.open(Settings(home=home)) as store:
         wanted = closure(store, find_roots(store, ["bench"]))
 
     def write() -> None:
-        out.unlink(missing_ok=True)
         with Store.open(Settings(home=home)) as fresh:  # whose objects are not known to be sound yet
             create(fresh, wanted, out)
 
     write()
-    size = out.stat().st_size
-    print(f"   {total / 1e6:.0f} MB in {len(wanted.objects)} objects -> {size / 1e6:.0f} MB")
+    packed = out.stat().st_size
     seconds: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):  # in turn, so that whatever else the machine does meets all alike
-        for each, call in {**floors(home, work, size, total), "create": write}.items():
+    for turn in range(bench.options.pairs):  # in turn, so that whatever else the machine does meets all alike
+        bench.say(f"bundle: {name}, round {turn + 1} of {bench.options.pairs}")
+        folders.put_aside(out)
+        for each, call in {**floors(home, work, packed, total), "create": write}.items():
             seconds.setdefault(each, []).append(timed(call))
-    created = seconds.pop("create")
-    slowest = [max(rounds) for rounds in zip(*seconds.values(), strict=True)]
-    ratios = Spread.of([least / own for least, own in zip(slowest, created, strict=True)])
-    for each, found in seconds.items():
-        show(each, rate(total, found))
-    show("create", rate(total, created), f"{ratios.median:.2f} of the floor ({ratios.low:.2f}-{ratios.high:.2f})")
-    show("verify", rate(total, [timed(lambda: verify(out)) for _ in range(ROUNDS)]))
+        seconds.setdefault("verify", []).append(timed(lambda: verify(out)))
+    _installs(bench, work, name, seconds)
+    return {"bytes": total, "packed": packed, "objects": len(wanted.objects), "seconds": seconds}
+
+
+def _installs(bench: Bench, work: Path, name: str, seconds: dict[str, list[float]]) -> None:
     unpacked = work / f"{name}-unpacked"
     unpacked.mkdir()
-    subprocess.run(["tar", "-xf", out, "-C", unpacked], check=True)
+    subprocess.run(["tar", "-xf", work / f"{name}.tar", "-C", unpacked], check=True)
     os.sync()
-    for label, path, options in (
-        ("install, archive", out, InstallOptions()),
-        ("install, unpacked, copied", unpacked, InstallOptions(link=False)),
-        ("install, unpacked, by second names", unpacked, InstallOptions()),
-    ):
-        taken, cpu = [], []
-        for _ in range(ROUNDS):
-            with Store.open(Settings(home=work / "there")) as there:
-                began = time.process_time()
-                taken.append(timed(lambda there=there, path=path, options=options: install(there, path, options)))
-                cpu.append(time.process_time() - began)
-            shutil.rmtree(work / "there")
+    ways = (
+        ("install, archive", work / f"{name}.tar", InstallOptions()),
+        ("install, copied", unpacked, InstallOptions(link=False)),
+        ("install, linked", unpacked, InstallOptions()),
+    )
+    for turn in range(bench.options.repeats):
+        for label, path, options in ways:
+            home = work / "there" / f"{name}-{label}-{turn}"
+            with Store.open(Settings(home=home)) as there:
+                taken = timed(lambda there=there, path=path, options=options: install(there, path, options))
+            seconds.setdefault(label, []).append(taken)
             os.sync()
-        show(label, rate(total, taken), f"{total / 1e6 / min(cpu):.0f} MB per second of CPU")
 
 
-def delta(work: Path, count: int, size: int) -> None:
+def _delta(work: Path, count: int, size: int) -> Figures:
     """One object in a hundred changes."""
-    home = work / "text"
-    first = work / "text.tar"
+    first, out = work / "text.tar", work / "delta.tar"
     changed = max(1, count // 100)
-    with Store.open(Settings(home=home)) as store:
+    with Store.open(Settings(home=work / "text")) as store:
         for number, data in enumerate(text_objects(changed, size)):
             entry = Entry("shard", key(f"changed {number}"), dataset="bench")
             store.commit(entry, {"data": b"changed " + data[8:]})
             store.remove("shard", key(f"{number}"))
         wanted = closure(store, find_roots(store, ["bench"]))
         options = CreateOptions(since=read_manifest(first))
-        seconds = timed(lambda: create(store, wanted, work / "delta.tar", options))
-    whole, part = first.stat().st_size, (work / "delta.tar").stat().st_size
-    share = changed / count
-    print(f"delta: {changed} of {count} objects changed ({share:.2%} of the bytes)")
-    print(f"   {part / 1e6:.2f} MB of {whole / 1e6:.0f} MB: {part / whole:.3%}, in {seconds:.2f} s")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--megabytes", type=int, default=512)
-    parser.add_argument("--object-megabytes", type=float, default=4)
-    parser.add_argument("--work", type=Path)
-    arguments = parser.parse_args()
-    size = int(arguments.object_megabytes * MIB)
-    count = max(1, arguments.megabytes * MIB // size)
-    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-        work = Path(folder)
-        measure("text", work, text_objects(count, size))
-        delta(work, count, size)
-        measure("media", work, media_objects(count, size))
-    print(f"largest resident set: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
-
-
-if __name__ == "__main__":
-    main()
+        seconds = timed(lambda: create(store, wanted, out, options))
+    return {
+        "changed": changed, "objects": count, "seconds": seconds, "whole": first.stat().st_size,
+        "bytes": out.stat().st_size,
+    }  # fmt: skip

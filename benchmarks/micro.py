@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -109,8 +108,7 @@ def hits(bench: Bench) -> Figures:
     from forebay.store import Store
     from forebay.types import Entry, Key
 
-    home = bench.work / "hits"
-    shutil.rmtree(home, ignore_errors=True)
+    home = bench.scratch("hits") / "home"
     settings = config.resolve({}, home=home)
     names = {size: [_key(f"{size}/{number}") for number in range(count)] for size, count in ((4096, 1000), (2**22, 20))}
     with Store.open(settings) as store:
@@ -130,7 +128,6 @@ def hits(bench: Bench) -> Figures:
             figures[str(size)] = spread(timed([lambda k=key: hit(k) for key in found]))
         figures["4096 again"] = spread(timed([lambda k=key: hit(k) for key in names[4096]]))
         figures["miss"] = spread(timed([lambda n=n: store.get("delta", Key(_key(f"no {n}"))) for n in range(1000)]))
-    shutil.rmtree(home)
     return figures
 
 

@@ -1,154 +1,103 @@
-"""The mirror: bytes per second warm and cold, many clients, memory; and what unmodified programs feel of it.
-
-Every figure stands beside the floor of the same run: the same bytes by the same reader from a bare sendfile server, or
-the same program against the hub itself. `python -m benchmarks.mirror [--quick] [--json FILE]`.
-"""
+"""The mirror's bytes: warm and cold, one client and many, memory; beside bare sendfile, the hub itself, and olah."""
 
 from __future__ import annotations
 
-import argparse
 import http.client
-import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from forebay.testing import FakeHub, HubFault, Repository
-from forebay.testing.tinydata import MMLU_SUBJECTS, mmlu
+from benchmarks import folders, peers, servers
+from benchmarks.bench import Bench, Figures
+from benchmarks.hub_process import Hub, hub
 
-SOURCE = Path(__file__).parents[1] / "src"
 FILE = "/datasets/bench/big/resolve/main/big.bin"
-LOAD_MMLU = f"""
-import time
-from datasets import load_dataset
-began = time.perf_counter()
-for subject in {MMLU_SUBJECTS!r}:
-    load_dataset("cais/mmlu", subject, split="test")
-print(time.perf_counter() - began)
-"""
+GIGABIT = 125e6
+"""Bytes a second."""
+Way = Callable[[], object]
 
 
-def read(url: str, start: int = 0) -> int:
-    """Take all of an answer and throw it away; return its bytes."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=300)
-    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    connection.request("GET", target, headers={"Range": f"bytes={start}-"} if start else {})
-    answer, buffer, size = connection.getresponse(), bytearray(1 << 20), 0
-    while answer.status in (302, 307):
-        location = answer.getheader("Location") or ""
-        connection.close()
-        return read(location, start)
-    while count := answer.readinto(buffer):
-        size += count
-    connection.close()
-    return size
+def mirror(bench: Bench) -> Figures:
+    """Seconds for a file of so many bytes, each way in turn, round after round."""
+    folder = bench.scratch("mirror")
+    big = folder / "hub" / "big.bin"
+    _write(big, bench.options.megabytes)
+    figures: Figures = {
+        "bytes": big.stat().st_size, "clients": bench.options.clients, "seconds": {}, "many": {}, "rss": {},
+    }  # fmt: skip
+    with hub([["folder", "bench/big", str(big.parent)]]) as upstream, servers.sendfile(big) as bare:
+        _cold(bench, figures, folder, upstream, "cold", bench.options.pairs)
+        _warm(bench, figures, folder, upstream, bare)
+        figures["olah"] = _olah(bench, figures, folder, upstream)
+        bench.say("mirror: cold over a gigabit a second")
+        upstream.slow(bytes_per_second=GIGABIT)
+        _cold(bench, figures, folder, upstream, "cold, 1 Gbit/s", min(3, bench.options.repeats))
+    return figures
 
 
-def timed(work) -> float:
+def _write(path: Path, megabytes: int) -> None:
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(10**6))
+        os.fsync(file.fileno())
+
+
+def timed(way: Way) -> float:
+    """Return the seconds of one call."""
     began = time.perf_counter()
-    work()
+    way()
     return time.perf_counter() - began
 
 
-def rss_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _cold(bench: Bench, figures: Figures, folder: Path, upstream: Hub, name: str, rounds: int) -> None:
+    """A mirror that has nothing of the file, and the hub itself; who is first changes from round to round."""
+    for turn in range(rounds):
+        bench.say(f"mirror: {name}, round {turn + 1} of {rounds}")
+        home = folders.fresh(folder / "cold") / "store"
+        with servers.mirror(home, "--upstream", upstream.hf_endpoint) as (endpoint, _):
+            servers.read(f"{endpoint}/api/datasets/bench/big")  # what is there is known, the file is not
+            ways: list[tuple[str, Way]] = [
+                (f"direct, {name}", lambda: servers.read(upstream.hf_endpoint + FILE)),
+                (f"mirror, {name}", lambda at=endpoint: servers.read(at + FILE)),
+            ]
+            for told, way in ways[:: 1 if turn % 2 else -1]:
+                figures["seconds"].setdefault(told, []).append(timed(way))
 
 
-@contextmanager
-def mirror(store: Path, *arguments: str) -> Iterator[tuple[str, int]]:
-    """Run `forebay mirror`; give its address and process id."""
-    ready = store.parent / f"ready-{time.monotonic_ns()}"
-    environ = {**os.environ, "FOREBAY_HOME": str(store), "PYTHONPATH": str(SOURCE)}
-    command = [sys.executable, "-m", "forebay.cli", "mirror", "--port", "0", "--ready-file", str(ready), *arguments]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not ready.exists():
-            if process.poll() is not None:
-                raise SystemExit("the mirror did not start")
-            time.sleep(0.01)
-        yield ready.read_text().strip(), process.pid
-    finally:
-        process.terminate()
-        process.wait()
+def _warm(bench: Bench, figures: Figures, folder: Path, upstream: Hub, bare: str) -> None:
+    many = bench.options.clients
+    with servers.mirror(folder / "warm" / "store", "--upstream", upstream.hf_endpoint) as (endpoint, pid):
+        url = endpoint + FILE
+        servers.read(url)
+        servers.read(bare)
+        upstream.forget()
+        before = servers.resident(pid)
+        ways: dict[str, Way] = {
+            "sendfile": lambda: servers.read(bare), "mirror, warm": lambda: servers.read(url),
+            "mirror, warm, a range": lambda: servers.read(url, 1),
+        }  # fmt: skip
+        for _ in range(bench.options.pairs):
+            for name, way in ways.items():
+                figures["seconds"].setdefault(name, []).append(timed(way))
+        for turn in range(bench.options.repeats):
+            bench.say(f"mirror: {many} clients, round {turn + 1} of {bench.options.repeats}")
+            for name, at in (("sendfile", bare), ("mirror", url)):
+                figures["many"].setdefault(name, []).append(timed(lambda at=at: _many(at, many)))
+        figures["rss"] = {"before": before, "after": servers.resident(pid)}
+        figures["heads_a_second"] = _small(f"{endpoint}/api/datasets/bench/big", 100 if bench.options.quick else 1000)
+        figures["warm_requests"] = upstream.count()["all"]
 
 
-@contextmanager
-def floor(path: Path) -> Iterator[str]:
-    """Serve one file by sendfile and nothing else, from a process of its own."""
-    code = f"""
-import asyncio
-size = {path.stat().st_size}
-async def serve(reader, writer):
-    await reader.readuntil(b"\\r\\n\\r\\n")
-    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % size)
-    with open({str(path)!r}, "rb") as file:
-        await asyncio.get_running_loop().sendfile(writer.transport, file)
-    writer.close()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/big"
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+def _many(url: str, clients: int) -> None:
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(lambda _: servers.read(url), range(clients)))
 
 
-def hub_process(folder: Path, latency_seconds: float = 0.0) -> FakeHub:
-    hub = FakeHub([Repository("bench/big", files={"big.bin": folder / "big.bin"}), mmlu()])
-    if latency_seconds:
-        hub.faults.add(HubFault(latency_seconds=latency_seconds))
-    return hub
-
-
-def bytes_part(folder: Path, megabytes: int) -> dict[str, float]:
-    """One large file: floor, direct, cold, warm, 64 clients, memory."""
-    source = folder / "big.bin"
-    with source.open("wb") as file:
-        for _ in range(megabytes):
-            file.write(os.urandom(1 << 20))
-    size, told = source.stat().st_size, {}
-    with floor(source) as bare, hub_process(folder) as hub:
-        read(bare)
-        told["sendfile_gb_s"] = size / min(timed(lambda: read(bare)) for _ in range(3)) / 1e9
-        told["direct_seconds"] = min(timed(lambda: read(hub.hf_endpoint + FILE)) for _ in range(3))
-        colds: list[float] = []
-        for number in range(3):
-            with mirror(folder / f"store{number}", "--upstream", hub.hf_endpoint) as (endpoint, _):
-                read(f"{endpoint}/api/datasets/bench/big")
-                colds.append(timed(lambda: read(endpoint + FILE)))
-        told["cold_seconds"] = min(colds)
-        with mirror(folder / "store0", "--upstream", hub.hf_endpoint) as (endpoint, pid):
-            read(endpoint + FILE)
-            before = rss_bytes(pid)
-            told["warm_gb_s"] = size / min(timed(lambda: read(endpoint + FILE)) for _ in range(3)) / 1e9
-            told["warm_range_gb_s"] = size / min(timed(lambda: read(endpoint + FILE, 1)) for _ in range(3)) / 1e9
-            with ThreadPoolExecutor(64) as pool:
-                seconds = timed(lambda: list(pool.map(lambda _: read(endpoint + FILE), range(64))))
-            told["clients_64_gb_s"] = 64 * size / seconds / 1e9
-            told["rss_growth_mb"] = (rss_bytes(pid) - before) / 1e6
-            told["small_requests_s"] = small_requests(f"{endpoint}/api/datasets/bench/big")
-        with ThreadPoolExecutor(64) as pool:
-            told["sendfile_64_gb_s"] = 64 * size / timed(lambda: list(pool.map(lambda _: read(bare), range(64)))) / 1e9
-    return told
-
-
-def small_requests(url: str, count: int = 1000) -> float:
+def _small(url: str, count: int) -> float:
     """HEAD requests a second over one connection."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc)
@@ -163,48 +112,32 @@ def small_requests(url: str, count: int = 1000) -> float:
     return count / seconds
 
 
-def load(home: Path, **variables: str) -> float:
-    environ = {**os.environ, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1", **variables}
-    done = subprocess.run([sys.executable, "-c", LOAD_MMLU], env=environ, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
-
-
-def mmlu_part(folder: Path) -> dict[str, float]:
-    """57 configurations of MMLU, datasets as installed here, a hub with 50 ms latency."""
-    told: dict[str, float] = {}
-    folder.mkdir()
-    (folder / "big.bin").write_bytes(b"")
-    with hub_process(folder, 0.05) as hub:
-        told["direct_cold_s"] = load(folder / "direct", HF_ENDPOINT=hub.hf_endpoint)
-        told["direct_warm_s"] = load(folder / "direct", HF_ENDPOINT=hub.hf_endpoint)
-        told["flagged_offline_s"] = load(folder / "direct", HF_ENDPOINT=hub.hf_endpoint, HF_HUB_OFFLINE="1")
-        with mirror(folder / "store", "--upstream", hub.hf_endpoint) as (endpoint, _):
-            hub.forget()
-            told["mirror_cold_s"] = load(folder / "one", HF_ENDPOINT=endpoint)
-            told["mirror_cold_requests"] = hub.count()
-            hub.forget()
-            told["mirror_warm_s"] = load(folder / "one", HF_ENDPOINT=endpoint)
-            told["mirror_new_machine_s"] = load(folder / "two", HF_ENDPOINT=endpoint)
-            told["mirror_warm_requests"] = hub.count()
-    return told
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="50 MB, and no MMLU")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
-        folder = Path(name)
-        told: dict[str, dict[str, float]] = {"bytes": bytes_part(folder, 50 if options.quick else 500)}
-        if not options.quick:
-            told["mmlu"] = mmlu_part(folder / "mmlu")
-    for part, figures in told.items():
-        for figure, value in figures.items():
-            print(f"{part:6} {figure:22} {value:10.3f}")
-    if options.json:
-        options.json.write_text(json.dumps(told, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+def _olah(bench: Bench, figures: Figures, folder: Path, upstream: Hub) -> Figures:
+    """The same file from olah, in turn with a warm mirror; why not, where it cannot be measured."""
+    python = peers.olah()
+    if python is None:
+        if bench.options.quick or os.environ.get("FOREBAY_BENCH_PEER") == os.devnull:
+            return {"why_not": "it is not installed (python -m benchmarks.peers olah)"}
+        bench.say("mirror: installing olah")
+        try:
+            python = peers.build_olah()
+        except RuntimeError as error:
+            return {"why_not": str(error)}
+    bench.say("mirror: olah")
+    store = folder / "warm" / "store"
+    try:
+        with (
+            servers.olah(python, folders.fresh(folder / "olah"), upstream.hf_endpoint) as (theirs, _),
+            servers.mirror(store, "--upstream", upstream.hf_endpoint) as (ours, _),
+        ):
+            cold = timed(lambda: servers.read(theirs + FILE))
+            samples: dict[str, list[float]] = {"olah": [], "mirror": []}
+            servers.read(ours + FILE)
+            for _ in range(bench.options.repeats):
+                samples["mirror"].append(timed(lambda: servers.read(ours + FILE)))
+                samples["olah"].append(timed(lambda: servers.read(theirs + FILE)))
+    except (RuntimeError, OSError) as error:
+        return {"why_not": f"it did not serve the file: {error}"}
+    figures["seconds"]["olah, cold"] = [cold]
+    figures["seconds"]["olah, warm"] = samples["olah"]
+    return {"version": peers.versions(python, ["olah"])["olah"], "mirror_beside": samples["mirror"]}

@@ -3,6 +3,8 @@
 - Data-Juicer 1.6.1, as its users run it: ``dj-process --config recipe.yaml``, the same recipe file. It lives in an
   environment of its own (its pins clash with everyone's): ``python -m benchmarks.peers`` builds it under
   ``benchmarks/work/peer`` or in ``$FOREBAY_BENCH_PEER``, some 1.5 GB, and is then found by `benchmarks.run`.
+- olah, another mirror of Hugging Face, in an environment of its own too: ``python -m benchmarks.peers olah``, under
+  ``benchmarks/work/peers`` or in ``$FOREBAY_BENCH_PEERS``.
 - Hugging Face `datasets`, from the environment that runs the benchmark: `benchmarks/peer_datasets.py`.
 
 Data-Juicer gets what its cache needs to work at all: a fixed job id (as shipped the key holds a time-stamped folder, so
@@ -12,18 +14,19 @@ that it never hits), its own cache folder, and the network switched off.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import folders
 from benchmarks.measure import Command
 
 ROOT = Path(__file__).resolve().parent
 # aiohttp is imported by Data-Juicer at start but not among its requirements.
 PACKAGES = ("py-data-juicer==1.6.1", "datasets==5.2.0", "aiohttp")
+OLAH = "olah==0.5.4"
 OFFLINE = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
@@ -38,6 +41,16 @@ def data_juicer() -> Path | None:
     return command if command.exists() else None
 
 
+def olah() -> Path | None:
+    """Return the interpreter of olah's environment, or None where it is not installed."""
+    python = _olah_environment() / "bin" / "python"
+    return python if (python.parent / "olah-cli").exists() else None
+
+
+def _olah_environment() -> Path:
+    return Path(os.environ.get("FOREBAY_BENCH_PEERS") or ROOT / "work" / "peers") / "olah"
+
+
 def build() -> Path:
     """Build Data-Juicer's environment unless it is there; return its command.
 
@@ -45,17 +58,32 @@ def build() -> Path:
         RuntimeError: another process is building it (or died while it did: remove the folder).
     """
     found = data_juicer()
-    if found is not None:
-        return found
-    folder = environment()
+    return found or _build(environment(), PACKAGES) / "dj-process"
+
+
+def build_olah() -> Path:
+    """Build olah's environment unless it is there; return its interpreter.
+
+    Raises:
+        RuntimeError: as `build`; or it cannot be installed here.
+    """
+    found = olah()
+    return found or _build(_olah_environment(), (OLAH,)) / "python"
+
+
+def _build(folder: Path, packages: Sequence[str]) -> Path:
+    """Make an environment; return the folder of its commands."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.mkdir()
     except FileExistsError:
-        raise RuntimeError(f"{folder} exists but holds no dj-process; remove it and try again") from None
+        raise RuntimeError(f"{folder} exists but is not complete; remove it and try again") from None
     venv.create(folder, with_pip=True)
-    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    return folder / "bin" / "dj-process"
+    told = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *packages]
+    done = subprocess.run(told, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"cannot install {' '.join(packages)}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    return folder / "bin"
 
 
 def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
@@ -90,8 +118,7 @@ class DataJuicer:
 
     def fresh(self) -> None:
         """Forget everything."""
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
+        folders.fresh(self.work)
 
     def run(self, recipe: Path, *, job: str = "bench", compress: str = "") -> Command:
         """Return one whole run; an empty `job` lets Data-Juicer make up a job id, as it does by itself."""
@@ -117,8 +144,7 @@ class Datasets:
 
     def fresh(self) -> None:
         """Forget everything."""
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
+        folders.fresh(self.work)
 
     def run(self, *, processes: int = 2) -> Command:
         """Return one whole run."""
@@ -128,4 +154,4 @@ class Datasets:
 
 
 if __name__ == "__main__":
-    print(build())
+    print(build_olah() if sys.argv[1:] == ["olah"] else build())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import FUNCTIONS, RECIPE, Bench, Figures, Forebay, Runs, computed, repeat
+from benchmarks.folders import put_aside
 from benchmarks.measure import run, run_and_kill, size_of
 
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -23,10 +25,11 @@ def cold(bench: Bench) -> Figures:
     ours, bare, theirs = Runs(), Runs(), Runs()
     store, without = bench.forebay("main"), bench.forebay("no-cache")
     peer = bench.data_juicer("main")
-    for turn in range(bench.options.repeats):
-        bench.say(f"cold run {turn + 1} of {bench.options.repeats}")
-        ours.add(run(store.fresh().run()))
-        bare.add(run(without.fresh().run(RECIPE, "--no-cache")))
+    ways = [(ours, store, ()), (bare, without, ("--no-cache",))]
+    for turn in range(bench.options.pairs):
+        bench.say(f"cold run {turn + 1} of {bench.options.pairs}")
+        for runs, each, options in ways[:: 1 if turn % 2 == 0 else -1]:  # who is first changes from round to round
+            runs.add(run(each.fresh().run(RECIPE, *options)))
         if peer and turn < bench.options.peer_repeats:
             bench.say("cold run of Data-Juicer")
             peer.fresh()
@@ -95,7 +98,7 @@ def large(bench: Bench) -> Figures:
     pairs = [(run(small.run()), run(big.run())) for _ in range(bench.options.repeats * 3)]
     figures["small_warm"] = [cost.to_json() for cost, _ in pairs]
     figures["large_warm"] = [cost.to_json() for _, cost in pairs]
-    shutil.rmtree(big.folder)
+    put_aside(big.folder)
     return figures
 
 
@@ -109,13 +112,14 @@ def changed(bench: Bench) -> Figures:
         for _ in range(bench.options.repeats):
             store.fresh()
             shutil.copytree(before.home, store.home)
+            os.sync()  # what copying left to write is no part of the run
             ours.add(run(store.run(recipe)))
             counts.append(computed(store.report()))
         figures[name] = {"forebay": ours.to_json(), "computed": counts}
         if peer:
             bench.say(f"Data-Juicer, {name} operator changed")
             figures[name]["data_juicer"] = [run(peer.run(recipe)).to_json()]
-    shutil.rmtree(store.folder)
+    put_aside(store.folder)
     return figures
 
 
@@ -166,7 +170,8 @@ def space(bench: Bench) -> Figures:
     figures: Figures = {"source": bench.corpus().stat().st_size, "runs": [], "peer": {}}
     outputs: Counter[str] = Counter()
     objects: set[tuple[str, ...]] = set()
-    for codec, processes in (("none", 2), ("none", 1), ("none", 3), ("lz4", 2), ("zstd", 2), ("gzip", 2)):
+    kinds = [("none", 2), ("none", 1), ("none", 3), *((codec, 2) for codec in bench.options.codecs)]
+    for codec, processes in kinds:
         bench.say(f"space: codec {codec}, {processes} processes")
         store = bench.forebay(f"space-{codec}-{processes}", codec=codec).fresh()
         cost = run(store.run(processes=processes))
@@ -177,7 +182,7 @@ def space(bench: Bench) -> Figures:
             "objects": size_of(store.home / "objects-v1"), "home": size_of(store.home),
             "export": store.export.stat().st_size,
         })  # fmt: skip
-        shutil.rmtree(store.folder)
+        put_aside(store.folder)
     figures["different_outputs"] = len(outputs)
     figures["different_object_sets"] = len(objects)
     return figures
@@ -196,7 +201,7 @@ def peer_space(bench: Bench) -> Figures:
         bytes_at_rest = size_of(peer.cache)
         again = run(peer.run(RECIPE, compress=codec))
         figures[codec] = {"cold": first.to_json(), "bytes": bytes_at_rest, "warm": again.to_json()}
-        shutil.rmtree(peer.work)
+        put_aside(peer.work)
     peer = bench.data_juicer("main")
     assert peer is not None
     bench.say("Data-Juicer as shipped, second run")

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
 
+from benchmarks import report_serving
 from benchmarks.bench import Figures
+from benchmarks.kept import Kept
+from benchmarks.telling import (
+    Promises,
+    column,
+    median,
+    megabytes,
+    number,
+    percent_more,
+    quartiles,
+    ratios,
+    spread,
+    table,
+)  # fmt: skip
 
 METHOD = """\
 ## Method
@@ -24,59 +37,17 @@ machine. Cold means: an empty store and no export (the operating system's page c
   simpler pattern for links), 2 processes, without deduplication, which `datasets` does not have.
 - The exports of both tools are compared by id and text. Other columns are not: Data-Juicer's reader rewrites strings
   that look like dates (`2026-10-27` becomes `2026-10-27T00:00:00`); Forebay leaves alone what no operator names.
-- Each section is a command of its own and may be run again by itself; the floor is the latest one's. The promise about
-  memory says bounded: we take at most 1.5 times, for ten times the corpus, of private memory.
+- Each section is a command of its own and may be run again by itself; the floor is the latest one's, and the last table
+  says when each was taken. The promise about memory says bounded: we take at most 1.5 times, for ten times the corpus,
+  of private memory.
+- With and without the store: one after the other, who is first changing from round to round; the ratio is that of each
+  pair, told as the median with its quartiles. No sample deletes anything: some file systems make new files slowly for
+  minutes after many were deleted, which the next sample would pay for. All of it is deleted in the end.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
 - kill -9 hits the whole process group once nine tenths of the objects of the cold run just before are in the store;
   writing the export is still to come then, and an export that was under way is not gone on with.
 """
-
-
-def spread(values: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
-    """Write ``median (low-high) unit``."""
-    low, high = min(values) * scale, max(values) * scale
-    text = number(statistics.median(values) * scale)
-    return f"{text} ({number(low)}–{number(high)}) {unit}" if len(values) > 1 else f"{text} {unit}"
-
-
-def number(value: float) -> str:
-    """Write three significant digits, without an exponent."""
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
-
-
-def median(runs: Sequence[dict[str, float]], what: str = "wall") -> float:
-    """Return the median of one field of several costs."""
-    return statistics.median(each[what] for each in runs)
-
-
-def column(runs: Sequence[dict[str, float]], what: str = "wall") -> list[float]:
-    """Return one field of several costs."""
-    return [each[what] for each in runs]
-
-
-def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    body = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in body) + "\n"
-
-
-class Promises:
-    """The table of promises, in the order of their telling."""
-
-    def __init__(self) -> None:
-        self.lines: list[list[str]] = []
-
-    def add(self, what: str, measured: str, promise: str, kept: bool | None) -> None:
-        """Note one; None: nothing was promised."""
-        verdict = {True: "kept", False: "**missed**", None: ""}[kept]
-        self.lines.append([what, measured, promise, verdict])
-
-    def at_most(self, what: str, value: float, limit: float, text: tuple[str, str]) -> None:
-        """Note an upper bound; `text` is what was measured and what was promised, in words."""
-        self.add(what, text[0], text[1], value <= limit)
 
 
 def promises(figures: Figures) -> str:
@@ -118,10 +89,9 @@ def _cold(found: Promises, figures: Figures) -> None:
         theirs = median(runs["data_juicer"])
         told = f"1/{theirs / ours:.1f}: {spread(column(runs['forebay']))} to {spread(column(runs['data_juicer']))}"
         found.at_most("cold run against Data-Juicer", ours, theirs / 4, (told, "≤ 1/4"))
-    extra = ours / median(runs["no_cache"]) - 1
-    cpu = median(runs["forebay"], "cpu") / median(runs["no_cache"], "cpu") - 1
-    told = f"{extra:+.0%} wall, {cpu:+.0%} CPU; without: {spread(column(runs['no_cache']))}"
-    found.at_most("what caching costs a cold run", extra, 0.10, (told, "≤ 10 %"))
+    wall, cpu = (ratios(column(runs["forebay"], what), column(runs["no_cache"], what)) for what in ("wall", "cpu"))
+    told = f"{percent_more(wall)} wall, {percent_more(cpu)} CPU; without: {spread(column(runs['no_cache']))}"
+    found.at_most("what caching costs a cold run", quartiles(wall)[1], 1.10, (told, "≤ 10 %"))
 
 
 def _changed(found: Promises, figures: Figures) -> None:
@@ -214,12 +184,8 @@ def _start(found: Promises, figures: Figures) -> None:
 _TELL = {
     "warm": _warm, "large": _large, "cold": _cold, "changed": _changed, "edited": _edited, "killed": _killed,
     "space": _space, "rows": _rows, "keys": _keys, "hits": _hits, "many_entries": _many, "start_up": _start,
+    **report_serving.TELL,
 }  # fmt: skip
-
-
-def megabytes(value: float) -> str:
-    """Write bytes as MB."""
-    return f"{value / 1e6:,.0f} MB"
 
 
 def side_by_side(figures: Figures) -> str:
@@ -248,6 +214,8 @@ _TOOLS = {
 def operators(figures: Figures) -> str:
     """Return rows in and out of each operator."""
     found = figures.get("cold", {}).get("operators", [])
+    if not found:
+        return ""
     return table(
         ["operator", "rows in", "rows out"], [[each["name"], f"{each['in']:,}", f"{each['out']:,}"] for each in found]
     )
@@ -255,7 +223,9 @@ def operators(figures: Figures) -> str:
 
 def codecs(figures: Figures) -> str:
     """Return bytes at rest and seconds per codec."""
-    space = figures.get("space", {"runs": []})
+    space = figures.get("space")
+    if space is None:
+        return ""
     lines = [
         [each["codec"], str(each["processes"]), f"{each['objects'] / space['source']:.2f} S", megabytes(each["home"]),
          number(each["cost"]["wall"]) + " s", number(each["warm"]["wall"]) + " s"]
@@ -270,26 +240,55 @@ def codecs(figures: Figures) -> str:
     return table(["codec", "processes", "objects", "whole folder", "cold", "warm"], lines)
 
 
-def page(figures: Figures) -> str:
+def page(kept: Kept, machine: Figures) -> str:
     """Return the whole of RESULTS.md."""
-    machine, floor = figures["machine"], figures["floor"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
-    source = figures.get("cold", {}).get("corpus_bytes", 0)
-    loads = sorted(load for name, load in figures.get("loads", {}).items() if name in figures) or [0.0]
+    taken = kept.taken()
+    figures = {name: each["figures"] for name, each in taken.items()}
     shipped = figures.get("peer_space", {}).get("as_shipped_again")
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     parts = [
         "# Results\n",
-        f"Corpus: {figures['options']['documents']:,} documents, S = {megabytes(source)}. Machine: {machine['cpu']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {machine['file_system']}, "
-        f"Linux {machine['kernel']}, Python {machine['python']}; {versions}. "
-        f"Load average as sections began, other work on the machine included: {loads[0]:.1f} to {loads[-1]:.1f}.\n",
-        f"The machine's floor in this session: copy {floor['copy'] / 1e9:.1f} GB/s, BLAKE3 "
-        f"{floor['blake3'] / 1e9:.1f} GB/s, write + fsync {floor['write_fsync'] / 1e9:.2f} GB/s, "
-        f"a small fsync {floor['small_fsync_seconds'] * 1e3:.1f} ms.\n",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']:.0f} GiB, "
+        f"{machine['file_system']}, Linux {machine['kernel']}, Python {machine['python']}; {versions}.\n",
+        _corpus(taken), _floor(figures),
         "## Promises\n", promises(figures),
         "## Side by side\n", side_by_side(figures),
         f"Data-Juicer as shipped (no fixed job id), second run: {number(shipped['wall'])} s.\n" if shipped else "",
-        "## What the recipe does to the corpus\n", operators(figures),
-        "## Codecs\n", codecs(figures), METHOD,
+        *report_serving.tables(figures),
+        "## What the recipe does to the corpus\n" if "cold" in figures else "", operators(figures),
+        "## Codecs\n" if "space" in figures else "", codecs(figures), METHOD, report_serving.METHOD, when(kept),
     ]  # fmt: skip
     return "\n".join(part for part in parts if part)
+
+
+def _corpus(taken: dict[str, Figures]) -> str:
+    if "cold" not in taken:
+        return ""
+    documents, size = taken["cold"]["options"]["documents"], taken["cold"]["figures"]["corpus_bytes"]
+    return f"Corpus: {documents:,} documents, S = {megabytes(size)}.\n"
+
+
+def _floor(figures: Figures) -> str:
+    if "floor" not in figures:
+        return ""
+    floor = figures["floor"]
+    return (
+        f"The machine's floor in this session: copy {floor['copy'] / 1e9:.1f} GB/s, BLAKE3 "
+        f"{floor['blake3'] / 1e9:.1f} GB/s, write + fsync {floor['write_fsync'] / 1e9:.2f} GB/s, "
+        f"a small fsync {floor['small_fsync_seconds'] * 1e3:.1f} ms.\n"
+    )
+
+
+def when(kept: Kept) -> str:
+    """Return when each section was taken and what went wrong since."""
+    taken, troubles = kept.taken(), kept.troubles()
+    lines: list[list[str]] = []
+    for name in sorted(taken.keys() | troubles.keys()):
+        there, trouble = taken.get(name), troubles.get(name)
+        told = f"{trouble['what']} {trouble['taken']}: {trouble['why'].replace('|', '/')}" if trouble else ""
+        lines.append([
+            name, there["taken"] if there else "", f"{there['load']:.1f}" if there else "",
+            "quick" if there and there["options"].get("quick") else "", told,
+        ])  # fmt: skip
+    note = "Load: the machine's load average as the section began, other work included.\n"
+    return "\n".join(["## When\n", table(["section", "taken", "load", "", "not measured since"], lines), note])

@@ -1,26 +1,21 @@
 """The store alone: hits, misses, commits, opening and listing with many entries, eviction, making the index anew.
 
-Usage::
-
-    python -m benchmarks.store [--entries 100000] [--work FOLDER]
-
-Each figure is a median with its extremes. Beside commits stands the disk's own floor: create, write, fsync, close.
+Beside commits stands the disk's own floor: create, write, fsync, close.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from blake3 import blake3
 
+from benchmarks.bench import Bench, Figures
 from benchmarks.measure import Spread
 from forebay.config import Settings
 from forebay.io import LocalFilesystem
@@ -119,7 +114,7 @@ def many(home: Path, count: int) -> Iterator[Figure]:
 
         yield "hit: get + read 300 bytes", timed([lambda k=each: hit(k) for each in entries])
         yield "gc, nothing to do", timed([store.gc] * 3)
-        yield "gc, evict 1000 entries", timed([lambda: store.gc(max_bytes=store.usage().bytes - 1000 * 1000)])
+        yield "gc, evict a hundredth", timed([lambda: store.gc(max_bytes=store.usage().bytes * 99 // 100)])
         yield "reindex", timed([store.reindex])
     process = (
         "from forebay.store import Store; from pathlib import Path; from forebay.config import Settings; import sys\n"
@@ -173,24 +168,14 @@ def writing(home: Path) -> Iterator[Figure]:
         yield "commit 20 kB where something must go", timed(commits[200:])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--entries", type=int, default=100_000)
-    parser.add_argument("--work", type=Path, default=None, help="where the stores are made; a new folder in $TMPDIR")
-    arguments = parser.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="forebay-bench-", dir=arguments.work))
-    try:
-        began = time.perf_counter()
-        fill(work / "many", arguments.entries)
-        print(f"filled with {arguments.entries} entries in {time.perf_counter() - began:.1f} s, without flushing")
-        print(f"{'':44} {'median':>10} {'low':>10} {'high':>10}    n")
-        for figures in (many(work / "many", arguments.entries), writing(work / "writing")):
-            for name, spread in figures:
-                low, median, high = (f"{1000 * value:.3f} ms" for value in (spread.low, spread.median, spread.high))
-                print(f"{name:44} {median:>10} {low:>10} {high:>10} {spread.count:4}", flush=True)
-    finally:
-        shutil.rmtree(work)
-
-
-if __name__ == "__main__":
-    main()
+def store(bench: Bench) -> Figures:
+    """Seconds of each call: what was done -> median, extremes, number."""
+    work = bench.scratch("store")
+    count = bench.options.entries
+    bench.say(f"store: filling one with {count} entries")
+    fill(work / "many", count)
+    calls: Figures = {}
+    for told in (many(work / "many", count), writing(work / "writing")):
+        for name, found in told:
+            calls[name] = asdict(found)
+    return {"entries": count, "calls": calls}
