@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import forebay
 from offline import material
 from offline.people import Done, Person, elsewhere
+
+import forebay
 
 PLACE = material.WORK / "offline"
 BUNDLE = PLACE / "carried" / "eval.forebay"
@@ -102,9 +103,7 @@ def fetch(hub: material.FakeHub, alice: Person, *, again: bool) -> Step:
 def create(hub: material.FakeHub, alice: Person) -> Step:
     """Pack it into one archive."""
     hub.forget()
-    snapshots = parsed(alice.forebay("fetch", *ASKED, "--json"))["snapshots"]
-    entries = [f"hub/{each['hub']}/{each['type']}/{each['id']}" for each in snapshots]
-    done = alice.forebay("bundle", "create", str(BUNDLE), *entries, "--json")
+    done = alice.forebay("bundle", "create", str(BUNDLE), *ASKED, "--json")
     told = parsed(done)
     sure(not hub.log, "the hub was asked for what is in the store", done)
     BUNDLE.chmod(0o644)
@@ -157,8 +156,9 @@ def evaluate(bob: Person) -> tuple[Step, str, list[str]]:
     done = bob.forebay("exec", "--offline", "--", *command, *options)
     sure(done.code == 0, "lm_eval failed", done)
     told = done.err.strip().splitlines()[-1].removeprefix("forebay: ")
-    counts = re.match(r"(\d+) files? from the store, 0 read through, (\S+ \S+) sent, 0 requests upstream", told)
-    sure(counts, "exec counted requests to others", done)
+    sent = re.match(r"\d+ files? from the store, 0 read through, (\S+ \S+) sent, 0 requests upstream", told)
+    if sent is None:
+        raise broken("exec did not count 0 requests upstream", done)
     sure(not bob.cut or "no other address could be reached" in told, "other addresses could be reached", done)
     files = list(results.rglob("results_*.json"))
     sure(len(files) == 1, "lm_eval wrote no results", done)
@@ -166,7 +166,7 @@ def evaluate(bob: Person) -> tuple[Step, str, list[str]]:
     lines = list(table(found))
     asked = sum(each["effective"] for each in found["n-samples"].values())
     happened = f"{len(found['n-samples'])} tasks, {asked} questions answered"
-    return Step(happened, 0, in_bytes(counts[2]), done.seconds), told, lines
+    return Step(happened, 0, in_bytes(sent[1]), done.seconds), told, lines
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -191,10 +191,15 @@ def parsed(done: Done) -> Any:
     return json.loads(done.out)
 
 
-def sure(promise: object, broken: str, done: Done) -> None:
+def sure(promise: object, otherwise: str, done: Done) -> None:
     """Go on only if the promise is kept."""
     if not promise:
-        raise Broken(f"{broken}\n{done.out[-2000:]}{done.err[-4000:]}")
+        raise broken(otherwise, done)
+
+
+def broken(what: str, done: Done) -> Broken:
+    """Return the error, with the end of what the command said."""
+    return Broken(f"{what}\n{done.out[-2000:]}{done.err[-4000:]}")
 
 
 def in_bytes(size: str) -> int:
@@ -217,9 +222,9 @@ def say(text: str = "") -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Broken as broken:
+    except Broken as error:
         say()
-        sys.exit(f"demo: {broken}")
+        sys.exit(f"demo: {error}")
     except subprocess.CalledProcessError as failed:
         sys.exit(f"demo: {' '.join(map(str, failed.cmd))} ended with code {failed.returncode}")
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
     python away.py UID GID FOLDER:FOLDER… COMMAND [ARGUMENT]…
 
-The folders are those that this somebody must be able to read. It ends with code 97 if it cannot; then nothing has been run.
+The folders are those that somebody must be able to read. It ends with code 97 if it cannot; then nothing has been run.
 """
 
 from __future__ import annotations

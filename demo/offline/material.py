@@ -1,4 +1,4 @@
-"""What the demo needs: lm-eval in an environment of its own, packages that carry real data, and a hub that serves them."""
+"""What the demo needs: an environment with lm-eval, packages that carry real data, a hub that serves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two users: alice, who has a network, and bob, who has none; each with a home and a store that the other cannot see."""
+"""Two users: alice, who has a network, and bob, who has none; each with a home and a store of their own."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _hindrance(person: Person, package: str) -> str | None:
 
 
 def _pythons(path: tuple[Path, ...]) -> Iterator[Path]:
-    """Yield the folders of the Pythons that run Forebay, and the programs in `path`: of environments, and their bases."""
+    """Yield the folders of the Pythons of Forebay and of the programs in `path`: environments and their bases."""
     yield from (Path(sys.prefix), Path(sys.base_prefix))
     for folder in path:
         yield from (folder.parent, Path(os.path.realpath(folder / "python")).parents[1])
