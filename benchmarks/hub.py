@@ -36,7 +36,6 @@ print("seconds", first)
 print("again", load()[0])
 print("rows", rows)
 """
-PREPARED = "--prepared"
 Way = Callable[[], tuple[float, Any]]
 
 
@@ -89,6 +88,7 @@ def _cold(place: Place, argv: list[Any], subjects: list[str]) -> dict[str, Way]:
     return {
         "direct, cold": lambda: told_seconds(direct, direct.command(argv)),
         "forebay exec, cold": lambda: told_seconds(through, through.exec(argv)),
+        "forebay exec --prepared, first time": lambda: told_seconds(through, through.exec(argv, "--prepared")),
         "forebay.load, cold": lambda: told_seconds(own, _own_load(own, subjects, offline=False)),
     }
 
@@ -104,13 +104,14 @@ def _warm(place: Place, argv: list[Any], subjects: list[str]) -> dict[str, Way]:
         # The first asks what the branch means now if that was a minute ago; the second is as warm as can be.
         "forebay exec, asked again each minute": lambda: told_seconds(through, through.exec(argv)),
         "forebay exec": lambda: told_seconds(through, through.exec(argv)),
+        "forebay exec --prepared": lambda: told_seconds(through, through.exec(argv, "--prepared")),
         "forebay exec --offline": lambda: told_seconds(through, through.exec(argv, "--offline")),
+        "forebay exec --offline --no-prepared": lambda: told_seconds(
+            through, through.exec(argv, "--offline", "--no-prepared")
+        ),
         "forebay view datasets": lambda: told_seconds(view, view.command(argv, laid)),
         "forebay.load": lambda: told_seconds(view, _own_load(view, subjects, offline=True)),
     }
-    if PREPARED in _options_of_exec(place):
-        option = PREPARED
-        ways["forebay exec, prepared"] = lambda: told_seconds(through, through.exec(argv, option))
     return ways
 
 
@@ -121,8 +122,3 @@ def _own_load(place: Place, subjects: list[str], *, offline: bool) -> Any:
 
 def _beside(place: Place, caches: str) -> Place:
     return Place(place.folder, place.hubs, caches=caches)
-
-
-def _options_of_exec(place: Place) -> str:
-    run(place.forebay("exec", "--help"))
-    return place.printed()

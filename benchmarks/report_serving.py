@@ -30,7 +30,7 @@ METHOD = """\
 def _hub(found: Promises, figures: Figures) -> None:
     hub = figures["hub"]
     what = f"{hub['configurations']} configurations, {hub['latency_seconds'] * 1000:.0f} ms latency"
-    for name in ("forebay exec", "forebay exec, prepared", "forebay view datasets", "forebay.load"):
+    for name in ("forebay exec", "forebay exec --prepared", "forebay exec --offline", *_WITHOUT_MIRROR):
         seconds = hub["seconds"].get(name)
         if seconds:
             told = f"{spread(seconds)}; direct {spread(hub['seconds']['direct, warm'])}, flagged offline " + (
@@ -42,8 +42,10 @@ def _hub(found: Promises, figures: Figures) -> None:
     found.at_most("… requests upstream, warm", max(asked.values(), default=0), 0, (told, "0"))
 
 
+_WITHOUT_MIRROR = ("forebay view datasets", "forebay.load")
 _WARM = (
-    "forebay exec", "forebay exec --offline", "forebay exec, prepared", "forebay view datasets", "forebay.load",
+    "forebay exec", "forebay exec --prepared", "forebay exec --offline", "forebay exec --offline --no-prepared",
+    *_WITHOUT_MIRROR,
 )  # fmt: skip
 
 
