@@ -27,7 +27,7 @@ from blake3 import blake3
 
 from benchmarks import corpus
 from benchmarks.measure import Spread
-from forebay.table import Shard, export, ipc, layers, sources
+from forebay.table import Shard, ipc, layers, rendering, sources
 from forebay.table.building import build
 from forebay.table.pythonic import rows_of, values_list
 from forebay.types import Digest, ObjectRef
@@ -87,7 +87,7 @@ def steps(path: Path) -> dict[str, tuple[float, Callable[[], object]]]:
         "read": (megabytes, lambda: [sources.read_shard(file, shard) for shard in cut]),
         "encode": (megabytes, lambda: [ipc.encode(rows) for rows in tables]),
         "load": (left, lambda: [layers.load(objects, shard) for shard in shards]),
-        "export": (left, lambda: [export.render(layers.load(objects, shard)) for shard in shards]),
+        "export": (left, lambda: [rendering.render(layers.load(objects, shard)) for shard in shards]),
         "rows": (left, lambda: [rows_of(layers.load(objects, shard)) for shard in shards]),
     }
 

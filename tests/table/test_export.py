@@ -28,9 +28,10 @@ from forebay.io import LocalFilesystem, OpenFile
 from forebay.table import export, sources
 from forebay.table.building import build, build_columns
 from forebay.table.casting import cast_table, describe
-from forebay.table.export import Target, join, render, target_for
+from forebay.table.export import Target, join, target_for
 from forebay.table.jsonlines import json_lines, plain
 from forebay.table.pythonic import iter_rows, rows_of
+from forebay.table.rendering import render, schema_with_stats, with_stats
 from forebay.table.schema import union
 
 ROWS: list[dict[str, Any]] = [{"text": f"é{at}\n", "n": at or None, "m": {"x": [at]}} for at in range(50)]
@@ -139,14 +140,12 @@ def test_what_json_has_no_word_for() -> None:
 
 
 def test_statistics_as_one_column(tmp_path: Path) -> None:
-    rows = export.with_stats(pa.table({"a": build([1, 2])}), pa.table({"len": build([3, 4])}))
+    rows = with_stats(pa.table({"a": build([1, 2])}), pa.table({"len": build([3, 4])}))
     assert bytes(render(rows)).splitlines()[1] == b'{"a":2,"__dj__stats__":{"len":4}}'
-    assert export.with_stats(rows, pa.table({})) is rows
-    again = export.with_stats(rows, pa.table({"len": build([5, 6])}))
+    assert with_stats(rows, pa.table({})) is rows
+    again = with_stats(rows, pa.table({"len": build([5, 6])}))
     assert again.column_names == ["a", "__dj__stats__"]
-    schema = export.schema_with_stats(
-        describe(pa.schema([("a", pa.int64())])), describe(pa.schema([("len", pa.int64())]))
-    )
+    schema = schema_with_stats(describe(pa.schema([("a", pa.int64())])), describe(pa.schema([("len", pa.int64())])))
     to = Target(tmp_path / "o.parquet", "parquet", schema=schema)
     join([render(rows, "parquet")], to)
     assert pq.read_table(to.path).to_pylist()[0] == {"a": 1, "__dj__stats__": {"len": 3}}

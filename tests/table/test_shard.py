@@ -100,7 +100,7 @@ def test_objects_are_all_that_reading_takes() -> None:
 
 def test_planning_imports_no_arrays() -> None:
     code = (
-        "import sys; from forebay.table import Schema, Shard, sources;"
+        "import sys; from forebay.table import Schema, Shard, export, sources;"
         "print(sorted({'numpy', 'pyarrow', 'orjson', 'pandas', 'datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"[]"
@@ -109,13 +109,13 @@ def test_planning_imports_no_arrays() -> None:
 def test_tables_import_no_pandas() -> None:
     code = """
 import sys, pyarrow
-from forebay.table import Layer, Schema, layers, pythonic, reading, export
+from forebay.table import Layer, Schema, layers, pythonic, reading, rendering
 lines = b"".join(b'{"a": "x%d", "b": [1, null], "c": {"d": %d.5}, "n": 0}\\n' % (at, at) for at in range(9))
 rows = reading.read_lines(lines, reading.ReadOptions()).table
 drafts = layers.diff(rows, {name: rows.column(name).take(rows.column("n")) for name in "abc"})
 assert [draft.layer.kind for draft in drafts] == ["columns"]
 changed = layers.apply(rows, drafts + layers.select([True] * 4 + [False] * 5))
-assert export.render(changed)
+assert rendering.render(changed)
 print(sorted({'pandas', 'datasets'} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"[]"

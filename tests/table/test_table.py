@@ -19,7 +19,7 @@ from forebay.store import Store
 from forebay.table import Column, Schema, Shard, Table, layers, sources
 from forebay.table.building import build, build_columns
 from forebay.table.casting import describe
-from forebay.table.export import render
+from forebay.table.rendering import render
 from forebay.table.schema import union
 from forebay.table.sources import ReadOptions
 

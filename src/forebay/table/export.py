@@ -1,41 +1,30 @@
-"""Results as files: rendered shard by shard, anywhere; joined in order, by one.
+"""Files of results, joined from parts: written whole or not at all.
 
-A part holds one shard. JSON Lines parts are the file's bytes themselves (a gzip member or a zstd frame each), so
-joining is concatenation; Parquet and Arrow parts are Arrow IPC, which the joiner writes as one row group or batch each.
-All bytes are deterministic.
-
-JSON: every column is a key of every row, null where it is null or where its source had no such key; NaN and infinities,
-which JSON does not have, become null; times are ISO 8601; decimals and durations are text.
+A part holds one shard; `forebay.table.rendering` makes them. JSON Lines parts are the file's bytes themselves
+(a gzip member or a zstd frame each), so joining is concatenation and loads no Arrow; Parquet and Arrow parts are Arrow
+IPC, which is written as one row group or batch each. All bytes are deterministic.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import orjson
-import pyarrow as pa
 from blake3 import blake3
 
 from forebay.errors import BuildError, ForebayError, InputError
 from forebay.io import Filesystem, LocalFilesystem, Staged, publish, stage, unique_token
-from forebay.table import ipc
-from forebay.table.canonical import canonical_table
-from forebay.table.casting import arrow_schema, describe
-from forebay.table.jsonlines import json_lines
 from forebay.table.schema import Schema
 from forebay.types import Buffer, Digest
 
 ExportFormat = Literal["jsonl", "parquet", "arrow"]
 ExportCompression = Literal["", "gz", "zst"]
 
-STATS = "__dj__stats__"
-"""Name of the column that statistics are exported under, as Data-Juicer's users know it."""
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 _OUT_OF_LUCK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE})
@@ -85,39 +74,6 @@ def target_for(path: Path) -> Target:
     return Target(path, cast("ExportFormat", kind), cast("ExportCompression", compression))
 
 
-def with_stats(rows: pa.Table, stats: pa.Table) -> pa.Table:
-    """Return the rows with their statistics as one struct column, `STATS`; unchanged where there are none."""
-    if not stats.num_columns:
-        return rows
-    columns = [column.chunk(0) for column in canonical_table(stats).columns]
-    kept = rows.drop_columns([STATS]) if STATS in rows.column_names else rows
-    return kept.append_column(STATS, pa.StructArray.from_arrays(columns, names=stats.column_names))
-
-
-def schema_with_stats(schema: Schema, stats: Schema) -> Schema:
-    """Return a table's schema after `with_stats`."""
-    if not stats.columns:
-        return schema
-    rows = arrow_schema(schema.only(name for name in schema.names if name != STATS))
-    return describe(rows.append(pa.field(STATS, pa.struct(list(arrow_schema(stats))))))
-
-
-def render(rows: pa.Table, file_format: ExportFormat = "jsonl", compression: ExportCompression = "") -> Buffer:
-    """Return the rows of one shard as a part.
-
-    Args:
-        rows: cast to the table's schema, statistics included.
-        file_format: of the file.
-        compression: of JSON Lines.
-
-    Raises:
-        InputError: JSON cannot hold a column (binary).
-    """
-    if file_format != "jsonl":
-        return memoryview(ipc.encode(rows))
-    return _compressed(_json_lines(rows), compression)
-
-
 def join(parts: Iterable[Buffer], target: Target, *, fs: Filesystem | None = None) -> Exported:
     """Write parts, in order, as one file, which appears whole or not at all.
 
@@ -140,19 +96,20 @@ def join(parts: Iterable[Buffer], target: Target, *, fs: Filesystem | None = Non
         if _is_folder(disk, path):
             raise InputError(f"{target.path} is a folder", subject=target.path, hint="name a file")
         with stage(disk, path.parent, f".{path.name}.{unique_token()}.tmp") as staged:
-            sink = _Sink(staged)
+            sink = Sink(staged)
             lengths: list[int] = []
             if target.format == "jsonl":
                 lengths = _concatenate(parts, sink, target.compression)
-            elif target.format == "parquet":
-                _write_parquet(parts, sink, target)
             else:
-                _write_arrow(parts, sink, target)
+                from forebay.table import rendering  # Arrow, which those who join lines need not load
+
+                write = rendering.join_parquet if target.format == "parquet" else rendering.join_arrow
+                write(parts, sink, _schema(target))
             publish(disk, [(staged, path)], replace=True)
     return Exported(target.path, sink.bytes, Digest(sink.digest.hexdigest()), tuple(lengths))
 
 
-class _Sink:
+class Sink:
     """A staged file as pyarrow likes to write it, hashed on the way."""
 
     closed = False
@@ -163,6 +120,7 @@ class _Sink:
         self.bytes = 0
 
     def write(self, data: Buffer) -> int:
+        """Append all of `data`; return its size in bytes."""
         self._staged.write(data)
         self.digest.update(data)
         size = memoryview(data).nbytes
@@ -170,6 +128,7 @@ class _Sink:
         return size
 
     def tell(self) -> int:
+        """Return the bytes written so far."""
         return self.bytes
 
     def flush(self) -> None:
@@ -179,14 +138,8 @@ class _Sink:
         """Nothing to do: publishing closes."""
 
 
-def _json_lines(rows: pa.Table) -> Buffer:
-    try:
-        return memoryview(json_lines(rows))
-    except orjson.JSONEncodeError as error:
-        raise InputError(f"these rows cannot be JSON: {error}", hint="export to Parquet or Arrow") from error
-
-
-def _compressed(data: Buffer, compression: ExportCompression) -> Buffer:
+def compressed(data: Buffer, compression: ExportCompression) -> Buffer:
+    """Return a part of JSON Lines as a member of a compressed file."""
     if not compression:
         return data
     if compression == "gz":
@@ -198,41 +151,17 @@ def _compressed(data: Buffer, compression: ExportCompression) -> Buffer:
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress(data)
 
 
-def _concatenate(parts: Iterable[Buffer], sink: _Sink, compression: ExportCompression) -> list[int]:
+def _concatenate(parts: Iterable[Buffer], sink: Sink, compression: ExportCompression) -> list[int]:
     lengths = [sink.write(part) for part in parts]
     if compression and not sink.bytes:
-        sink.write(_compressed(b"", compression))  # no bytes at all would not be a compressed file
+        sink.write(compressed(b"", compression))  # no bytes at all would not be a compressed file
     return lengths
 
 
-def _tables(parts: Iterable[Buffer], schema: pa.Schema) -> Iterator[pa.Table]:
-    for part in parts:
-        rows = ipc.decode(part)
-        if rows.num_rows:
-            yield rows if rows.schema == schema else rows.cast(schema)
-
-
-def _write_parquet(parts: Iterable[Buffer], sink: _Sink, target: Target) -> None:
-    # Its import costs tens of milliseconds, which only those who write Parquet should pay.
-    import pyarrow.parquet as pq
-
-    schema = _schema(target)
-    with pq.ParquetWriter(pa.PythonFile(cast("Any", sink), "w"), schema, compression="zstd") as writer:
-        for rows in _tables(parts, schema):
-            writer.write_table(rows, row_group_size=rows.num_rows)
-
-
-def _write_arrow(parts: Iterable[Buffer], sink: _Sink, target: Target) -> None:
-    schema = _schema(target)
-    with pa.ipc.new_file(pa.PythonFile(cast("Any", sink), "w"), schema) as writer:
-        for rows in _tables(parts, schema):
-            writer.write_table(rows)
-
-
-def _schema(target: Target) -> pa.Schema:
+def _schema(target: Target) -> Schema:
     if target.schema is None:
         raise ValueError(f"{target.format} needs the table's schema")
-    return arrow_schema(target.schema)
+    return target.schema
 
 
 def _is_folder(disk: Filesystem, path: Path) -> bool:

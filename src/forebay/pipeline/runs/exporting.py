@@ -110,12 +110,14 @@ class _Parts:
             for _ in rendering:  # the columns of the file are known when all statistics are
                 pass
         else:
-            next(rendering, None)  # workers are at it while we load Arrow
+            next(rendering, None)  # workers are at it while we load what writes files
         from forebay.table import export
 
         schema = self.result.schema
         if self._stats:
-            schema = export.schema_with_stats(schema, union(self._stats))
+            from forebay.table.rendering import schema_with_stats
+
+            schema = schema_with_stats(schema, union(self._stats))
         target = export.Target(
             self.export.path, cast("Any", self.export.format), cast("Any", self.export.compression), schema
         )

@@ -186,8 +186,8 @@ def choose(worker: Worker, task: Message, work: Work) -> None:
 
 def render(worker: Worker, task: Message, work: Work) -> None:
     """One shard of the result as a part of the export, in a file of the scratch folder."""
-    from forebay.table import export
     from forebay.table import layers as tables
+    from forebay.table import rendering
     from forebay.table.casting import describe
 
     space = worker.job.space
@@ -197,8 +197,8 @@ def render(worker: Worker, task: Message, work: Work) -> None:
     if task["stats"]:
         measured = tables.load_stats(space, shard)
         stats = describe(measured.schema).to_json() if measured.num_columns else None
-        rows = export.with_stats(rows, measured)
-    part = export.render(rows, cast("Any", task["format"]), cast("Any", task["compression"]))
+        rows = rendering.with_stats(rows, measured)
+    part = rendering.render(rows, cast("Any", task["format"]), cast("Any", task["compression"]))
     path = Path(str(task["part"]))
     path.write_bytes(part)
     work.result = {"part": str(path), "stats": stats}
