@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from made_harness import make
+from made_hub import Call, repositories
 
+from forebay.cli.app import forebay
 from forebay.integrations import lm_eval
 from forebay.integrations.harness import Harness
+from forebay.testing import FakeHub
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +40,23 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def harness(environment: Path) -> Harness:
     return lm_eval.find(environment)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with FakeHub(repositories()) as started:
+        monkeypatch.setenv("HF_ENDPOINT", started.hf_endpoint)
+        monkeypatch.setenv("FOREBAY_NLTK_SOURCE", started.hf_endpoint)
+        yield started
+
+
+@pytest.fixture
+def call(environment: Path) -> Call:
+    """Give a command about tasks of the made harness."""
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(forebay, [*arguments, "--python", str(environment)])
+        assert done.exit_code == code, done.output
+        return done
+
+    return run

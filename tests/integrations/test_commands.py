@@ -6,65 +6,21 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from made_hub import Call
 
 from forebay.cli.app import forebay
-from forebay.testing import FakeHub, Repository, tinydata
-
-FEATURES = {"question": "string"}
-
-
-def dataset(name: str, configurations: dict[str, list[str]]) -> Repository:
-    files: dict[str, bytes | str] = {}
-    for configuration, splits in configurations.items():
-        for split in splits:
-            rows = [{"question": f"What is {n} in {configuration}, {split}?"} for n in range(3)]
-            files[f"{configuration}/{split}.parquet"] = tinydata.parquet(rows, FEATURES)
-    shown = {each: {split: f"{each}/{split}.parquet" for split in splits} for each, splits in configurations.items()}
-    return Repository(name, files={"README.md": tinydata.card(shown), **files})
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    repositories = [
-        dataset("org/plain", {"default": ["train", "validation"]}),
-        dataset("org/family", {"one": ["test", "dev"], "two": ["test", "dev"], "unused": ["test"]}),
-        dataset("org/metrics", {"default": ["test"]}),
-        dataset("org/shots", {"default": ["test"]}),
-        Repository(
-            "org/files", files={"data/part-0.jsonl": '{"a": 1}\n', "data/part-1.jsonl": '{"a": 2}\n', "other": "x"}
-        ),
-        tinydata.metric("exact_match"),
-    ]
-    with FakeHub(repositories) as started:
-        monkeypatch.setenv("HF_ENDPOINT", started.hf_endpoint)
-        monkeypatch.setenv("FOREBAY_NLTK_SOURCE", started.hf_endpoint)
-        yield started
-
-
-type_of_call = Callable[..., Any]
-
-
-@pytest.fixture
-def call(environment: Path) -> type_of_call:
-    def run(*arguments: str, code: int = 0) -> Any:
-        done = CliRunner().invoke(forebay, [*arguments, "--python", str(environment)])
-        assert done.exit_code == code, done.output
-        return done
-
-    return run
+from forebay.testing import FakeHub, Repository
 
 
 def fetched(hub: FakeHub) -> set[str]:
     return {each.path.partition("/resolve/")[2].partition("/")[2] for each in hub.log if "/resolve/" in each.path}
 
 
-def test_fetch_takes_what_the_tasks_load_and_no_more(hub: FakeHub, call: type_of_call) -> None:
+def test_fetch_takes_what_the_tasks_load_and_no_more(hub: FakeHub, call: Call) -> None:
     done = call("fetch", "--lm-eval", "plain_task,family_one")
     assert fetched(hub) == {
         "README.md", "default/train.parquet", "default/validation.parquet", "one/test.parquet", "one/dev.parquet",
@@ -77,7 +33,7 @@ def test_fetch_takes_what_the_tasks_load_and_no_more(hub: FakeHub, call: type_of
     call("fetch", "--offline", "--lm-eval", "plain_task,family_one")
 
 
-def test_fetch_tells_what_will_be_missing(hub: FakeHub, call: type_of_call) -> None:
+def test_fetch_tells_what_will_be_missing(hub: FakeHub, call: Call) -> None:
     done = call("fetch", "--lm-eval", "family,bare_name,scored,shots", code=1)
     for part in (
         "family_two: hf://datasets/org/family@v2",
@@ -93,7 +49,7 @@ def test_fetch_tells_what_will_be_missing(hub: FakeHub, call: type_of_call) -> N
     assert "one/test.parquet" in fetched(hub)  # the rest is fetched all the same
 
 
-def test_fetch_as_json(hub: FakeHub, call: type_of_call) -> None:
+def test_fetch_as_json(hub: FakeHub, call: Call) -> None:
     done = call("fetch", "--json", "--lm-eval", "far_files,metrics", code=1)
     (told,) = json.loads(done.stdout)["harnesses"]
     rows = {row["task"]: row for row in told["tasks"]}
@@ -104,18 +60,18 @@ def test_fetch_as_json(hub: FakeHub, call: type_of_call) -> None:
     assert hub.count("*/revision/v0.4.6") >= 1  # what `evaluate` will ask for first is known to be absent
 
 
-def test_fetch_without_anything_and_unknown_names(call: type_of_call) -> None:
+def test_fetch_without_anything_and_unknown_names(call: Call) -> None:
     call("fetch", "--lm-eval", " , ", code=2)
     assert "did you mean plain_task" in call("fetch", "--lm-eval", "plain_tsk", code=2).stderr
 
 
-def test_a_dead_hub_is_an_error(hub: FakeHub, call: type_of_call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_hub_is_an_error(hub: FakeHub, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOREBAY_TIMEOUT_SECONDS", "1")
     hub.die()
     assert "cannot reach" in call("fetch", "--lm-eval", "plain_task", code=1).stderr
 
 
-def test_check_loads_everything_offline(hub: FakeHub, call: type_of_call) -> None:
+def test_check_loads_everything_offline(hub: FakeHub, call: Call) -> None:
     pytest.importorskip("datasets")
     call("fetch", "--quiet", "--lm-eval", "plain_task,family_one")
     hub.die()
@@ -137,9 +93,7 @@ def test_check_needs_an_interpreter_and_tasks(environment: Path) -> None:
     assert CliRunner().invoke(forebay, ["check"]).exit_code == 2
 
 
-def test_nltk_data_come_along(
-    hub: FakeHub, call: type_of_call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nltk_data_come_along(hub: FakeHub, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a place of one's own, through the store, to where a program in `forebay exec` looks."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:

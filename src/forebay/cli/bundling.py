@@ -134,9 +134,9 @@ def put_lock(content: bytes, given: Path | None, say: Callable[[str], None]) -> 
     """
     from forebay.hub.lock import NAME, loads
 
-    loads(content.decode("utf-8", "replace"), f"the bundle's {NAME}")
     path = Path(NAME) if given is None else given
     try:
+        loads(content.decode("utf-8", "replace"), f"the bundle's {NAME}")
         if path.exists():
             if path.read_bytes() == content:
                 return

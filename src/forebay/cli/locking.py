@@ -135,7 +135,8 @@ def fetch_tasks_locked(
     if unlocked:
         show_gaps(unlocked, "not locked")
         wanting = {name for names in unlocked.values() for name in names}
-        what = f"{path} does not have all that {', '.join(sorted(wanting)[:3])}{' …' if len(wanting) > 3 else ''} load"
+        shown = ", ".join(sorted(wanting)[:3]) + (" …" if len(wanting) > 3 else "")
+        what = f"nothing is fetched: {path} lacks some of what these tasks load: {shown}"
         raise NotFoundError(what, subject=path, hint=f"`forebay fetch --update {tasks.arguments}` puts it there")
     if not quiet:
         show_gaps(gaps)

@@ -21,7 +21,6 @@ GapKind = TypeVar("GapKind", bound=Gap)
 
 _LOOKERS = 8
 _SHOWN_TASKS = 3
-_UPDATE = "--update instead of --locked puts it there"
 
 
 class Unfetched(Gap):
@@ -204,7 +203,7 @@ class _Asking:
         one = self.lock.get(reference)
         if one is not None:
             return locks.snapshot_of(self.hub, one, self.options)
-        return Unlocked(str(reference), "is not in the lock file", _UPDATE)
+        return Unlocked(str(reference), "is not in the lock file")
 
     def resolve_tag(self, reference: Reference) -> Snapshot | Gap | None:
         """Return what a tag means which need not exist; None: it does not, or nobody can tell."""
@@ -224,8 +223,8 @@ class _Asking:
         offline, token = self.options.offline, self.options.token
         try:
             return self.hub.resolve(reference, fresh_seconds=seconds, offline=offline, token=token)
-        except CacheRequiredError as error:
-            return Unfetched(str(reference), "is not in the store", error.hint)
+        except CacheRequiredError:
+            return Unfetched(str(reference), "is not in the store")
         except NotFoundError as error:
             self.absent.append(reference)
             return Gap(str(reference), error.what, error.hint)
@@ -304,7 +303,7 @@ def _compare(outlook: Outlook, lock: Lock) -> None:
             if known.get(path) != parcel.snapshot.file(path).identity:
                 why = "is another one in the lock file" if path in known else "is not in the lock file"
                 tasks = [task for task, files in parcel.tasks.items() if path in files]
-                outlook.miss(Unlocked(f"{path} of {named}", why, _UPDATE), tasks)
+                outlook.miss(Unlocked(f"{path} of {named}", why), tasks)
 
 
 def _add_metrics(outlook: Outlook, asking: _Asking, evaluate: str) -> None:

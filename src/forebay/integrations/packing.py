@@ -45,7 +45,7 @@ def note_lacking(store: Store, outlook: Outlook) -> None:
         for tasks, paths in by_tasks.items():
             more = f" and {len(paths) - _SHOWN_FILES} more files" if len(paths) > _SHOWN_FILES else ""
             what = f"{', '.join(paths[:_SHOWN_FILES])}{more} of {_called(parcel)}"
-            outlook.miss(Unfetched(what, "not in the store" if len(paths) > 1 else "is not in the store"), tasks)
+            outlook.miss(Unfetched(what, f"{'are' if len(paths) > 1 else 'is'} not in the store"), tasks)
 
 
 def unfetched(outlook: Outlook) -> dict[Unfetched, list[str]]:

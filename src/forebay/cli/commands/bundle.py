@@ -14,7 +14,7 @@ from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.bundling import Packed, Wanted, packed, put_lock
 from forebay.cli.fetching import FetchProgress, watching
-from forebay.cli.harnesses import Asked, asked, show_outlook, task_options
+from forebay.cli.harnesses import asked, show_outlook, task_options
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.cli.views import Ticker
 
