@@ -52,8 +52,8 @@ def main() -> int:
     data = material.wheels()
     path = (client / "bin",)
     bob, notes = elsewhere(PLACE / "bob", path, needs(), "lm_eval")
-    say("Tasks of lm-eval over real data: alice, who has a network, fetches what they need")
-    say("and bundles it; bob, who has none, installs it and runs lm-eval, unmodified.")
+    say("Tasks of lm-eval over real data: alice, who has a network, fetches and bundles")
+    say("what they need; bob, who has none, installs it and runs lm-eval, unmodified.")
     say()
     say(f"{'step':<24}{'what happened':<30}{'requests':>9}{'bytes':>9}{'seconds':>8}")
     with material.hub(data) as hub:
