@@ -7,6 +7,7 @@ they are after a fetch.
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import shutil
@@ -47,12 +48,19 @@ def media_objects(count: int, size: int) -> Iterator[bytes]:
         yield blake3(str(number).encode()).digest(size)
 
 
+def batched(things: Iterator[tuple[int, bytes]], size: int) -> Iterator[list[tuple[int, bytes]]]:
+    while group := list(itertools.islice(things, size)):
+        yield group
+
+
 def fill(home: Path, objects: Iterator[bytes]) -> int:
     total = 0
     with Store.open(Settings(home=home)) as store:
-        for number, data in enumerate(objects):
-            store.commit(Entry("shard", key(f"{number}"), dataset="bench"), {"data": data})
-            total += len(data)
+        for group in batched(enumerate(objects), 32):
+            with store.batch() as batch:
+                for number, data in group:
+                    batch.add(Entry("shard", key(f"{number}"), (batch.put("data", data),), dataset="bench"))
+                    total += len(data)
     return total
 
 

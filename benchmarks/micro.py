@@ -84,7 +84,7 @@ def keys(bench: Bench) -> Figures:
     folder.mkdir(exist_ok=True)
     functions: list[Any] = []
     others: list[Any] = []
-    for number in range(200):
+    for number in range(20 if bench.options.quick else 200):
         path = folder / f"typical_{number}.py"
         path.write_text(TYPICAL.format(n=number))
         spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -110,7 +110,8 @@ def hits(bench: Bench) -> Figures:
 
     home = bench.scratch("hits") / "home"
     settings = config.resolve({}, home=home)
-    names = {size: [_key(f"{size}/{number}") for number in range(count)] for size, count in ((4096, 1000), (2**22, 20))}
+    counts = ((4096, 100), (2**22, 2)) if bench.options.quick else ((4096, 1000), (2**22, 20))
+    names = {size: [_key(f"{size}/{number}") for number in range(count)] for size, count in counts}
     with Store.open(settings) as store:
         for size, found in names.items():
             for number, key in enumerate(found):

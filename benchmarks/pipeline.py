@@ -69,16 +69,17 @@ def functions(bench: Bench) -> Figures:
     """The same work as Python functions: run by `datasets` and by Forebay, cold and warm."""
     store, datasets = bench.forebay("functions"), bench.datasets("functions")
     cold_ours, cold_theirs = Runs(), Runs()
+    processes = 1 if bench.options.quick else 2
     for _ in range(bench.options.peer_repeats):
         cold_ours.add(run(store.fresh().run(FUNCTIONS)))
         datasets.fresh()
-        cold_theirs.add(run(datasets.run()))
+        cold_theirs.add(run(datasets.run(processes=processes)))
     repeats = bench.options.repeats
     return {
         "cold": {"forebay": cold_ours.to_json(), "datasets": cold_theirs.to_json()},
         "warm": {
             "forebay": repeat(repeats, lambda _: run(store.run(FUNCTIONS))).to_json(),
-            "datasets": repeat(repeats, lambda _: run(datasets.run())).to_json(),
+            "datasets": repeat(repeats, lambda _: run(datasets.run(processes=processes))).to_json(),
         },
         "bytes": {"forebay": size_of(store.home / "objects-v1"), "datasets": size_of(datasets.cache)},
         "rows": compare(store.export, datasets.export),
@@ -170,7 +171,8 @@ def space(bench: Bench) -> Figures:
     figures: Figures = {"source": bench.corpus().stat().st_size, "runs": [], "peer": {}}
     outputs: Counter[str] = Counter()
     objects: set[tuple[str, ...]] = set()
-    kinds = [("none", 2), ("none", 1), ("none", 3), *((codec, 2) for codec in bench.options.codecs)]
+    processes_tried = (2, 1) if bench.options.quick else (2, 1, 3)
+    kinds = [*(("none", processes) for processes in processes_tried), *((codec, 2) for codec in bench.options.codecs)]
     for codec, processes in kinds:
         bench.say(f"space: codec {codec}, {processes} processes")
         store = bench.forebay(f"space-{codec}-{processes}", codec=codec).fresh()

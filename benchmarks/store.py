@@ -125,10 +125,10 @@ def many(home: Path, count: int) -> Iterator[Figure]:
     yield "whole process: python alone", timed([lambda: subprocess.run([sys.executable, "-c", ""], check=True)] * 10)
 
 
-def writing(home: Path) -> Iterator[Figure]:
+def writing(home: Path, samples: int) -> Iterator[Figure]:
     """Commits, beside what the disk takes for as many files."""
     for size in (1000, 1_000_000):
-        data = [noise(f"{size}-{number}", size) for number in range(30)]
+        data = [noise(f"{size}-{number}", size) for number in range(samples)]
 
         def floor(content: bytes, at: Path) -> None:
             descriptor = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -158,14 +158,14 @@ def writing(home: Path) -> Iterator[Figure]:
                     ref = batch.put("o", noise(f"{turn}/{number}", 20_000))
                     batch.add(Entry("delta", key(f"{turn}/{number}"), (ref,), cost=Cost(1.0)))
 
-        yield "batch of 10 entries with 20 kB each", timed([lambda t=turn: ten(t) for turn in range(20)])
+        yield "batch of 10 entries with 20 kB each", timed([lambda t=turn: ten(t) for turn in range(samples)])
     with Store.open(Settings(home=home / "full", max_bytes=3_000_000, min_free_bytes=0)) as store:
         commits = [
             lambda n=n: store.commit(Entry("delta", key(f"{n}"), cost=Cost(1.0)), {"o": noise(f"{n}", 20_000)})
-            for n in range(300)
+            for n in range(150 + samples)
         ]
-        timed(commits[:200])
-        yield "commit 20 kB where something must go", timed(commits[200:])
+        timed(commits[:150])  # until it is full
+        yield "commit 20 kB where something must go", timed(commits[150:])
 
 
 def store(bench: Bench) -> Figures:
@@ -175,7 +175,7 @@ def store(bench: Bench) -> Figures:
     bench.say(f"store: filling one with {count} entries")
     fill(work / "many", count)
     calls: Figures = {}
-    for told in (many(work / "many", count), writing(work / "writing")):
+    for told in (many(work / "many", count), writing(work / "writing", 5 if bench.options.quick else 30)):
         for name, found in told:
             calls[name] = asdict(found)
     return {"entries": count, "calls": calls}
