@@ -112,7 +112,7 @@ def _escaped(array: pa.Array) -> pa.Array:
     data = array.buffers()[2]
     codes = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
     special = codes[(codes < 0x20) | (codes == ord('"')) | (codes == ord("\\"))]
-    for code in sorted(np.unique(special).tolist(), key=lambda code: code != ord("\\")):
+    for code in sorted(np.flatnonzero(np.bincount(special)).tolist(), key=lambda code: code != ord("\\")):
         options = pc.ReplaceSubstringOptions(chr(code), _ESCAPES[chr(code)])
         array = pc.call_function("replace_substring", [array], options)
     return array

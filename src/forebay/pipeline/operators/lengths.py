@@ -75,6 +75,8 @@ def _cuts(chars: Characters, *, pairs_once: bool = False) -> Counts:
         kinds = classes[cuts]
         paired = np.zeros(len(cuts), bool)
         paired[:-1] = (kinds[:-1] == 2) & (kinds[1:] == 3) & (np.diff(cuts) == 1)
-        paired &= ~np.isin(cuts + 1, chars.offsets)  # a CR that ends one row and the LF that begins the next are two
+        begins = np.zeros(len(classes) + 1, np.bool_)
+        begins[chars.offsets] = True
+        paired &= ~begins[cuts + 1]  # a CR that ends one row and the LF that begins the next are two
         cuts = cuts[~paired]
     return cuts

@@ -170,6 +170,6 @@ def words_around(texts: Texts, positions: Positions) -> tuple[Positions, Positio
     starts = np.maximum(np.append(blanks, -1)[after - 1] + 1, texts.offsets[row])
     starts[after == 0] = texts.offsets[row[after == 0]]
     ends = np.minimum(np.append(blanks, len(texts.data))[after], texts.offsets[row + 1])
-    starts, first = np.unique(starts, return_index=True)
-    ends = ends[first]
+    first = np.flatnonzero(np.diff(starts, prepend=-1))  # of equal ones, which follow each other
+    starts, ends = starts[first], ends[first]
     return starts[ends > starts], ends[ends > starts]

@@ -23,10 +23,20 @@ if TYPE_CHECKING:
 
     Hashes = npt.NDArray[np.uint64]
 
+
+def _splitmix64(count: int) -> Hashes:
+    """Return pseudo-random numbers (Steele, Lea and Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
+    with np.errstate(over="ignore"):
+        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return mixed ^ (mixed >> np.uint64(31))
+
+
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _OTHER_ODD = np.uint64(0xC2B2AE3D27D4EB4F)
-_MULTIPLIERS = np.random.RandomState(0).randint(0, 1 << 64, 128, np.uint64) | np.uint64(3)
-"""Of no simple relation to each other, or near runs would have the same hash; numpy has frozen this generator."""
+_MULTIPLIERS = _splitmix64(128) | np.uint64(3)
+"""Of no simple relation to each other, or near runs would have the same hash."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,8 +59,8 @@ class FixUnicodeMapper:
         after = np.searchsorted(newlines, odd)
         starts = np.maximum(np.where(after > 0, np.append(newlines, -1)[after - 1] + 1, 0), texts.offsets[row])
         ends = np.minimum(np.append(newlines, len(texts.data) - 1)[after] + 1, texts.offsets[row + 1])
-        starts, first = np.unique(starts, return_index=True)
-        ends, row = ends[first], row[first]
+        first = np.flatnonzero(np.diff(starts, prepend=-1))  # of equal ones, which follow each other
+        starts, ends, row = starts[first], ends[first], row[first]
         tag = _first_tags(texts)[row]
         spans: list[tuple[int, int, bytes]] = []
         for start, end, tagged in zip(starts.tolist(), ends.tolist(), (tag < starts).tolist(), strict=True):

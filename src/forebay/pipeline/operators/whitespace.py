@@ -96,7 +96,7 @@ class PunctuationNormalizationMapper:
         data = texts.data.copy()
         dropped: list[npt.NDArray[np.int64]] = []
         replacements = [value.encode("ascii") for value in PUNCTUATION.values()]
-        for kind in np.unique(kinds).tolist():
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             places, new = leads[kinds == kind], replacements[kind - 1]
             for step, byte in enumerate(new):  # never longer than what it replaces
                 data[places + step] = byte

@@ -56,7 +56,9 @@ def refined_starts(classes: Bytes, offsets: Offsets) -> npt.NDArray[np.int64]:
     opens[firsts] = classes[firsts] == 0
     starts = np.flatnonzero(opens)
     # Behind a special character, the word may have begun before it: look for the nearest that is none.
-    inner = np.flatnonzero((classes[starts - 1] == 1) & ~np.isin(starts, firsts))
+    first = np.zeros(len(classes), np.bool_)
+    first[firsts] = True
+    inner = np.flatnonzero((classes[starts - 1] == 1) & ~first[starts])
     if inner.size:
         solid = np.flatnonzero(classes != 1)
         before = np.searchsorted(solid, starts[inner]) - 1
