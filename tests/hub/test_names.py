@@ -5,6 +5,8 @@ import time
 import pytest
 
 from forebay.errors import AccessError, CacheRequiredError, NotFoundError, OriginError
+from forebay.hub import Listing, Snapshot, parse
+from forebay.hub.memory import Memory, reference_named
 from forebay.testing import HubFault, Repository
 
 from .conftest import World  # pyright: ignore
@@ -159,3 +161,28 @@ def test_a_repository_that_becomes_gated_is_marked_so(world: World, repository: 
     entry = hub.store.get("snapshot", snapshot.key)
     assert entry is not None
     assert entry.meta["fetched"] == "all"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hf://datasets/team/small", "hf://team/model", "hf://spaces/team/metric", "hf://datasets/squad",
+        "hf://datasets/team/small@v1", "hf://datasets/team/small@refs/pr/1", "hf://datasets/team/small@a%2Fb.json",
+        "hf://datasets/team/rows.json", "ms://datasets/team/small", "ms://datasets/team/small@main", "ms://team/model",
+    ],
+)  # fmt: skip
+def test_a_name_says_what_it_stands_for(world: World, text: str) -> None:
+    """Where its facts are lost, as in a bundle."""
+    reference = parse(text)
+    listing = Listing(Snapshot(reference.hub, reference.type, "team/other", "c" * 40, ()))
+    store = world.store()
+    Memory(store).save(reference, listing, 1.0)
+    [name] = store.names.list("hub/")
+    assert reference_named(name) == reference
+
+
+@pytest.mark.parametrize(
+    "name", ["runs/demo", "hub/url/" + "0" * 64, "hub/hf/dataset", "prepared/a/b/c/d/e", "hub/s3/a/b/c"]
+)
+def test_other_names_stand_for_no_repository(name: str) -> None:
+    assert reference_named(name) is None

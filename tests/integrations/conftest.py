@@ -6,17 +6,14 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from made_harness import make
-from made_hub import Call, repositories
+from made_hub import Call, repositories, typed
 
-from forebay.cli.app import forebay
 from forebay.integrations import lm_eval
 from forebay.integrations.harness import Harness
 from forebay.testing import FakeHub
@@ -54,9 +51,4 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def call(environment: Path) -> Call:
     """Give a command about tasks of the made harness."""
 
-    def run(*arguments: str, code: int = 0) -> Any:
-        done = CliRunner().invoke(forebay, [*arguments, "--python", str(environment)])
-        assert done.exit_code == code, done.output
-        return done
-
-    return run
+    return lambda *arguments, code=0: typed(*arguments, "--python", str(environment), code=code)

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from click.testing import CliRunner, Result
+
+from forebay.cli.app import forebay
 from forebay.testing import Repository, tinydata
 
 Call = Callable[..., Any]
 """Gives a command; it must end with the code that is expected."""
 
 FEATURES = {"question": "string"}
+
+
+def typed(*arguments: str, code: int = 0) -> Result:
+    """Give a command; it must end with the code that is expected."""
+    done = CliRunner().invoke(forebay, list(arguments))
+    assert done.exit_code == code, done.output
+    return done
 
 
 def dataset(name: str, configurations: dict[str, list[str]]) -> Repository:

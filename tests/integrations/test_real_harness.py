@@ -94,6 +94,42 @@ def test_lm_eval_runs_online_and_with_the_hub_dead(tmp_path: Path, client_enviro
 
 
 @pytest.mark.slow
+def test_lm_eval_runs_from_an_installed_bundle(tmp_path: Path, client_environment: Callable[[str], Path]) -> None:
+    """Warmed here, carried as one file, installed in another store at another path, the hub stopped; unmodified."""
+    client = client_environment("lmeval")
+    tasks = "hellaswag,mmlu_anatomy,mmlu_virology,gsm8k,arc_easy"
+    command = [str(client / "bin" / "lm_eval"), "run", "--model", "dummy", "--tasks", tasks, "--limit", "2"]
+    away = tmp_path / "away"
+    away.mkdir()
+    with FakeHub(tinydata.every()) as hub:
+        here, there = surroundings(hub, tmp_path), surroundings(hub, away)
+        bundle = str(tmp_path / "tasks.tar")
+        told = run(here, "bundle", "create", bundle, "--lm-eval", tasks, "--python", str(client), code=1)
+        assert "5 of 5 tasks" in told
+        assert not Path(bundle).exists()
+        run(here, "fetch", "--lm-eval", tasks, "--python", str(client))
+        run(here, "bundle", "create", bundle, "--lm-eval", tasks, "--python", str(client))
+    (tmp_path / "store").rename(tmp_path / "gone")
+    lock = away / "forebay.lock"
+    assert "installed" in run(there, "bundle", "install", bundle, "--lock", str(lock))
+    told = run(there, "exec", "--offline", "--private-caches", "--", *command)
+    assert "0 requests upstream" in told
+    for name in ("hellaswag", "anatomy", "virology", "gsm8k", "arc_easy"):
+        assert f"|{name}" in told, told[-2000:]
+    told = run(there, "check", "--lm-eval", tasks, "--python", str(client))
+    assert "5 of 5 load without network" in told
+    locked = ["--offline", "--locked", "--lock", str(lock), "--lm-eval", tasks, "--python", str(client)]
+    assert "0 fetched" in run(there, "fetch", *locked)
+    wanted = ["hf://datasets/cais/mmlu#anatomy", "hf://datasets/openai/gsm8k#main"]
+    run(there, "view", "datasets", str(away / "view"), *wanted)
+    script = "import datasets; print(len(datasets.load_dataset('cais/mmlu', 'anatomy')['test']))"
+    offline = there | {"HF_DATASETS_CACHE": str(away / "view"), "HF_HUB_OFFLINE": "1"}
+    python = client / "bin" / "python"
+    done = subprocess.run([python, "-c", script], env=offline, capture_output=True, text=True, timeout=280)
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr[-2000:]
+
+
+@pytest.mark.slow
 def test_evalscope_runs_with_the_hub_dead(tmp_path: Path, client_environment: Callable[[str], Path]) -> None:
     client = client_environment("evalscope")
     assert evalscope.find(client).version

@@ -9,11 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from made_hub import Call
+from click.testing import Result
+from made_hub import Call, typed
 
 from forebay.bundle import open_source
-from forebay.cli.app import forebay
 from forebay.config import Settings
 from forebay.errors import NotFoundError
 from forebay.hub import Hub
@@ -29,12 +28,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
-
-
-def typed(*arguments: str, code: int = 0) -> Result:
-    done = CliRunner().invoke(forebay, list(arguments))
-    assert done.exit_code == code, done.output
-    return done
 
 
 def moved(path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *options: str) -> Result:
