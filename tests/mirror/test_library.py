@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from forebay.errors import ForebayError
 from forebay.hub import Reference
 from forebay.mirror.exchange import Request
 from forebay.mirror.library import Trouble
@@ -195,3 +196,64 @@ def test_trouble_is_what_is_raised(bench) -> None:
         with raises as caught:
             library.picture(REFERENCE, None)
         assert (caught.value.status, caught.value.code) == (401, "RepoNotFound")
+
+
+# Who claims another repository's bytes
+
+
+@pytest.fixture
+def claimed() -> list[Repository]:
+    """A gated repository, and two that list its files by their hashes: a public one, and another gated one."""
+    files = {"x": "secret", "big.bin": BIG}
+    others = [Repository("evil/public", files=files), Repository("evil/own", files=files, gated="manual")]
+    others[1].readers = {"eve"}
+    return [Repository("a/b", files=files, gated="manual", readers={"ann"}), *others]
+
+
+@pytest.mark.parametrize("path", ["x", "big.bin"])
+@pytest.mark.parametrize(("who", "token"), [("evil/public", None), ("evil/own", "token-eve")])
+def test_to_list_a_hash_is_not_to_have_the_bytes(who, token, path, claimed, bench) -> None:
+    with FakeHub(claimed, users=USERS) as fake:
+        made = bench(fake)
+        assert taken(made.hf.answer(request(f"/datasets/a/b/resolve/main/{path}", "token-ann")))
+        fake.faults.add(HubFault(status=404), f"/datasets/{who}/resolve/*/{path}", methods=["GET"])
+        asked = request(f"/datasets/{who}/resolve/main/{path}", token)
+        assert made.hf.answer(asked).status >= 400
+        offline = bench(fake, offline=True)
+        offline.library._serve_restricted = who == "evil/own"  # it passes the gate, and still has no bytes
+        assert offline.hf.answer(asked).status == 404
+
+
+def test_who_sends_the_bytes_has_them(claimed, bench) -> None:
+    with FakeHub(claimed, users=USERS) as fake:
+        made = bench(fake)
+        secret, public = request("/datasets/a/b/resolve/main/x", "token-ann"), "/datasets/evil/public/resolve/main/x"
+        made.hf.answer(secret)
+        fake.forget()
+        assert taken(made.hf.answer(request(public))) == b"secret"
+        assert fake.count(pattern="/datasets/evil/public/resolve/*") == 1
+        fake.die()
+        assert taken(made.hf.answer(request(public))) == b"secret"
+        assert taken(made.hf.answer(secret)) == b"secret"
+        offline = bench(fake, offline=True)
+        assert taken(offline.hf.answer(request(public))) == b"secret"
+
+
+def test_wrong_bytes_prove_nothing(claimed, bench) -> None:
+    with FakeHub(claimed, users=USERS) as fake:
+        made = bench(fake)
+        made.hf.answer(request("/datasets/a/b/resolve/main/x", "token-ann"))
+        fake.faults.add(HubFault(replace_with=b"guess!"), "*evil/public/*")
+        assert made.hf.answer(request("/datasets/evil/public/resolve/main/x")).status >= 500
+
+
+def test_a_download_under_way_is_not_followed_by_strangers(claimed, bench) -> None:
+    with FakeHub(claimed, users=USERS) as fake:
+        made = bench(fake)
+        fake.faults.add(HubFault(cut_after_bytes=len(BIG) // 2), "/cdn/*")
+        fake.faults.add(HubFault(cut_after_bytes=len(BIG) // 2), "/datasets/a/b/resolve/*", methods=["GET"])
+        with pytest.raises(ForebayError):
+            taken(made.hf.answer(request("/datasets/a/b/resolve/main/big.bin", "token-ann")))
+        fake.faults.clear()
+        fake.faults.add(HubFault(status=404), "/datasets/evil/public/resolve/*", methods=["GET"])
+        assert made.hf.answer(request("/datasets/evil/public/resolve/main/big.bin")).status >= 400

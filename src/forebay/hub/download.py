@@ -27,6 +27,7 @@ from forebay.hub.origin import Origin
 from forebay.hub.partial import InMemory, Partials, Sink
 from forebay.hub.publishing import Publisher, Ready
 from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
+from forebay.hub.vouching import is_vouched, owner, place, vouched_by
 from forebay.io import Lease, Reservation, Room, Trouble
 from forebay.store import Store
 from forebay.store.files import store_error
@@ -127,14 +128,17 @@ class Downloader:
         self.publisher = Publisher(self.store)
 
     def present(self, snapshot: Snapshot, file: SnapshotFile) -> Entry | None:
-        """Return a file's entry if the store holds its bytes; a new one where only the snapshot's entry names them."""
+        """Return a file's entry if the store holds its bytes; a new one where only the snapshot's entry names them.
+
+        What another repository has sent is no answer, unless that one is public: see `vouching`.
+        """
         entry = self.store.get(FILE, file.key)
-        if entry is not None and self.store.complete(entry):
+        if entry is not None and is_vouched(entry, snapshot) and self.store.complete(entry):
             return entry
         ref = self._named_elsewhere(snapshot, file)
         if ref is None or not self.store.has(ref.digest):
             return None
-        meta = {"identity": file.identity, "size": ref.size}
+        meta = {"identity": file.identity, "size": ref.size, **vouched_by(entry, owner(snapshot))}
         parts = {"identity": file.identity, "size": file.size}
         made = Entry(FILE, file.key, (ref,), {**meta}, {**parts}, cost=Cost(0.0, ref.size), dataset=snapshot.dataset)
         return self.store.commit(made) if self.store.writable else made
@@ -173,7 +177,7 @@ class Downloader:
 
     def _lease(self, wanted: Wanted) -> Lease | None:
         """Take the lease, or wait until nobody has it."""
-        key = wanted.file.key
+        key = place(wanted.snapshot, wanted.file.key)
         lease = self.store.lease(key)
         if lease is not None:
             return lease
@@ -188,7 +192,7 @@ class Downloader:
 
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
         file, began = wanted.file, time.perf_counter()
-        sink = self._sink(file)
+        sink = self._sink(wanted)
         try:
             with wanted.slots, self._reserve(file, sink) as room:
                 run = _Run(wanted, sink, lease, room, Check(file.identity, file.size))
@@ -196,7 +200,9 @@ class Downloader:
                 self._gather(run)
                 seconds, path = time.perf_counter() - began, sink.seal()
             identities, dataset = run.check.identities(), wanted.snapshot.dataset
-            entry = self.publisher.publish(Ready(identities, file.size, sink.views(), dataset, seconds, path))
+            restricted = owner(wanted.snapshot)
+            ready = Ready(identities, file.size, sink.views(), dataset, seconds, restricted, path)
+            entry = self.publisher.publish(ready)
         except WrongBytesError:
             sink.drop()
             raise
@@ -210,9 +216,10 @@ class Downloader:
         self._tell(wanted, "fetched", entry.cost.bytes, "")
         return entry
 
-    def _sink(self, file: SnapshotFile) -> Sink:
+    def _sink(self, wanted: Wanted) -> Sink:
+        file = wanted.file
         small = file.size is not None and file.size <= _SMALL_BYTES
-        return InMemory() if small else self.partials.of(file.key)
+        return InMemory() if small else self.partials.of(place(wanted.snapshot, file.key))
 
     def _reserve(self, file: SnapshotFile, sink: Sink) -> Reservation:
         """Reserve room on the disk for the partial and the object that it becomes.

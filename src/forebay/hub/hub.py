@@ -27,6 +27,7 @@ from forebay.hub.reference import HubName, Reference, parse
 from forebay.hub.resolving import Resolver
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
 from forebay.hub.streaming import Flights, Growing, whole
+from forebay.hub.vouching import place
 from forebay.hub.web import Web
 from forebay.io import Filesystem, LocalFilesystem, Room
 from forebay.store import Store
@@ -239,7 +240,7 @@ class Hub:
         if self.settings.offline:
             self._present(Wanted(snapshot, file, token))
         flight = self._flights.start(Wanted(snapshot, file, token))
-        pieces = Growing(self.store, self.partials.of(file.key), flight, file, start, end).chunks()
+        pieces = Growing(self.store, self.partials.of(place(snapshot, file.key)), flight, file, start, end).chunks()
         first = next(pieces, b"")
         return chain([first] if first else [], pieces)
 

@@ -13,8 +13,9 @@ from blake3 import blake3
 from forebay.errors import ForebayError
 from forebay.hub.snapshot import CONTENT, FILE, file_key
 from forebay.hub.taking import taken
+from forebay.hub.vouching import vouched_by
 from forebay.store import Batch, Store
-from forebay.types import Buffer, Cost, Digest, Entry, ObjectRef
+from forebay.types import JSON, Buffer, Cost, Digest, Entry, Key, ObjectRef
 
 _TOGETHER_BYTES = 8 * 2**20
 _PIECE_BYTES = 8 * 2**20
@@ -31,6 +32,7 @@ class Ready:
         views: the bytes, in pieces.
         dataset: human name of what it was fetched for.
         seconds: what it took.
+        restricted: which repository vouches for the bytes, if not all may have them; "": a public one does.
         path: a durable file that holds just these bytes and that nobody writes to any more, to be moved and not copied.
     """
 
@@ -39,6 +41,7 @@ class Ready:
     views: Sequence[memoryview]
     dataset: str
     seconds: float
+    restricted: str = ""
     path: Path | None = None
 
     @property
@@ -107,28 +110,30 @@ class Publisher:
 
     def _commit(self, group: Sequence[Ready]) -> list[Entry]:
         with self._store.batch() as batch:
-            entries = [_put(batch, ready, raw=self._store.settings.codec == "none") for ready in group]
+            entries = [self._put(batch, ready) for ready in group]
         return [batch.committed(entry) for entry in entries]
 
+    def _put(self, batch: Batch, ready: Ready) -> Entry:
+        """Stage a file and its entries: one for each of its names."""
+        ref = _put_content(batch, ready, raw=self._store.settings.codec == "none")
+        entries = [
+            Entry(
+                FILE,
+                (key := file_key(identity, ready.size)),
+                objects=(ref,),
+                meta={"identity": identity, "size": ref.size, **self._vouched(key, ready.restricted)},
+                parts={"identity": identity, "size": ready.size},
+                cost=Cost(ready.seconds, ref.size),
+                dataset=ready.dataset,
+            )
+            for identity in ready.identities
+        ]
+        for entry in entries:
+            batch.add(entry)
+        return entries[0]
 
-def _put(batch: Batch, ready: Ready, *, raw: bool) -> Entry:
-    """Stage a file and its entries: one for each of its names."""
-    ref = _put_content(batch, ready, raw=raw)
-    entries = [
-        Entry(
-            FILE,
-            file_key(identity, ready.size),
-            objects=(ref,),
-            meta={"identity": identity, "size": ref.size},
-            parts={"identity": identity, "size": ready.size},
-            cost=Cost(ready.seconds, ref.size),
-            dataset=ready.dataset,
-        )
-        for identity in ready.identities
-    ]
-    for entry in entries:
-        batch.add(entry)
-    return entries[0]
+    def _vouched(self, key: Key, restricted: str) -> dict[str, JSON]:
+        return vouched_by(self._store.get(FILE, key), restricted) if restricted else {}
 
 
 def _put_content(batch: Batch, ready: Ready, *, raw: bool) -> ObjectRef:

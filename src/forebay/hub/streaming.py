@@ -17,6 +17,7 @@ from forebay.errors import WrongBytesError
 from forebay.hub.download import Downloader, Wanted
 from forebay.hub.partial import Partial
 from forebay.hub.snapshot import SnapshotFile
+from forebay.hub.vouching import place as place_of
 from forebay.store import Store
 from forebay.types import Entry, Key
 
@@ -58,7 +59,7 @@ class Flights:
 
     def start(self, wanted: Wanted) -> Flight:
         """Return the flight of a file; a token has one of its own, for what it may see another may not."""
-        place = (wanted.file.key, wanted.token)
+        place = (place_of(wanted.snapshot, wanted.file.key), wanted.token)
         with self._guard:
             flight = self._flights.get(place)
             if flight is None:
