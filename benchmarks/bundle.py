@@ -104,8 +104,9 @@ def floors(home: Path, work: Path, packed: int, total: int) -> dict[str, Callabl
 def bundle(bench: Bench) -> Figures:
     """A bundle of text and one of what cannot be packed; and one object in a hundred changed."""
     work = bench.scratch("bundle")
-    size = min(4 * MIB, bench.options.megabytes * 10**6 // 100)
-    count = max(100, bench.options.megabytes * 10**6 // size)
+    total, fewest = bench.options.megabytes * 10**6, 20 if bench.options.quick else 100
+    size = min(4 * MIB, total // fewest)
+    count = total // size
     figures: Figures = {"zstd": shutil.which("zstd") is not None}
     figures["text"] = _kind(bench, work, "text", text_objects(count, size))
     figures["delta"] = _delta(work, count, size)

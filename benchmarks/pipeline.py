@@ -171,7 +171,7 @@ def space(bench: Bench) -> Figures:
     figures: Figures = {"source": bench.corpus().stat().st_size, "runs": [], "peer": {}}
     outputs: Counter[str] = Counter()
     objects: set[tuple[str, ...]] = set()
-    processes_tried = (2, 1) if bench.options.quick else (2, 1, 3)
+    processes_tried = (2,) if bench.options.quick else (2, 1, 3)
     kinds = [*(("none", processes) for processes in processes_tried), *((codec, 2) for codec in bench.options.codecs)]
     for codec, processes in kinds:
         bench.say(f"space: codec {codec}, {processes} processes")

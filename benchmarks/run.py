@@ -15,6 +15,7 @@ programs of others (hub, lm_eval, evalscope) are skipped where `make test-client
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import traceback
@@ -23,32 +24,32 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import bundle, harnesses, hub, micro, mirror, peers, pipeline, report, store
+from benchmarks import micro, peers, report
 from benchmarks.bench import ROOT, Bench, Figures, Options, Skipped
 from benchmarks.kept import Kept
 
-SECTIONS: dict[str, Callable[[Bench], Figures]] = {
-    "floor": micro.floor,
-    "start_up": micro.start_up,
-    "keys": micro.keys,
-    "hits": micro.hits,
-    "many_entries": micro.many_entries,
-    "cold": pipeline.cold,
-    "warm": pipeline.warm,
-    "rows": pipeline.rows,
-    "changed": pipeline.changed,
-    "edited": pipeline.edited,
-    "killed": pipeline.killed,
-    "space": pipeline.space,
-    "peer_space": pipeline.peer_space,
-    "functions": pipeline.functions,
-    "large": pipeline.large,
-    "hub": hub.hub,
-    "lm_eval": harnesses.lm_eval,
-    "evalscope": harnesses.evalscope,
-    "mirror": mirror.mirror,
-    "bundle": bundle.bundle,
-    "store": store.store,
+SECTIONS: dict[str, str | Callable[[Bench], Figures]] = {
+    "floor": "micro:floor",
+    "start_up": "micro:start_up",
+    "keys": "micro:keys",
+    "hits": "micro:hits",
+    "many_entries": "micro:many_entries",
+    "cold": "pipeline:cold",
+    "warm": "pipeline:warm",
+    "rows": "pipeline:rows",
+    "changed": "pipeline:changed",
+    "edited": "pipeline:edited",
+    "killed": "pipeline:killed",
+    "space": "pipeline:space",
+    "peer_space": "pipeline:peer_space",
+    "functions": "pipeline:functions",
+    "large": "pipeline:large",
+    "hub": "hub:hub",
+    "lm_eval": "harnesses:lm_eval",
+    "evalscope": "harnesses:evalscope",
+    "mirror": "mirror:mirror",
+    "bundle": "bundle:bundle",
+    "store": "store:store",
 }
 AFTER = {"warm": "cold", "rows": "cold", "changed": "cold", "edited": "cold"}
 """Sections that go on with what another one left in the work folder."""
@@ -87,13 +88,21 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def isolated(section: Callable[[Bench], Figures], bench: Bench) -> Figures:
-    """Run a section in a process of its own, forked from this small one.
+def isolated(section: str | Callable[[Bench], Figures], bench: Bench) -> Figures:
+    """Run a section in a process of its own, forked from this small one, which imports none of them.
 
     What a process has held in memory counts, for the kernel, towards the largest resident set of what it starts.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        return pool.submit(section, bench).result()
+        return pool.submit(_run, section, bench).result()
+
+
+def _run(section: str | Callable[[Bench], Figures], bench: Bench) -> Figures:
+    if isinstance(section, str):
+        module, _, name = section.partition(":")
+        section = getattr(importlib.import_module(f"benchmarks.{module}"), name)
+    assert callable(section)
+    return section(bench)
 
 
 def measure(name: str, bench: Bench, kept: Kept) -> bool:
