@@ -41,7 +41,7 @@ def bundle() -> None:
 
 @bundle.command(cls=Command)
 @click.argument("out", type=_PLACE)
-@click.argument("entries", nargs=-1, metavar="ENTRY...")
+@click.argument("entries", nargs=-1, metavar="[ENTRY]...")
 @click.option("--volume-size", metavar="SIZE", help="Cut it into volumes of this size: 4GiB.")
 @click.option("--since", type=_PLACE, metavar="MANIFEST", help="Leave out what this bundle or MANIFEST.json has.")
 @click.option("--sign", type=_PLACE, metavar="KEYFILE", help="Sign it; see keygen.")
