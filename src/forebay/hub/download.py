@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from forebay.hub.vouching import is_vouched, owner, place, vouched_by
 from forebay.io import Lease, Reservation, Room, Trouble
 from forebay.store import Store
 from forebay.store.files import store_error
-from forebay.types import Cost, Digest, Entry, ObjectRef, is_hex64
+from forebay.types import Cost, Digest, Entry, Key, ObjectRef, is_hex64
 
 _CHUNK_BYTES = 2**20
 _SMALL_BYTES = 2**20
@@ -82,11 +83,13 @@ class _Run:
     lease: Lease
     room: Reservation
     check: Check
+    spoiled: Counter[Key]
     sources: set[str] = field(default_factory=set[str])
     told: float = 0.0
 
     def again(self) -> None:
         """Forget all bytes."""
+        self.spoiled[self.wanted.file.key] += 1
         self.sink.restart()
         self.check = Check(self.wanted.file.identity, self.wanted.file.size)
         self.sources.clear()
@@ -123,6 +126,8 @@ class Downloader:
     waits: Waits
     hook: Hook
     publisher: Publisher = field(init=False)
+    spoiled: Counter[Key] = field(default_factory=Counter[Key])
+    """How often bytes of a file have turned out to be wrong that others may have followed, by its key."""
 
     def __post_init__(self) -> None:
         self.publisher = Publisher(self.store)
@@ -195,7 +200,7 @@ class Downloader:
         sink = self._sink(wanted)
         try:
             with wanted.slots, self._reserve(file, sink) as room:
-                run = _Run(wanted, sink, lease, room, Check(file.identity, file.size))
+                run = _Run(wanted, sink, lease, room, Check(file.identity, file.size), self.spoiled)
                 self._take_over(run)
                 self._gather(run)
                 seconds, path = time.perf_counter() - began, sink.seal()

@@ -240,9 +240,17 @@ class Hub:
         if self.settings.offline:
             self._present(Wanted(snapshot, file, token))
         flight = self._flights.start(Wanted(snapshot, file, token))
-        pieces = Growing(self.store, self.partials.of(place(snapshot, file.key)), flight, file, start, end).chunks()
+        partial = self.partials.of(place(snapshot, file.key))
+        pieces = Growing(self.store, partial, flight, file, start, end, lambda: self.spoiled(file)).chunks()
         first = next(pieces, b"")
         return chain([first] if first else [], pieces)
+
+    def spoiled(self, file: SnapshotFile) -> int:
+        """Return how often bytes of a file that were given out turned out to be wrong, in this process.
+
+        Whoever goes on from the middle of such a file may hold a wrong beginning, and must be given all of it.
+        """
+        return self._downloader.spoiled[file.key]
 
     def fetch(self, what: str | Reference | Snapshot, options: FetchOptions | None = None) -> Snapshot:
         """Fetch all files of a snapshot, or those that the options and the reference's path choose.

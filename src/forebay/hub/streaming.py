@@ -8,7 +8,7 @@ whoever reads to the end has the right bytes, and whoever has others gets an err
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from blake3 import blake3
@@ -92,7 +92,7 @@ class Flights:
 
 @dataclass(slots=True)
 class Growing:
-    """Reads one range of a file that is being fetched."""
+    """Reads one range of a file that is being fetched; `wrong` tells how often its bytes were wrong so far."""
 
     store: Store
     partial: Partial
@@ -100,6 +100,7 @@ class Growing:
     file: SnapshotFile
     start: int
     end: int | None
+    wrong: Callable[[], int]
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes from `start` to `end` as they come; see the module.
@@ -108,7 +109,7 @@ class Growing:
             WrongBytesError: the file could not be had right, or its bytes changed after some were given out.
             ForebayError: what else the download ended with.
         """
-        at, given = self.start, blake3()
+        at, given, before = self.start, blake3(), self.wrong()
         while not self.flight.done.is_set():
             piece = self._next(at)
             if not piece:
@@ -120,6 +121,9 @@ class Growing:
         data = self.store.read(self.flight.result().objects[0].digest)
         if at > self.start and blake3(data[self.start : at]).digest() != given.digest():
             what = f"{self.file.path} was sent wrong by one mirror and right by another"
+            raise WrongBytesError(what, subject=self.file.path, hint="ask for it again from its start")
+        if self.start and self.wrong() != before:  # whoever goes on from there may hold a wrong beginning
+            what = f"the beginning of {self.file.path} was sent wrong before"
             raise WrongBytesError(what, subject=self.file.path, hint="ask for it again from its start")
         yield from whole(data, at, self.end)
 

@@ -73,7 +73,8 @@ class HuggingFace:
             return _error(404, "EntryNotFound", "Entry not found", headers)
         if segments[at] == "raw" and file.lfs_sha256:
             return serving.of_bytes(request, _pointer(file), headers)
-        return serving.of_file(request, file, headers, self.library.opener(picture, file, request.token))
+        opened, spoiled = self.library.opener(picture, file, request.token), self.library.spoiled(file)
+        return serving.of_file(request, file, headers, opened, spoiled=spoiled)
 
     # /api
 

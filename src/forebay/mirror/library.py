@@ -311,6 +311,10 @@ class Library:
 
         return opened
 
+    def spoiled(self, file: SnapshotFile) -> bool:
+        """Tell whether clients may hold wrong bytes of a file, which they must not go on from."""
+        return self._hub.spoiled(file) > 0
+
     def _held(self, picture: Picture, file: SnapshotFile, start: int, end: int) -> Content | None:
         store, entry = self._hub.store, self._hub.file(picture.snapshot, file.path)
         if entry is None:

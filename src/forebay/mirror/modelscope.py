@@ -89,7 +89,8 @@ class ModelScope:
         if file is None:
             return _failure(request, 404, _MISSING, f"file {path} not exist")
         headers = {"X-Request-Id": _request_id(request)}
-        return serving.of_file(request, file, headers, self.library.opener(picture, file, request.token))
+        opened, spoiled = self.library.opener(picture, file, request.token), self.library.spoiled(file)
+        return serving.of_file(request, file, headers, opened, spoiled=spoiled)
 
     # Trees
 

@@ -19,7 +19,12 @@ _TEXT = (".csv", ".json", ".jsonl", ".md", ".py", ".tsv", ".txt", ".yaml", ".yml
 
 
 def of_file(
-    request: Request, file: SnapshotFile, headers: Headers, open_content: Callable[[int, int], Content]
+    request: Request,
+    file: SnapshotFile,
+    headers: Headers,
+    open_content: Callable[[int, int], Content],
+    *,
+    spoiled: bool = False,
 ) -> Answer:
     """Answer with a file, the part of it that was asked for, or the news that the client has it already.
 
@@ -28,13 +33,15 @@ def of_file(
         file: of a known size.
         headers: further ones.
         open_content: called for bytes [start, end), where some will be sent.
+        spoiled: bytes of it were given out that are wrong: who goes on from the middle gets all of it.
     """
     name = f'"{etag(file)}"'
     told = {**headers, "ETag": name, "Accept-Ranges": "bytes", **_described(file.path)}
     if _named(request.headers.get("if-none-match"), name):
         return Answer(304, told)
     size = file.size or 0  # only a URL's size may be unknown, and the mirror has no URLs
-    asked = _range(request, name, size) if request.method == "GET" else None
+    resumes = spoiled and request.headers.get("range", "").strip().endswith("-")
+    asked = _range(request, name, size) if request.method == "GET" and not resumes else None
     if request.method == "HEAD":
         return Answer(200, told, size=size)
     if asked is None:
