@@ -105,8 +105,8 @@ def bundle(bench: Bench) -> Figures:
     """A bundle of text and one of what cannot be packed; and one object in a hundred changed."""
     work = bench.scratch("bundle")
     total, fewest = bench.options.megabytes * 10**6, 20 if bench.options.quick else 100
-    size = min(4 * MIB, total // fewest)
-    count = total // size
+    count = fewest * -(-total // (4 * MIB * fewest))  # a multiple of it, so that a hundredth is a hundredth
+    size = total // count
     figures: Figures = {"zstd": shutil.which("zstd") is not None}
     figures["text"] = _kind(bench, work, "text", text_objects(count, size))
     figures["delta"] = _delta(work, count, size)

@@ -203,7 +203,8 @@ def side_by_side(figures: Figures) -> str:
                 lines.append(
                     [name, told, spread(column(costs)), spread(column(costs, "cpu")), largest, str(len(costs))]
                 )
-    return table(["run", "tool", "wall", "CPU", "largest process", "samples"], lines)
+    header = ["run", "tool", "wall", "CPU", "largest process", "samples"]
+    return f"## Side by side\n\n{table(header, lines)}" if lines else ""
 
 
 _TOOLS = {
@@ -252,7 +253,7 @@ def page(kept: Kept, machine: Figures) -> str:
         f"{machine['file_system']}, Linux {machine['kernel']}, Python {machine['python']}; {versions}.\n",
         _corpus(taken), _floor(figures),
         "## Promises\n", promises(figures),
-        "## Side by side\n", side_by_side(figures),
+        side_by_side(figures),
         f"Data-Juicer as shipped (no fixed job id), second run: {number(shipped['wall'])} s.\n" if shipped else "",
         *report_serving.tables(figures),
         "## What the recipe does to the corpus\n" if "cold" in figures else "", operators(figures),
