@@ -238,6 +238,10 @@ class Downloader:
             what = f"{file.path} has {size} bytes, the budget of {self.store.home} is {limit}"
             raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
         need = 0 if isinstance(sink, InMemory) else 2 * size - sink.size()
+        if limit is not None and need and self.store.writable:
+            wanted = size - sink.size()  # what has come counts already, and its lease is ours: it stays
+            if self.store.bytes_at_rest() + wanted > limit:
+                self.store.gc(max_bytes=max(limit - wanted, 0))
         try:
             return self.room.reserve(need)
         except OSError as error:

@@ -9,6 +9,7 @@
       holds-v1/pins/<kind>-<key>.json
       holds-v1/readers/<token>.json
       leases-v1/ab/<key>.<generation>.json
+      partials-v1/<key>/…
       quarantine/<when>-<digest>[.suffix]
       tmp/<token>-<n>
       index.sqlite
@@ -37,7 +38,8 @@ class Layout:
     """The paths of one store."""
 
     __slots__ = (
-        "entries", "home", "index", "leases", "marker", "names", "objects", "pins", "quarantine", "readers", "tmp",
+        "entries", "home", "index", "leases", "marker", "names", "objects", "partials", "pins", "quarantine", "readers",
+        "tmp",
     )  # fmt: skip
 
     def __init__(self, home: Path) -> None:
@@ -48,6 +50,7 @@ class Layout:
         self.pins = home / "holds-v1" / "pins"
         self.readers = home / "holds-v1" / "readers"
         self.leases = home / "leases-v1"
+        self.partials = home / "partials-v1"
         self.quarantine = home / "quarantine"
         self.tmp = home / "tmp"
         self.index = home / "index.sqlite"

@@ -49,7 +49,7 @@ class Usage:
     """What is in a store.
 
     Attributes:
-        bytes: at rest, of objects, entries, damaged files and what is reserved; this is what the budget limits.
+        bytes: at rest, of objects, entries, damaged and partial files, and what is reserved; the budget limits it.
         objects: number of object files.
         object_bytes: their bytes.
         entries: number of entries.
@@ -57,6 +57,8 @@ class Usage:
         reserved_bytes: spoken for by batches under way.
         damaged: number of files in quarantine.
         damaged_bytes: their bytes.
+        partials: number of files that have come in part.
+        partial_bytes: their bytes.
         max_bytes: the budget; None: none but the disk.
         free_bytes: free on the disk.
         kinds: share of each kind.
@@ -71,6 +73,8 @@ class Usage:
     reserved_bytes: int
     damaged: int
     damaged_bytes: int
+    partials: int
+    partial_bytes: int
     max_bytes: int | None
     free_bytes: int
     kinds: Mapping[str, Share]
@@ -91,6 +95,7 @@ class GcReport:
         loose: see `objects`.
         damaged: number of files from quarantine.
         temporaries: number of files that the dead had left.
+        partials: number of partial downloads.
         bytes: at rest, of all these together.
         left_bytes: what is left.
         spared: number of entries that a pin, a reader or having no origin kept.
@@ -103,6 +108,7 @@ class GcReport:
     loose: int
     damaged: int
     temporaries: int
+    partials: int
     bytes: int
     left_bytes: int
     spared: int

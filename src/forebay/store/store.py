@@ -363,11 +363,12 @@ class Store:
 
     @cached_property
     def _upkeep(self) -> Upkeep:
+        from forebay.store.gathering import Gathering
         from forebay.store.upkeep import Upkeep  # most who open a store only look things up
 
         return Upkeep(
-            self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases, self._fs, self.settings,
-            self._hook,
+            self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases,
+            Gathering(self._fs, self._layout, self._leases), self._fs, self.settings, self._hook,
         )  # fmt: skip
 
     def _look(self, kind: str, key: Key) -> Entry | None:

@@ -13,6 +13,7 @@ from forebay.errors import ObjectDamagedError, ObjectMissingError
 from forebay.events import Event, Hook, What
 from forebay.io import Filesystem, LeaseFolder
 from forebay.store.eviction import Plan, Planner, Wish
+from forebay.store.gathering import KEPT_SECONDS, Gathering
 from forebay.store.holds import Holds
 from forebay.store.ledger import Ledger
 from forebay.store.reading import Reader
@@ -38,6 +39,7 @@ class Upkeep:
     reader: Reader
     holds: Holds
     leases: LeaseFolder
+    gathering: Gathering
     fs: Filesystem
     settings: Settings
     hook: Hook
@@ -47,9 +49,10 @@ class Upkeep:
         temporaries, freed = (0, 0) if dry_run else self.scanner.remove_temporaries()
         limit = self.settings.max_bytes if max_bytes is None else max_bytes
         now = self.fs.now()
+        partials, partial_bytes, gathered = self._collect_partials(limit, older_than_seconds, dry_run=dry_run)
 
         def wish(db: sqlite3.Connection) -> Wish:
-            total = _total(db)
+            total = _total(db) + gathered
             over = max(0, total - limit) if limit is not None else 0
             over = max(over, self.settings.min_free_bytes - self.fs.space(self.settings.home).free)
             before = None if older_than_seconds is None else now - older_than_seconds
@@ -72,12 +75,27 @@ class Upkeep:
             loose=plan.loose,
             damaged=len(plan.damaged),
             temporaries=temporaries,
-            bytes=plan.bytes + freed,
-            left_bytes=left,
+            partials=partials,
+            bytes=plan.bytes + freed + partial_bytes,
+            left_bytes=left + gathered,
             spared=spared,
             removed=tuple((kind, key) for _, kind, key in plan.entries),
             dry_run=dry_run,
         )
+
+    def _collect_partials(
+        self, limit: int | None, older_than_seconds: float | None, *, dry_run: bool
+    ) -> tuple[int, int, int]:
+        """Remove partial downloads; return how many, their bytes, and the bytes of those that are left."""
+        found = self.gathering.found()
+        if not found:
+            return 0, 0, 0
+        total = sum(each.bytes for each in found)
+        over = 0 if limit is None else self.index.read(_total) + total - limit
+        kept = min(KEPT_SECONDS, KEPT_SECONDS if older_than_seconds is None else older_than_seconds)
+        going = self.gathering.going(found, over, self.fs.now() - kept)
+        gone = [each.bytes for each in going if dry_run or self.gathering.remove(each.key)]
+        return len(gone), sum(gone), total - sum(gone)
 
     def verify(self, fraction: float, seed: int) -> VerifyReport:
         """Check objects and entries; see `Store.verify`."""
@@ -125,6 +143,8 @@ class Upkeep:
     def usage(self) -> Usage:
         """Say what is there; see `Store.usage`."""
         free = self.fs.space(self.settings.home).free
+        gathered = self.gathering.found()
+        partial_bytes = sum(each.bytes for each in gathered)
 
         def count(db: sqlite3.Connection) -> Usage:
             totals = db.execute("SELECT objects, entries, reserved, damaged FROM totals").fetchone()
@@ -132,7 +152,7 @@ class Upkeep:
                 "SELECT (SELECT COUNT(*) FROM objects), (SELECT COUNT(*) FROM entries), (SELECT COUNT(*) FROM damaged)"
             ).fetchone()
             return Usage(
-                bytes=sum(totals),
+                bytes=sum(totals) + partial_bytes,
                 objects=counts[0],
                 object_bytes=totals[0],
                 entries=counts[1],
@@ -140,6 +160,8 @@ class Upkeep:
                 reserved_bytes=totals[2],
                 damaged=counts[2],
                 damaged_bytes=totals[3],
+                partials=len(gathered),
+                partial_bytes=partial_bytes,
                 max_bytes=self.settings.max_bytes,
                 free_bytes=free,
                 kinds=_shares(db, 0),
@@ -150,7 +172,7 @@ class Upkeep:
 
     def bytes_at_rest(self) -> int:
         """Add up what the budget limits; see `Store.bytes_at_rest`."""
-        return self.index.read(_total)
+        return self.index.read(_total) + self.gathering.bytes()
 
     def entries(self, kind: str | None, dataset: str | None) -> Iterator[EntryInfo]:
         """List entries; see `Store.entries`."""

@@ -46,6 +46,8 @@ def _show(session: Session, usage: Usage) -> None:
         say()
     if usage.damaged:
         say(f"in quarantine: {text.counted(usage.damaged, 'file')}, {text.size(usage.damaged_bytes)}")
+    if usage.partials:
+        say(f"downloaded in part: {text.counted(usage.partials, 'file')}, {text.size(usage.partial_bytes)}")
     held = f"{text.counted(usage.entries, 'entry')}, {text.counted(usage.objects, 'object')}, {text.size(usage.bytes)}"
     budget = f" of {text.size(usage.max_bytes)} allowed" if usage.max_bytes is not None else ""
     say(f"{held}{budget}; {text.size(usage.free_bytes)} free on the disk")

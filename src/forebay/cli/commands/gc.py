@@ -24,7 +24,8 @@ def gc(session: Session, max_bytes: str | None, older_than: str | None, dry_run:
     """Evict down to a size or an age; clear left-overs.
 
     Without a size the store's own budget holds. Spared are pins, what somebody reads, and what cannot be made again.
-    Left-overs go in any case: objects that no entry names, temporary files of the dead, damaged files after a week.
+    Left-overs go in any case: objects that no entry names, temporary files of the dead; damaged files, and downloads
+    that nobody went on with, after a week.
     """
     from forebay.config import parse_bytes, parse_seconds
 
@@ -56,8 +57,9 @@ def _tell(report: GcReport, spared: dict[str, int], limit: int | None) -> None:
     verb = "would free" if report.dry_run else "freed"
     gone = [text.counted(report.entries, "entry"), text.counted(report.objects, "object")]
     gone += [text.counted(report.temporaries, "temporary file")] if report.temporaries else []
+    gone += [text.counted(report.partials, "partial download")] if report.partials else []
     gone += [text.counted(report.damaged, "damaged file")] if report.damaged else []
-    nothing = not (report.entries or report.objects or report.temporaries or report.damaged)
+    nothing = not (report.entries or report.objects or report.temporaries or report.damaged or report.partials)
     say("nothing to free" if nothing else f"{verb} {text.size(report.bytes)}: {', '.join(gone)}")
     why = ", ".join(f"{text.count(count)} {reason}" for reason, count in spared.items())
     kept = f"; spared {text.counted(report.spared, 'entry')}: {why}" if report.spared else ""

@@ -1,0 +1,106 @@
+"""Partial downloads count: in the budget, in `du`, and `gc` takes those that nobody goes on with."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from forebay.hub.snapshot import key_of
+from forebay.testing import HubFault
+from forebay.types import Entry
+
+from .conftest import LARGE, World  # pyright: ignore
+from .test_processes import kill_in_the_middle, start  # pyright: ignore
+
+DAY = 86_400.0
+PARQUET = "data/train.parquet"
+
+
+@pytest.fixture
+def killed(world: World) -> int:
+    """A download that was killed; return how many bytes of it had come."""
+    world.fake.faults.add(HubFault(bytes_per_second=3e6), "/cdn/*")
+    return kill_in_the_middle(world, start(world), 1_000_000)
+
+
+def age(world: World, seconds: float) -> None:
+    for path in world.home.glob("partials-v1/**/*"):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_they_are_seen(world: World, killed: int) -> None:
+    store = world.store()
+    usage = store.usage()
+    assert (usage.partials, usage.partial_bytes) == (1, killed)
+    others = usage.object_bytes + usage.entry_bytes + usage.reserved_bytes + usage.damaged_bytes
+    assert usage.bytes == others + killed == store.bytes_at_rest()
+
+
+def test_gc_leaves_a_new_one_and_takes_an_old_one(world: World, killed: int) -> None:
+    store = world.store()
+    assert store.gc().partials == 0
+    assert store.usage().partial_bytes == killed
+    age(world, 8 * DAY)
+    told = store.gc(dry_run=True)
+    assert (told.partials, store.usage().partials) == (1, 1)
+    done = store.gc()
+    assert (done.partials, store.usage().partials) == (1, 0)
+    assert done.bytes >= killed
+    assert not list((world.home / "partials-v1").iterdir())
+
+
+def test_gc_of_an_age(world: World, killed: int) -> None:
+    age(world, 2 * DAY)
+    assert world.store().gc(older_than_seconds=3 * DAY).partials == 0
+    assert world.store().gc(older_than_seconds=1 * DAY).partials == 1
+
+
+def test_gc_to_a_size_takes_it_before_entries(world: World, killed: int) -> None:
+    store = world.store()
+    before = store.usage()
+    done = store.gc(max_bytes=before.bytes - killed + 1000)
+    assert (done.partials, done.entries) == (1, 0)
+    assert done.left_bytes == store.bytes_at_rest() <= before.bytes - killed + 1000
+
+
+def test_none_goes_that_is_under_way(world: World) -> None:
+    hub, other = world.hub(), world.store()
+    snapshot = hub.resolve("hf://datasets/team/small")
+    world.fake.faults.add(HubFault(bytes_per_second=3e6), "/cdn/*")
+    pieces = hub.stream(snapshot, PARQUET)
+    came = next(pieces)
+    age(world, 8 * DAY)
+    done = other.gc(max_bytes=0)
+    assert done.partials == 0
+    assert came + b"".join(pieces) == LARGE
+    assert other.usage().partials == 0
+
+
+def test_what_has_come_is_gone_on_with_within_the_budget(world: World, killed: int) -> None:
+    """Old entries go for what is still to come; the partial itself, which is being gone on with, does not."""
+    with world.store() as store:
+        rest = store.bytes_at_rest() - killed
+    world.fake.faults.clear()
+    world.fake.forget()
+    store = world.store(max_bytes=rest + len(LARGE) + 100_000)
+    hub = world.hub(store)
+    hub.fetch_file(hub.resolve("hf://datasets/team/small"), PARQUET)
+    assert world.sent_bytes() <= len(LARGE) - killed + 1000
+    assert store.usage().bytes <= rest + len(LARGE) + 100_000
+    assert store.usage().partials == 0
+
+
+def test_room_is_made_for_what_is_to_come(world: World) -> None:
+    budget = len(LARGE) + 600_000
+    store = world.store(max_bytes=budget)
+    hub = world.hub(store)
+    snapshot = hub.resolve("hf://datasets/team/small")
+    with store.batch() as batch:
+        batch.add(Entry("old", key_of("old"), (batch.put("data", os.urandom(1_000_000)),)))
+    pieces = hub.stream(snapshot, PARQUET)
+    next(pieces)
+    assert store.bytes_at_rest() <= budget
+    assert b"".join(pieces)
+    assert store.bytes_at_rest() <= budget
