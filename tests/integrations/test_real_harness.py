@@ -140,3 +140,19 @@ def test_evalscope_runs_with_the_hub_dead(tmp_path: Path, client_environment: Ca
         run(environ, "fetch", "--evalscope", "ceval", "--python", str(client))
         hub.die()
         assert "0 requests upstream" in run(environ, "exec", "--offline", "--private-caches", "--", *command)
+
+
+@pytest.mark.slow
+def test_evalscope_runs_from_an_installed_bundle(tmp_path: Path, client_environment: Callable[[str], Path]) -> None:
+    client = client_environment("evalscope")
+    bundle, away = str(tmp_path / "ceval.tar"), tmp_path / "away"
+    away.mkdir()
+    command = [str(client / "bin" / "evalscope"), "eval", "--model", "mock", "--eval-type", "mock_llm"]
+    command += ["--datasets", "ceval", "--limit", "1", "--work-dir", str(away / "out")]
+    with FakeHub([tinydata.ceval(subjects=tinydata.CEVAL_SUBJECTS)]) as hub:
+        here, there = surroundings(hub, tmp_path), surroundings(hub, away)
+        told = run(here, "bundle", "create", bundle, "--evalscope", "ceval", "--fetch", "--python", str(client))
+        assert "complete" in told
+    run(there, "bundle", "install", bundle, "--lock", str(away / "forebay.lock"))
+    assert "0 requests upstream" in run(there, "exec", "--offline", "--private-caches", "--", *command)
+    assert list((away / "out").rglob("*.json*"))
