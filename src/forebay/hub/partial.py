@@ -6,8 +6,9 @@
 
 A `Filesystem` cannot append to a file, and need not: each connection that brings bytes writes a segment of its own,
 named by the position of its first byte. What counts is the highest attempt, and of it the segments that join without a
-gap; where two overlap (a late owner of the lease was still writing) the later one counts from its start. Nothing is
-flushed: what a power cut spoils is found when the whole is checked, and then a new attempt begins.
+gap; where two overlap (a late owner of the lease was still writing) the later one counts from its start. What a power
+cut spoils is found when the whole is checked, and then a new attempt begins; bytes are flushed while they come only so
+that publishing need not wait for the disk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from forebay.io import Filesystem, OpenFile
+from forebay.io import Filesystem, FlushedAhead, OpenFile
 from forebay.types import Buffer, Key, is_hex64
 
 _FOLDER = "partials-v1"
@@ -127,7 +128,7 @@ class Partial:
             self._attempt = self._attempt or attempt or self._new_attempt("")
             end = sum(length for _, length in segments)
             self._path = self._folder / f"{self._attempt}-{end:016d}"
-            self._file = self._create(self._path)
+            self._file = FlushedAhead(self._create(self._path))
         self._file.write(data)
 
     def pause(self) -> None:

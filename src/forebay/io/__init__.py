@@ -3,6 +3,7 @@
 The seam is `Filesystem`; design/0002-leases-and-publishing.md tells the protocols and what they promise.
 """
 
+from forebay.io.ahead import FlushedAhead
 from forebay.io.filesystem import DiskSpace, FileStat, Filesystem, OpenFile
 from forebay.io.heart import HEART, Beating, Heart
 from forebay.io.lease import Lease, Progress
@@ -20,6 +21,7 @@ __all__ = [
     "DiskSpace",
     "FileStat",
     "Filesystem",
+    "FlushedAhead",
     "Heart",
     "Lease",
     "LeaseFolder",

@@ -84,8 +84,8 @@ def bfcl(
     """Return the Berkeley function-calling questions and possible answers: JSON lines, as the package has them.
 
     `load_dataset(id, "simple_python")` gives the questions of one category as text, with the possible answers where the
-    package has any; their functions' parameters have no common type, which is why they are quoted (`questions/`), beside
-    the files as they are.
+    package has any; their functions' parameters have no common type, which is why they are quoted (`questions/`),
+    beside the files as they are.
     """
     package = package_files("bfcl-eval", source)
     questions = package.below("bfcl_eval/data", ".json")
