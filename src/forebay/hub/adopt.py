@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
 from forebay.errors import InputError, NotFoundError
 from forebay.hub.content import Check
 from forebay.hub.memory import Memory
@@ -256,11 +254,10 @@ class _Adoption:
             before = real.stat()
             named = _identity(real.name) if self._found.hub == "hf" and source.is_symlink() else ""
             kind = named or ("sha256:" if before.st_size > _LFS_BYTES or self._found.hub == "ms" else "git:")
-            check, hasher = Check(kind, before.st_size), blake3()
+            check = Check(kind, before.st_size)
             view = self._fs.map(real) if before.st_size else memoryview(b"")
             for start in range(0, view.nbytes, _PIECE_BYTES):
                 check.update(view[start : start + _PIECE_BYTES])
-                hasher.update(view[start : start + _PIECE_BYTES])
             after = real.stat()
         except OSError as error:
             self._told.skipped.append(f"{source}: {error.strerror}")
@@ -278,7 +275,7 @@ class _Adoption:
         file = SnapshotFile(path, before.st_size, found, lfs_sha256=lfs if self._found.hub == "hf" else "")
         identities = list(dict.fromkeys([found, *check.identities()]))
         complete = [each for each in identities if each.partition(":")[2]]
-        return _Checked(file, Digest(hasher.hexdigest()), complete, real)
+        return _Checked(file, check.digest, complete, real)
 
     def _keep(self, batch: Batch, one: _Checked, snapshot: Snapshot) -> ObjectRef:
         """Stage a file's object and its entries: one for each of its names."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from blake3 import blake3
 
-from forebay.types import Buffer
+from forebay.types import Buffer, Digest
 
 _ALIAS_BYTES = 10 * 2**20
 """Hubs demand LFS from this size on; a smaller file may be named by git on one hub and by sha256 on another."""
@@ -34,13 +34,20 @@ class Check:
         wanted = {identity.partition(":")[0]}
         if size is not None and size <= _ALIAS_BYTES:
             wanted |= {"sha256", "git"}
+        self._content = blake3()
         self._hashes = {name: found for name in sorted(wanted) if (found := _new(name, size)) is not None}
 
     def update(self, data: Buffer) -> None:
         """Take some more bytes."""
         self.seen += memoryview(data).nbytes
+        self._content.update(data)
         for each in self._hashes.values():
             each.update(data)
+
+    @property
+    def digest(self) -> Digest:
+        """What a store calls the bytes so far."""
+        return Digest(self._content.hexdigest())
 
     @property
     def by_hash(self) -> bool:

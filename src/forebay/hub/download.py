@@ -206,7 +206,7 @@ class Downloader:
                 seconds, path = time.perf_counter() - began, sink.seal()
             identities, dataset = run.check.identities(), wanted.snapshot.dataset
             restricted = owner(wanted.snapshot)
-            ready = Ready(identities, file.size, sink.views(), dataset, seconds, restricted, path)
+            ready = Ready(identities, file.size, run.check.digest, sink.views(), dataset, seconds, restricted, path)
             entry = self.publisher.publish(ready)
         except WrongBytesError:
             sink.drop()

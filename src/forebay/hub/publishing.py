@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from blake3 import blake3
-
 from forebay.errors import ForebayError
 from forebay.hub.snapshot import CONTENT, FILE, file_key
 from forebay.hub.taking import taken
@@ -19,7 +17,6 @@ from forebay.types import JSON, Buffer, Cost, Digest, Entry, Key, ObjectRef
 
 _TOGETHER_BYTES = 8 * 2**20
 _PIECE_BYTES = 8 * 2**20
-_HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +26,7 @@ class Ready:
     Attributes:
         identities: all names that it is to be found under, the one that was asked for first.
         size: as the snapshot says it (it is part of the key); None: unknown there.
+        digest: what a store calls the bytes.
         views: the bytes, in pieces.
         dataset: human name of what it was fetched for.
         seconds: what it took.
@@ -38,6 +36,7 @@ class Ready:
 
     identities: Sequence[str]
     size: int | None
+    digest: Digest
     views: Sequence[memoryview]
     dataset: str
     seconds: float
@@ -138,8 +137,7 @@ class Publisher:
 
 def _put_content(batch: Batch, ready: Ready, *, raw: bool) -> ObjectRef:
     if raw and ready.path is not None and len(ready.views) == 1:
-        digest = Digest(blake3(ready.views[0], max_threads=_HASH_THREADS).hexdigest())
-        ref = ObjectRef(CONTENT, digest, ready.bytes)
+        ref = ObjectRef(CONTENT, ready.digest, ready.bytes)
         if taken(batch, ref, ready.path):
             return ref
     # One mapping is hashed by several threads and written without a copy; pieces go through one by one.
