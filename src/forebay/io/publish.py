@@ -22,6 +22,7 @@ from pathlib import Path
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
+from forebay.io.ahead import FlushedAhead
 from forebay.io.filesystem import Filesystem, OpenFile
 from forebay.types import Buffer
 
@@ -134,7 +135,7 @@ def make_home(fs: Filesystem, folder: Path, *, mode: int = 0o777) -> None:
                 raise  # otherwise it is not ours, and may not even be read: then its owner made `each`
 
 
-def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644) -> Staged:
+def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644, ahead: bool = False) -> Staged:
     """Open a new temporary file `tmp_dir`/`token` for writing.
 
     Args:
@@ -142,9 +143,11 @@ def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644) -> St
         tmp_dir: where temporaries are; must exist.
         token: a name that nobody else uses, or FileExistsError.
         mode: permissions that the published file will have, less the umask.
+        ahead: flush while more is written; for long files that take a while to make.
     """
     path = tmp_dir / token
-    return Staged(fs, path, fs.create(path, mode=mode))
+    file = fs.create(path, mode=mode)
+    return Staged(fs, path, FlushedAhead(file) if ahead else file)
 
 
 def link_staged(fs: Filesystem, source: Path, tmp_dir: Path, token: str) -> Staged | None:

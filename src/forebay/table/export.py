@@ -95,7 +95,7 @@ def join(parts: Iterable[Buffer], target: Target, *, fs: Filesystem | None = Non
         disk.make_dirs(path.parent)
         if _is_folder(disk, path):
             raise InputError(f"{target.path} is a folder", subject=target.path, hint="name a file")
-        with stage(disk, path.parent, f".{path.name}.{unique_token()}.tmp") as staged:
+        with stage(disk, path.parent, f".{path.name}.{unique_token()}.tmp", ahead=True) as staged:
             sink = Sink(staged)
             lengths: list[int] = []
             if target.format == "jsonl":
