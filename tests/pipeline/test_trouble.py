@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 from pipeline_support import Bench, counts
 
+from forebay.config import Settings
 from forebay.errors import BuildError, StoreError
 from forebay.events import What
 from forebay.pipeline import RunReport
+from forebay.pipeline.workers.space import Parcel, Scratch, Space
+from forebay.store import Store
+from forebay.types import Entry, Key
 
 SLOW = """
 import os, time
@@ -349,3 +353,21 @@ def test_store_errors_outside_of_a_run_are_raised(bench: Bench) -> None:
     (bench.folder / "store").write_text("not a folder")
     with pytest.raises(StoreError):
         bench.run()
+
+
+def test_what_does_not_fit_together_is_kept_one_by_one(tmp_path: Path) -> None:
+    parcels: list[Parcel] = []
+    for number in range(3):
+        parcel = Parcel()
+        ref = parcel.put("base", os.urandom(40_000))
+        parcel.put("loose", bytes([number]) * 100, keep=False)
+        parcel.entries.append(Entry("delta", Key(f"{number:064x}"), (ref,)))
+        parcels.append(parcel)
+    loose = [digest for parcel in parcels for digest in parcel.loose]
+    with Store.open(Settings(home=tmp_path / "s", max_bytes=100_000)) as store:
+        space = Space(store, Scratch())
+        space.publish_all(parcels)
+        assert space.broken == ""
+        newest = parcels[-1].entries[0]
+        assert store.get(newest.kind, newest.key) is not None
+        assert [len(space.read(digest)) for digest in loose] == [100] * 3

@@ -111,7 +111,9 @@ def test_killed_anywhere(tmp_path: Path, scenario: str) -> None:
 def test_power_cut_anywhere(tmp_path: Path, scenario: str, index: str) -> None:
     do, budget, may_go = SCENARIOS[scenario]
     world = World.made(tmp_path / "s", prepare, max_bytes=budget)
+    points = 0
     for crash in each_crash(world.work(do), world.disk):
+        points += 1
         for cut in CUTS:
             world.lose_index()
             if index == "earlier boot":
@@ -119,6 +121,7 @@ def test_power_cut_anywhere(tmp_path: Path, scenario: str, index: str) -> None:
                 world.age_index()
             disk = crash.fs.power_cut(cut)
             recovered(world, disk, may_go, f"power cut ({cut}) {crash.point} ({scenario}, index {index})")
+    assert points >= 3
 
 
 @pytest.mark.parametrize("scenario", ["publish", "build", "evict"])

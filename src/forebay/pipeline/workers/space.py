@@ -52,8 +52,6 @@ class Parcel:
     @classmethod
     def of(cls, parcels: Sequence[Parcel]) -> Parcel:
         """Return several parcels as one."""
-        if len(parcels) == 1:
-            return parcels[0]
         whole = cls()
         for parcel in parcels:
             whole.kept |= parcel.kept
@@ -193,6 +191,24 @@ class Space:
         for digest, (_, data) in parcel.kept.items():
             self.scratch.write(digest, data)
         return ()
+
+    def publish_all(self, parcels: Sequence[Parcel]) -> None:
+        """Publish parcels together, as that costs less; one by one where that fails, say as there is room for few only.
+
+        Raises:
+            OSError: see `publish`.
+        """
+        if len(parcels) > 1 and self.store is not None and not self.broken:
+            whole = Parcel.of(parcels)
+            for digest, data in whole.loose.items():
+                self.scratch.write(digest, data)
+            try:
+                self._commit(self.store, whole)
+                return
+            except StoreError:
+                pass  # whichever of them it is about tells again
+        for parcel in parcels:
+            self.publish(parcel)
 
     def _commit(self, store: Store, parcel: Parcel) -> None:
         stale = [entry for entry in parcel.entries if self.refresh and self._differs(store, entry)]

@@ -150,7 +150,7 @@ class Worker:
         while works := self._take():
             broken = self.job.space.broken
             try:
-                self.job.space.publish(Parcel.of([work.parcel for work in works]))
+                self.job.space.publish_all([work.parcel for work in works])
             except Exception as error:  # noqa: BLE001 - even the scratch folder failed: the run cannot go on
                 self._failed = self._failed or error_to_json(error)
             if self.job.space.broken != broken:
