@@ -112,3 +112,10 @@ def test_local_errors_of_open_files_name_the_path() -> None:
     with pytest.raises(OSError, match="/dev/full"):
         file.write(b"abc")
     file.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_where_no_folder_can_be_made() -> None:
+    """The system then says that there is no such folder, of one that is there."""
+    with pytest.raises(FileNotFoundError):
+        LocalFilesystem().make_dirs(Path("/proc/none/of/these"))

@@ -25,6 +25,9 @@ _MAP_FROM_BYTES = 128 * 1024
 _CANNOT_FLUSH_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
 """What file systems say whose folders cannot be flushed (some FUSE and SMB mounts): nothing better can be done."""
 
+_MKDIR_ATTEMPTS = 10
+"""Somebody may remove the folder above each time that we have made it; but in some, as in /proc, none can be made."""
+
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _FOLDER = _READ | getattr(os, "O_DIRECTORY", 0)
@@ -78,17 +81,19 @@ class LocalFilesystem:
 
     def make_dirs(self, path: Path, *, mode: int = 0o777) -> None:
         """See `Filesystem.make_dirs`."""
-        try:
-            os.mkdir(path, mode)
-        except FileNotFoundError:
-            self.make_dirs(path.parent, mode=mode)
-            self.make_dirs(path, mode=mode)
-            return
-        except OSError:
-            # There already (or about to be told so by EROFS and EACCES, which some systems check first).
-            if not path.is_dir():
-                raise
-            return
+        for attempts_left in reversed(range(_MKDIR_ATTEMPTS)):
+            try:
+                os.mkdir(path, mode)
+                break
+            except FileNotFoundError:
+                if not attempts_left:
+                    raise
+                self.make_dirs(path.parent, mode=mode)
+            except OSError:
+                # There already (or about to be told so by EROFS and EACCES, which some systems check first).
+                if not path.is_dir():
+                    raise
+                return
         if self._exact_modes:
             path.chmod(mode)
 
