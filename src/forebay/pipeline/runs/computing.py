@@ -73,6 +73,7 @@ class Computation:
         done = 0
         try:
             with self._working() as work:
+                work.scheduler.start()
                 try:
                     report = self._until_healed(origin, run_key, work)
                 finally:
@@ -201,7 +202,7 @@ class Computation:
 
     @contextmanager
     def _working(self) -> Generator[Work]:
-        """What it takes to compute: scratch folder, scheduler (its workers start with the first task), ledger, flow."""
+        """What it takes to compute: scratch folder, scheduler, ledger, flow."""
         scratch = Scratch()
         count = processes(self._run.options, self._run.recipe.processes)
         given = getattr(self._run.given, "objects", None)

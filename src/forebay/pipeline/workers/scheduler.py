@@ -25,7 +25,7 @@ class Task:
 
 @dataclass(slots=True)
 class Scheduler:
-    """Runs lists of tasks. Workers are started with the first one and live until `close`.
+    """Runs lists of tasks. Workers are started by `start`, or with the first task, and live until `close`.
 
     `damaged` collects what tasks could not read: they have no answer, and the caller starts over to heal it.
     """
@@ -37,6 +37,11 @@ class Scheduler:
     """Why a worker's store takes nothing any more, or ""."""
     _executor: Executor | None = None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def start(self) -> None:
+        """Start the workers: they load what they will need while the caller still looks things up."""
+        if self._executor is None:
+            self._executor = self.make()
 
     def run(self, tasks: Iterable[Task]) -> None:
         """Run tasks, in any order, and return when all are answered.
@@ -78,8 +83,8 @@ class Scheduler:
             executor.close()
 
     def _submit(self, task: Task, under_way: dict[int, Task]) -> None:
-        if self._executor is None:
-            self._executor = self.make()
+        self.start()
+        assert self._executor is not None
         number = next(self._numbers)
         under_way[number] = task
         self._executor.submit(number, task.message)

@@ -78,6 +78,7 @@ class Worker:
         self._publisher.start()
         if self.job.processes > 1:
             _one_thread_each()
+            _load_ahead()
 
     def handle(self, number: int, task: Message) -> None:
         """See `Handler`."""
@@ -196,3 +197,11 @@ def _one_thread_each() -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
+
+
+def _load_ahead() -> None:
+    """Import what reading, computing and rendering need, while the parent has not come to the first task yet."""
+    import importlib
+
+    for name in ("layers", "rendering", "sources"):
+        importlib.import_module(f"forebay.table.{name}")
