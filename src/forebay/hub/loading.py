@@ -19,6 +19,7 @@ from forebay.events import Event, What
 from forebay.hub.hub import Hub
 from forebay.hub.preparation import prepare
 from forebay.hub.prepared import Prepared, find
+from forebay.hub.preparer import Preparers
 from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import Snapshot
 from forebay.store import Store
@@ -87,6 +88,7 @@ class Load:
     _open: OrderedDict[_Asked, _Opened] = field(default_factory=OrderedDict[_Asked, _Opened])
     _tiers: Tiers = field(default_factory=Tiers)
     _own: Store | None = None
+    _preparers: Preparers = field(default_factory=Preparers)
 
     @overload
     def __call__(
@@ -152,7 +154,8 @@ class Load:
             snapshot = hub.resolve(meant, offline=offline)
             prepared = find(used, snapshot, meant.config)
             if prepared is None:
-                [prepared] = prepare(hub, snapshot, [meant.config], offline=offline, hook=network)
+                preparers = self._preparers  # configurations are often loaded one by one
+                [prepared] = prepare(hub, snapshot, [meant.config], offline=offline, hook=network, preparers=preparers)
             value = _dataset(used, snapshot, prepared, split) if as_hf else _table(used, snapshot, prepared, split)
             until = float("inf") if meant.commit else time.monotonic() + hub.settings.fresh_seconds
         self._note(asked, _Opened(value, until), network)
@@ -163,11 +166,12 @@ class Load:
         return self._tiers
 
     def forget(self) -> None:
-        """Forget what is open, and all counts; close the default store."""
+        """Forget what is open, and all counts; close the default store, and end the process that prepares."""
         with self._guard:
             self._open.clear()
             self._tiers = Tiers()
             own, self._own = self._own, None
+        self._preparers.close()
         if own is not None:
             own.close()
 

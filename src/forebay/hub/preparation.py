@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from forebay.errors import BuildError, CacheRequiredError, InputError, StoreReadOnlyError
 from forebay.events import Event, Hook, What, ignore
@@ -28,13 +25,12 @@ from forebay.hub.prepared import (
     prepared_key,
     prepared_name,
 )
+from forebay.hub.preparer import Preparer, PreparerEnded, Preparers
 from forebay.hub.snapshot import Snapshot, key_of, listed
 from forebay.hub.taking import taken
 from forebay.store import Batch, Store
 from forebay.types import JSON, Cost, Entry, ObjectRef
 
-_WORK = "preparing-v1"
-_ABANDONED_SECONDS = 86400.0
 _POLL_SECONDS = 0.05
 _TOGETHER = 16
 """So many configurations are kept by one commit."""
@@ -54,6 +50,7 @@ def prepare(
     offline: bool = False,
     partial: bool = False,
     hook: Hook = ignore,
+    preparers: Preparers | None = None,
 ) -> list[Prepared]:
     """Return configurations, prepared; what is not yet, is made, once over all processes.
 
@@ -66,6 +63,7 @@ def prepare(
         offline: ask nobody.
         partial: leave out configurations that cannot be prepared, or whose files may not be fetched.
         hook: told of BUILD and WAIT, and by WARNING of a configuration that cannot be prepared.
+        preparers: keep the process that prepares for the next call; None: it ends with this one.
 
     Raises:
         NotFoundError: no such configuration.
@@ -99,9 +97,17 @@ def prepare(
             continue
         with lease:
             if _all_found(store, snapshot, names) is None:
-                made = _Preparation(hub, snapshot, names, offline=offline, partial=partial, hook=hook).run()
+                work = _Preparation(hub, snapshot, names, offline=offline, partial=partial, hook=hook)
+                made = _run(work, preparers)
                 if partial:
                     return [one for name in made if (one := find(store, snapshot, name)) is not None]
+
+
+def _run(work: _Preparation, preparers: Preparers | None) -> list[str]:
+    if preparers is not None:
+        return work.run(preparers)
+    with Preparers() as own:
+        return work.run(own)
 
 
 def _all_found(store: Store, snapshot: Snapshot, names: Sequence[str] | None) -> list[Prepared] | None:
@@ -115,7 +121,7 @@ def _all_found(store: Store, snapshot: Snapshot, names: Sequence[str] | None) ->
 
 
 class _Preparation:
-    """One run of the process that prepares."""
+    """One request to the process that prepares."""
 
     def __init__(
         self, hub: Hub, snapshot: Snapshot, names: Sequence[str] | None, *, offline: bool, partial: bool, hook: Hook
@@ -131,26 +137,19 @@ class _Preparation:
         self._ready: list[tuple[Mapping[str, Any], float]] = []
         self._version = library_version()
 
-    def run(self) -> list[str]:
+    def run(self, preparers: Preparers) -> list[str]:
         """Prepare, and return the names of the configurations that were."""
         if not self._version:
             what = f"preparing {self._snapshot.dataset} needs the datasets library"
             raise BuildError(what, subject=self._snapshot.id, hint="pip install 'forebay[hf]'")
-        root = self._store.home / _WORK
-        _sweep(root)
-        work = root / f"{self._snapshot.key[:16]}-{time.time_ns()}"
-        folder = work / self._snapshot.id.rpartition("/")[2]
         try:
-            folder.mkdir(parents=True)
-            self._lay_empty(folder)
-            self._lay(folder, [path for path in _CARDS if self._snapshot.get(path)])
-            try:
-                self._serve(folder, work)
-            finally:
-                if self._ready:
-                    self._commit()  # what is made is kept, also when the next one fails
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            with preparers.one(self._store.home) as preparer:
+                self._serve(preparer)
+                preparer.tidy()
+        except PreparerEnded as error:
+            raise self._failed(str(error)) from None
+        if self._broken and not self._partial:
+            raise self._failed(self._broken[0])
         return self._made
 
     def _lay_empty(self, folder: Path) -> None:
@@ -188,32 +187,21 @@ class _Preparation:
             there.append(name)
         return there
 
-    def _serve(self, folder: Path, work: Path) -> None:
-        log = work / "log"
-        command = [sys.executable, "-P", str(Path(__file__).with_name("preparing.py"))]
-        began = time.perf_counter()
-        with log.open("wb") as errors, subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
-        ) as process:  # fmt: skip
-            requests, answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
-
-            def tell(value: JSON) -> None:
-                requests.write(json.dumps(value) + "\n")
-                requests.flush()
-
-            try:
-                names = list(self._names) if self._names is not None else None
-                tell({"folder": str(folder), "work": str(work), "configurations": cast("JSON", names)})
-                for line in answers:
-                    began = self._answer(json.loads(line), folder, tell, began)
-            except BaseException:
-                process.kill()
-                raise
-        if process.returncode:
-            tail = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no word of why"]
-            raise self._failed(f"it ended with code {process.returncode}: {tail[0]}")
-        if self._broken and not self._partial:
-            raise self._failed(self._broken[0])
+    def _serve(self, preparer: Preparer) -> None:
+        listing = configurations_key(self._snapshot)
+        folder, is_laid = preparer.folder(listing, self._snapshot.id.rpartition("/")[2])
+        if not is_laid:
+            self._lay_empty(folder)
+            self._lay(folder, [path for path in _CARDS if self._snapshot.get(path)])
+        try:
+            names = list(self._names) if self._names is not None else None
+            began = time.perf_counter()
+            preparer.tell({"folder": str(folder), "configurations": cast("JSON", names)})
+            for said in preparer.answers():
+                began = self._answer(said, folder, preparer.tell, began)
+        finally:
+            if self._ready:
+                self._commit()  # what is made is kept, also when the next one fails
 
     def _answer(self, said: Mapping[str, Any], folder: Path, tell: Callable[[JSON], None], began: float) -> float:
         """Do what a line of the process asks for; return since when the next configuration is being made."""
@@ -246,8 +234,9 @@ class _Preparation:
         meta: dict[str, JSON] = {"names": list(names), "default": default, "datasets": version}
         key = configurations_key(self._snapshot)
         dataset = self._snapshot.dataset
-        self._store.commit(Entry(CONFIGURATIONS, key, meta=meta, inputs=(self._snapshot.key,), dataset=dataset))
         known = Configurations(tuple(names), default)
+        if configurations(self._store, self._snapshot) != known:
+            self._store.commit(Entry(CONFIGURATIONS, key, meta=meta, inputs=(self._snapshot.key,), dataset=dataset))
         for name in self._names or ():
             known.meant(name, dataset)
 
@@ -333,13 +322,3 @@ def _words(feature: object) -> set[str]:
     kind = fields.get("_type")
     own = {kind} if isinstance(kind, str) else set[str]()
     return own | {word for each in fields.values() for word in _words(each)}
-
-
-def _sweep(root: Path) -> None:
-    """Remove what killed preparations left."""
-    for path in root.iterdir() if root.is_dir() else ():
-        try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            continue  # its owner was quicker

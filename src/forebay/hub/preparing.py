@@ -1,14 +1,19 @@
 """The process that prepares Arrow: a script of its own, which imports nothing of Forebay.
 
-Run by `forebay.hub.preparation` as ``python -P preparing.py``, with one JSON value a line both ways::
+Run by `forebay.hub.preparer` as ``python -P preparing.py``, with one JSON value a line both ways. First
+``{"work": …, "idle_seconds": …}``, then for each request::
 
-    → {"folder": …, "work": …, "configurations": ["main"] | null}
+    → {"folder": …, "configurations": ["main"] | null}
     ← {"names": ["main", "socratic"], "default": null, "version": "5.2.0"}
     ← {"need": {"main": ["main/train.parquet", …]}}    by configuration; null: all files
     → {"there": ["main"]}                              these configurations' files are there now
     ← {"configuration": "main", "info": {…}, "splits": {"train": [["…/train-00000.arrow", 7473]]}, "builder": "parquet"}
     ← {"broken": "main", "why": "ValueError: …"}       this configuration cannot be loaded
     ← {"failed": "ValueError: …"}                      none can
+    ← {"done": true}                                   that was all of this request
+
+It ends when its standard input does, so that it is never left behind when its caller is killed; and where nothing is
+asked for so long. It then removes its work folder.
 
 The folder holds the repository, its files empty until they were asked for. A process of its own because ``datasets``
 reads its environment when it is imported, and here it must neither ask a network nor touch the caller's caches.
@@ -18,9 +23,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any, TypeAlias
 
 SHARD_BYTES = 256 * 2**20
@@ -31,11 +40,11 @@ _Plan: TypeAlias = tuple[list[str], str | None, Callable[[str], Any]]
 
 
 def main() -> None:
-    """Serve one request."""
+    """Serve requests until there are no more."""
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is not for our caller
-    asked = json.loads(sys.stdin.readline())
-    work = Path(asked["work"])
+    setting = json.loads(sys.stdin.readline())
+    work = Path(setting["work"])
     os.environ.update(
         HF_HOME=str(work / "hf"),
         HF_DATASETS_CACHE=str(work / "cache"),
@@ -46,43 +55,96 @@ def main() -> None:
         HF_HUB_DISABLE_TELEMETRY="1",
         HF_DATASETS_DISABLE_PROGRESS_BARS="1",
     )
-    try:
-        for answer in _serve(asked, work):
-            print(json.dumps(answer), file=told, flush=True)
-    except Exception as error:  # noqa: BLE001 - whatever a builder raises is told to the caller, who raises it there
-        print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), file=told, flush=True)
-
-
-def _serve(asked: Mapping[str, Any], work: Path) -> Iterator[dict[str, Any]]:
-    import datasets
-
-    folder = asked["folder"]
-    try:
-        names, builders, default = _planned(folder, asked["configurations"])
-        needed = {name: _needed(builder, Path(folder)) for name, builder in builders.items()}
-    except Exception:  # noqa: BLE001 - an empty archive, say: what is needed cannot be told from names alone
-        yield {"need": {"": None}}
-        sys.stdin.readline()
-        names, builders, default = _planned(folder, asked["configurations"])
-        needed = dict.fromkeys(builders, None)
-    yield {"names": names, "default": default, "version": datasets.__version__}
-    yield {"need": needed}
-    for name in json.loads(sys.stdin.readline())["there"]:
+    asked: Queue[str] = Queue()
+    threading.Thread(target=_listen, args=(asked, work), daemon=True).start()
+    server = _Server(work, asked)
+    while request := _next(asked, setting["idle_seconds"]):
         try:
-            yield _prepared(name, builders[name], work / "out")
-        except Exception as error:  # noqa: BLE001 - whatever a builder raises is told, and the next one tried
-            yield {"broken": name, "why": f"{type(error).__name__}: {error}"}
+            for answer in server.serve(json.loads(request)):
+                print(json.dumps(answer), file=told, flush=True)
+        except Exception as error:  # noqa: BLE001 - whatever a builder raises is told to the caller, who raises it there
+            print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), file=told, flush=True)
+        print(json.dumps({"done": True}), file=told, flush=True)
+    _end(work)
 
 
-def _planned(folder: str, wanted: list[str] | None) -> tuple[list[str], dict[str, Any], str | None]:
-    """Return all names of configurations, builders of those that are wanted, and the default one's name."""
+def _listen(asked: Queue[str], work: Path) -> None:
+    for line in sys.stdin:
+        asked.put(line)
+    _end(work)
+
+
+def _next(asked: Queue[str], idle_seconds: float) -> str:
+    """Return the next request; "" where none comes for so long. Meanwhile the library is loaded."""
+    with suppress(Exception):  # whoever needs it is told why
+        import datasets  # noqa: F401 # pyright: ignore[reportUnusedImport]
     try:
-        names, default, build = _read_once(folder)
-    except (ImportError, AttributeError, TypeError):  # a version that is made otherwise
-        names, default, build = _read_each_time(folder)
-    default = names[0] if default is None and len(names) == 1 else default
-    chosen = [default or "" if name == "" else name for name in wanted] if wanted is not None else names
-    return names, {name: build(name) for name in chosen if name in names}, default
+        return asked.get(timeout=idle_seconds)
+    except Empty:
+        return ""
+
+
+def _end(work: Path) -> None:
+    """End at once, whatever another thread is doing: nobody is there to take it."""
+    shutil.rmtree(work, ignore_errors=True)
+    os._exit(0)
+
+
+class _Server:
+    """Serves requests, and remembers the configurations of the latest folder: reading a card may take a while."""
+
+    def __init__(self, work: Path, asked: Queue[str]) -> None:
+        self._out = work / "out"
+        self._asked = asked
+        self._made = 0
+        self._folder = ""
+        self._plan: _Plan | None = None
+        self._files_told = True
+
+    def serve(self, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield answers."""
+        import datasets
+
+        folder, wanted = request["folder"], request["configurations"]
+        if folder != self._folder:
+            self._folder, self._plan, self._files_told = folder, None, True
+        try:
+            names, builders, default = self._planned(wanted)
+            needed = {name: self._needed(builder) for name, builder in builders.items()}
+        except Exception:  # noqa: BLE001 - an empty archive, say: what is needed cannot be told from names alone
+            yield {"need": {"": None}}
+            self._asked.get()
+            self._plan, self._files_told = None, False
+            names, builders, default = self._planned(wanted)
+            needed = dict.fromkeys(builders, None)
+        yield {"names": names, "default": default, "version": datasets.__version__}
+        yield {"need": needed}
+        for name in json.loads(self._asked.get())["there"]:
+            self._made += 1
+            try:
+                yield _prepared(name, builders[name], self._out / str(self._made))
+            except Exception as error:  # noqa: BLE001 - whatever a builder raises is told, and the next one tried
+                yield {"broken": name, "why": f"{type(error).__name__}: {error}"}
+
+    def _planned(self, wanted: list[str] | None) -> tuple[list[str], dict[str, Any], str | None]:
+        """Return all names of configurations, builders of those that are wanted, and the default one's name."""
+        if self._plan is None:
+            try:
+                self._plan = _read_once(self._folder)
+            except (ImportError, AttributeError, TypeError):  # a version that is made otherwise
+                self._plan = _read_each_time(self._folder)
+        names, default, build = self._plan
+        default = names[0] if default is None and len(names) == 1 else default
+        chosen = [default or "" if name == "" else name for name in wanted] if wanted is not None else names
+        return names, {name: build(name) for name in chosen if name in names}, default
+
+    def _needed(self, builder: Any) -> list[str] | None:
+        """Return which files a builder reads, as paths within the folder; None: it does not say."""
+        found: set[str] = set()
+        folder = Path(self._folder).resolve()
+        for files in (builder.config.data_files or {}).values() if self._files_told else ():
+            found.update(os.path.relpath(str(file).split("::")[-1], folder) for file in files)
+        return None if not found or any(path.startswith("..") for path in found) else sorted(found)
 
 
 def _read_once(folder: str) -> _Plan:
@@ -105,19 +167,10 @@ def _read_each_time(folder: str) -> _Plan:
     return list(names), default, lambda one: datasets.load_dataset_builder(folder, name=one)
 
 
-def _needed(builder: Any, folder: Path) -> list[str] | None:
-    """Return which files a builder reads, as paths within the folder; None: it does not say."""
-    found: set[str] = set()
-    for files in (builder.config.data_files or {}).values():
-        found.update(os.path.relpath(str(file).split("::")[-1], folder.resolve()) for file in files)
-    return None if not found or any(path.startswith("..") for path in found) else sorted(found)
-
-
-def _prepared(name: str, builder: Any, out: Path) -> dict[str, Any]:
-    """Prepare one configuration; return what was made."""
+def _prepared(name: str, builder: Any, folder: Path) -> dict[str, Any]:
+    """Prepare one configuration; return what was made, in a folder of its own."""
     builder.download_and_prepare()
     made = builder.as_dataset()
-    folder = out / str(len(list(out.iterdir())) if out.is_dir() else 0)
     folder.mkdir(parents=True)
     builder.info.write_to_directory(str(folder))
     with (folder / "dataset_info.json").open(encoding="utf-8") as file:
