@@ -76,7 +76,7 @@ class Names:
             else:
                 self._global(load)
         for name in cells.keys() - attributed:  # handed on to nested code, or read by super()
-            if name not in info.bumped:
+            if not info.bumps(name):
                 self._cell(name, cells[name])
         for name in hazards.reading_attributes(info.references.attributes):
             node.notes.append(hazards.FILE.concern(f".{name}()", info.where))
@@ -97,7 +97,7 @@ class Names:
             return
         if isinstance(value, ModuleType):
             self._module(value, load)
-        elif not (load.root in self.info.bumped and is_counter(value)):
+        elif not (is_counter(value) and self.info.bumps(load.root)):
             self._object(f"closure.{load.root}", value, load)
 
     def _cell(self, name: str, cell: Any) -> None:
@@ -113,7 +113,7 @@ class Names:
                 self.node.notes.append(hazards.BESIDE.concern("__file__", self._where(load)))
         elif isinstance(value, ModuleType):
             self._module(value, load)
-        elif not (load.root in self.info.bumped and is_counter(value)):
+        elif not (is_counter(value) and self.info.bumps(load.root)):
             self._object(load.root, value, load)
 
     def _builtin(self, load: Load) -> None:

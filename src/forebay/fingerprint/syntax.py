@@ -102,8 +102,9 @@ def _node(node: ast.AST, out: list[str]) -> None:
         _node(node.annotation, out)
         _field("value", node.value, out)
     else:
-        for name, value in ast.iter_fields(node):
-            if name not in _SKIPPED:
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and name not in _SKIPPED:
                 _field(name, value, out)
     out.append(")")
 
