@@ -12,6 +12,7 @@ from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
 from forebay.io import Filesystem, Trouble, publish, stage
 from forebay.store.layout import Layout
 
+_MOST_REMEMBERED = 10_000
 _FEW = 8
 """So many flushes one after another are cheaper than loading and starting threads."""
 
@@ -37,6 +38,7 @@ class Files:
         self.object_mode = 0o440 if group else 0o444
         """Permissions of what may not."""
         self._durable: set[Path] = set()
+        self._named: dict[Path, tuple[int, int]] = {}  # inode and ctime (ns) of what this process has made durable
 
     def load(self, path: Path) -> dict[str, Any] | None:
         """Return the object in a JSON file; None where there is none, or it is damaged.
@@ -67,12 +69,26 @@ class Files:
     def make_durable(self, paths: Iterable[Path]) -> None:
         """See that published files that somebody else made survive a power cut: he may not have come so far yet.
 
-        As in `publish`, the names of the folders above are flushed as well, once per process.
+        As in `publish`, the names of the folders above are flushed as well, once per process; and a file is not looked
+        after again while it is the one that it was.
         """
-        folders = {path.parent for path in paths}
+        found = {path: self._identity(path) for path in paths}
+        new = {path: it for path, it in found.items() if it is None or self._named.get(path) != it}
+        folders = {path.parent for path in new}
         above = {each for folder in folders for each in folder.parents if each.is_relative_to(self._layout.home)}
         self.flush_folders([*folders, *(above - self._durable)])
         self._durable |= above
+        if len(self._named) + len(new) > _MOST_REMEMBERED:
+            self._named = {}
+        self._named |= {path: it for path, it in new.items() if it is not None}
+
+    def _identity(self, path: Path) -> tuple[int, int] | None:
+        """Return what a file has in common with no other that takes its place later; None: it does not say."""
+        try:
+            found = self._fs.stat(path)
+        except OSError:
+            return None
+        return found.inode, found.ctime_ns
 
     def flush_folders(self, folders: Collection[Path]) -> None:
         """Flush folders, those that are still there, several at a time where that pays."""
