@@ -104,6 +104,13 @@ class TestMapAndFilter:
         assert isinstance(made, datasets.Dataset)
         assert made.to_list() == [shout(row) for row in ROWS]
 
+    def test_class_labels_stay(self, store: forebay.Store) -> None:
+        datasets = pytest.importorskip("datasets")
+        labels = datasets.ClassLabel(names=["bad", "good"])
+        features = datasets.Features({"text": datasets.Value("string"), "label": labels})
+        dataset = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+        assert forebay.map(dataset, shout, store=store).features["label"] == labels
+
     def test_the_second_time_nothing_is_called(self, store: forebay.Store, tmp_path: Path) -> None:
         def noted(row: dict[str, Any]) -> dict[str, Any]:
             with (tmp_path / "calls").open("a") as file:

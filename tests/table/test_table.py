@@ -75,10 +75,23 @@ def test_other_libraries(table: Table, store: Store) -> None:
     hf = table.to_hf()
     assert hf.to_list() == ROWS
     assert hf._fingerprint == table.to_hf()._fingerprint
+    assert hf._fingerprint != table.to_hf(["n", "m"])._fingerprint  # else the library takes one's results for the other
     assert table.to_polars(["n", "m"]).to_dicts() == [{"n": row["n"], "m": row["m"]} for row in ROWS]
     assert table.to_pandas(["n"])["n"].tolist() == list(range(3000))
     shuffled = hf.shuffle(seed=1).select(range(50))
     assert list(Table.from_hf(store, shuffled).iter_rows()) == shuffled.to_list()
+
+
+def test_to_hf_keeps_what_columns_mean(store: Store) -> None:
+    datasets = pytest.importorskip("datasets")
+    labels = datasets.ClassLabel(names=["bad", "good"])
+    rows = [{"label": 1, "seen": [0, 1], "text": "a"}, {"label": 0, "seen": [], "text": "b"}]
+    features = datasets.Features({"label": labels, "seen": datasets.Sequence(labels), "text": labels, "gone": labels})
+    table = Table.from_rows(store, rows, "t")
+    hf = table.to_hf(features=features)
+    assert hf.features == {"label": labels, "seen": datasets.Sequence(labels), "text": datasets.Value("string")}
+    assert hf.to_list() == rows
+    assert hf._fingerprint != table.to_hf()._fingerprint
 
 
 def test_to_hf_copies_nothing(table: Table, store: Store) -> None:

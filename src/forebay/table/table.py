@@ -6,12 +6,14 @@ that no layer touched stay where they are, in mapped files.
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
+from blake3 import blake3
 
 from forebay.errors import NotFoundError
 from forebay.table import compose, entering
@@ -187,13 +189,28 @@ class Table:
         schema = self._schema_of(columns)
         return _concatenated(tables, schema, self.num_rows)
 
-    def to_hf(self, columns: Sequence[str] | None = None) -> datasets.Dataset:
-        """Return all rows as a Hugging Face dataset, over the same memory as `to_arrow`; needs ``datasets``."""
+    def to_hf(
+        self, columns: Sequence[str] | None = None, *, features: Mapping[str, Any] | None = None
+    ) -> datasets.Dataset:
+        """Return all rows as a Hugging Face dataset, over the same memory as `to_arrow`; needs ``datasets``.
+
+        Args:
+            columns: which; None: all.
+            features: what columns mean that Arrow's types do not tell (class labels, images), by name, as in
+                ``Dataset.features``; those whose column is gone or has another type are passed over.
+        """
         import datasets
         from datasets.table import InMemoryTable
 
-        fingerprint = self.state if columns is None else f"{self.state}-{'-'.join(columns)}"
-        return datasets.Dataset(InMemoryTable(self.to_arrow(columns)), fingerprint=fingerprint[:64])
+        rows = self.to_arrow(columns)
+        found = datasets.Features.from_arrow_schema(rows.schema)
+        for name, feature in (features or {}).items():
+            if name in found and _storage(datasets.Features({name: feature}), name) == rows.schema.field(name).type:
+                found[name] = feature
+        content = json.dumps([self.state, rows.column_names, found.to_dict()], sort_keys=True)
+        fingerprint = blake3(content.encode("utf-8", "surrogatepass")).hexdigest()
+        info = datasets.DatasetInfo(features=found)
+        return datasets.Dataset(InMemoryTable(rows), info=info, fingerprint=fingerprint)
 
     def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return all rows as a Polars data frame; needs ``polars``."""
@@ -257,3 +274,7 @@ def _concatenated(tables: list[pa.Table], schema: pa.Schema, rows: int) -> pa.Ta
         return schema.empty_table()
     # Permissive only for texts beyond 2 GiB in one shard, whose offsets are wider.
     return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _storage(features: datasets.Features, name: str) -> pa.DataType:
+    return features.arrow_schema.field(name).type

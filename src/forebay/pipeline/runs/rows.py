@@ -117,7 +117,7 @@ def like(data: object, table: Table) -> object:
     if _is_a(data, "pyarrow", "Table"):
         return table.to_arrow()
     if _is_a(data, "datasets", "Dataset"):
-        return table.to_hf()
+        return table.to_hf(features=cast("Any", data).features)
     return table
 
 
