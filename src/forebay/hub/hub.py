@@ -74,6 +74,7 @@ class Hub:
         origins: stands in for those of the settings, by hub.
         fs: the store's file system; None: this machine's.
         waits: between attempts.
+        transport: sends requests, with the same settings; it outlives this, and its connections are used again.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Hub:
         origins: Mapping[HubName, Sequence[Origin]] | None = None,
         fs: Filesystem | None = None,
         waits: Waits | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.store = store
         self.settings = settings or config.resolve_hub()
         self._hook = hook
         self._fs = fs or LocalFilesystem(exact_modes=store.settings.group)
-        self._transport = Transport(self.settings, waits)
+        self._own_transport = transport is None
+        self._transport = transport or Transport(self.settings, waits)
         hasty = replace(self.settings, attempts=min(_HASTY_ATTEMPTS, self.settings.attempts))
         self._hasty_transport = Transport(hasty, waits)
         self._origins = {**self._configured(self._transport), **(origins or {})}
@@ -113,7 +116,8 @@ class Hub:
     def close(self) -> None:
         """Stop downloads that readers have started, and close connections."""
         self._flights.close()
-        self._transport.close()
+        if self._own_transport:
+            self._transport.close()
         self._hasty_transport.close()
 
     def __enter__(self) -> Hub:

@@ -14,8 +14,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
+from forebay import config
 from forebay.errors import NotFoundError, SourceError
 from forebay.events import Event, What
+from forebay.hub.http import Transport
 from forebay.hub.hub import Hub
 from forebay.hub.preparation import prepare
 from forebay.hub.prepared import Prepared, find
@@ -89,6 +91,7 @@ class Load:
     _tiers: Tiers = field(default_factory=Tiers)
     _own: Store | None = None
     _preparers: Preparers = field(default_factory=Preparers)
+    _transport: Transport | None = None
 
     @overload
     def __call__(
@@ -149,7 +152,8 @@ class Load:
                 return copy.copy(there.value) if as_hf else there.value
         network = _Network()
         used = store or self._own_store()
-        with Hub(used, hook=network) as hub:
+        transport = self._connected()
+        with Hub(used, transport.settings, network, transport=transport) as hub:
             meant = parse(reference)
             snapshot = hub.resolve(meant, offline=offline)
             prepared = find(used, snapshot, meant.config)
@@ -171,6 +175,9 @@ class Load:
             self._open.clear()
             self._tiers = Tiers()
             own, self._own = self._own, None
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
         self._preparers.close()
         if own is not None:
             own.close()
@@ -181,6 +188,17 @@ class Load:
             if self._own is None:
                 self._own = Store.open()
             return self._own
+
+    def _connected(self) -> Transport:
+        """Return what sends requests as the settings now say; its connections are used from call to call."""
+        settings = config.resolve_hub()
+        with self._guard:
+            found = self._transport
+            if found is None or found.settings != settings:
+                if found is not None:
+                    found.close()
+                found = self._transport = Transport(settings)
+            return found
 
     def _note(self, asked: _Asked, opened: _Opened, network: _Network) -> None:
         with self._guard:
