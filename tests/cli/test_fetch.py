@@ -38,6 +38,12 @@ def test_fetch_says_what_came_of_it(hub: FakeHub, call: Callable[..., Result]) -
     assert len(hub.log) == asked
 
 
+def test_fetch_says_how_many_of_a_repository(hub: FakeHub, call: Callable[..., Result]) -> None:
+    for _ in range(2):  # fetched, then reused
+        told = call("fetch", "hf://datasets/team/small", "--include", "data/a.csv").output
+        assert ": 1 of 3 files, 400 B\n" in told
+
+
 def test_fetch_as_json(hub: FakeHub, call_json: Callable[..., Any]) -> None:
     told = call_json("fetch", "hf://datasets/team/small", "ms://datasets/team/small", "--include", "data/*")
     assert (told["files"], told["fetched"], told["reused"], told["network_bytes"]) == (4, 2, 2, 800)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -87,6 +87,13 @@ class FetchProgress:
         """Return all files that something was told of."""
         with self._guard:
             return list(self._known.values())
+
+    def there(self, dataset: str, paths: Iterable[str]) -> tuple[int, int]:
+        """Return how many of a repository's files were asked for and are in the store now, and their bytes."""
+        with self._guard:
+            files = [self._known.get((dataset, path)) for path in paths]
+        done = [file.done for file in files if file is not None and file.finished]
+        return len(done), sum(done)
 
     def summary(self) -> dict[str, JSON]:
         """Return what came of it."""

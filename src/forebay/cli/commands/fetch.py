@@ -96,8 +96,10 @@ def fetch(
         emit(told | ({"harnesses": [each.to_json() for each in outlooks]} if outlooks else {}))
     elif not quiet:
         for snapshot in snapshots:
-            size = f"{text.counted(len(snapshot.files), 'file')}, {text.size(snapshot.bytes)}"
-            say_sentence(f"{snapshot.dataset} at {snapshot.commit[:12]}: {size}")
+            files, size = progress.there(snapshot.dataset, [file.path for file in snapshot.files])
+            of = "" if files == len(snapshot.files) else f"{files:,} of "
+            counted = f"{of}{text.counted(len(snapshot.files), 'file')}"
+            say_sentence(f"{snapshot.dataset} at {snapshot.commit[:12]}: {counted}, {text.size(size)}")
         for each in outlooks:
             show_outlook(each)
         for line in closing(progress):
