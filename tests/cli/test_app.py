@@ -227,3 +227,21 @@ def _modules_after(arguments: list[str]) -> set[str]:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_as_a_module() -> None:
+    """The package itself can be run, and processes that are made by starting anew take no harm from it."""
+    for name in ("forebay", "forebay.cli"):
+        done = subprocess.run([sys.executable, "-m", name, "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("forebay ")
+    code = (
+        "import multiprocessing, os, runpy, sys\n"
+        "import forebay.cli\n"
+        "def main():\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.apply(os.path.basename, ('a/b',)))\n"
+        "forebay.cli.main = main\n"
+        "runpy.run_module('forebay', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "b\n"

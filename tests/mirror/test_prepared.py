@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from forebay.config import HubSettings, resolve
 from forebay.hub import FetchOptions, Hub, Snapshot
 from forebay.hub.covering import cover, make_cover
-from forebay.mirror.shelf import LARGE_CARD_BYTES, Shelf, cached_name, lay_links
+from forebay.mirror.caches import bring_home, cached_name, lay_links
+from forebay.mirror.shelf import LARGE_CARD_BYTES, Shelf
 from forebay.store import Store
 from forebay.testing import FakeHub, Repository
 from forebay.testing.tinydata import hellaswag, mmlu
@@ -129,11 +132,71 @@ def test_files_of_the_program_s_choice_are_read_through_the_mirror(execute, hub:
         assert "prepared" not in told
 
 
-def test_online_it_is_asked_for(execute, fake: FakeHub) -> None:
-    printed, told = execute(LOAD)
+def test_online_what_is_prepared_whole_is_taken(execute, hub: Hub) -> None:
+    first, told = execute(LOAD)
     assert "prepared" not in told
-    assert json.loads(printed)["cache"] is None
+    again, told = execute(LOAD)
+    assert "prepared" not in told
+    assert hub.file(hub.resolve(MMLU), "all/test-00000-of-00001.parquet") is None
     assert "3 loads of prepared datasets" in execute(LOAD, "--prepared")[1]
+    third, told = execute(LOAD)
+    assert "3 loads of prepared datasets" in told
+    assert [json.loads(each) | {"cache": "", "links": 0} for each in (again, third)] == [
+        json.loads(first) | {"cache": "", "links": 0}
+    ] * 2
+    assert "prepared" not in execute(LOAD, "--no-prepared")[1]
+
+
+def test_online_files_of_the_program_s_choice_are_read_through_the_mirror(execute, hub: Hub) -> None:
+    hub.fetch(MMLU)
+    make_cover(hub, hub.resolve(MMLU))
+    for _ in range(2):
+        printed, told = execute(FILES)
+        assert printed.split() == ["4", "4", "4"]
+        assert "prepared" not in told
+
+
+def test_online_a_new_commit_is_seen(execute, hub: Hub, repository: Repository) -> None:
+    hub.fetch(MMLU)
+    make_cover(hub, hub.resolve(MMLU))
+    before, _ = execute(LOAD, "--fresh-seconds", "0")
+    assert "3 loads of prepared datasets" in execute(LOAD, "--fresh-seconds", "0")[1]
+    other = repository.file("virology/test-00000-of-00001.parquet").read()
+    repository.commit({"anatomy/test-00000-of-00001.parquet": other})
+    after, told = execute(LOAD, "--fresh-seconds", "0")
+    assert "prepared" not in told
+    assert json.loads(after)["anatomy"] == json.loads(before)["virology"]
+
+
+MAPPED = """
+from datasets import load_dataset
+from pathlib import Path
+rows = load_dataset("cais/mmlu", "anatomy", split="test")
+made = rows.map(lambda row: {"length": len(row["question"])})
+print(made.cache_files[0]["filename"], Path(made.cache_files[0]["filename"]).resolve())
+print(list(made["length"]) == [len(each) for each in rows["question"]])
+"""
+
+
+def test_what_was_computed_of_rows_is_found_by_the_next_run(execute, hub: Hub, tmp_path: Path) -> None:
+    hub.fetch(MMLU)
+    make_cover(hub, hub.resolve(MMLU))
+    execute(LOAD)
+    kept = tmp_path / ".cache" / "huggingface" / "datasets"
+    results = lambda: {path: path.stat().st_mtime_ns for path in kept.glob("cais___mmlu/anatomy/*/*/cache-*")}  # noqa: E731
+    for found in results():
+        found.unlink()
+    first, told = execute(MAPPED)
+    assert "1 load of prepared datasets" in told
+    [(path, second)] = results().items()
+    assert not path.is_symlink()
+    again, told = execute(MAPPED)
+    assert "1 load of prepared datasets" in told
+    assert (Path(again.split()[1]), results()) == (path, {path: second})
+    assert first.split()[-1] == again.split()[-1] == "True"
+    through, told = execute(MAPPED, "--no-prepared")
+    assert "prepared" not in told
+    assert (Path(through.split()[1]), results()) == (path, {path: second})
 
 
 def fetch_only(hub: Hub, *paths: str) -> Snapshot:
@@ -207,6 +270,54 @@ def test_what_is_not_whole_is_not_taken_online(hub: Hub, tmp_path: Path, fake: F
     offline.close()
 
 
+def test_online_no_load_waits_for_what_is_not_prepared(
+    hub: Hub, tmp_path: Path, fake: FakeHub, wait_until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").mkdir()
+    snapshot = hub.fetch(MMLU)
+    fake.die()
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def patient(*arguments: Any, **options: Any) -> Any:
+        asked.set()
+        assert goes_on.wait(60)
+        return make_cover(*arguments, **options)
+
+    monkeypatch.setattr("forebay.mirror.shelf.make_cover", patient)
+    monkeypatch.setattr("forebay.mirror.shelf._MANY_LOADS", 2)
+    shelf = Shelf(hub, tmp_path / "cache", kept=None, offline=False, waits=False)
+    leave(tmp_path, "anatomy")
+    assert not shelf.takes(snapshot)
+    assert not asked.is_set()  # one configuration is not worth it
+    leave(tmp_path, "virology")
+    assert not shelf.takes(snapshot)
+    assert asked.wait(60)
+    assert not shelf.takes(snapshot)
+    goes_on.set()
+    wait_until(lambda: shelf.takes(snapshot), 60)
+    shelf.close()
+
+
+def test_online_nothing_is_fetched_to_be_prepared(
+    hub: Hub, tmp_path: Path, fake: FakeHub, wait_until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forebay.mirror.shelf._MANY_LOADS", 1)
+    snapshot = fetch_only(hub, "anatomy", "README.md")
+    leave(tmp_path, "anatomy")
+    fake.forget()
+    shelf = Shelf(hub, tmp_path / "cache", kept=None, offline=False, waits=False)
+    assert not shelf.takes(snapshot)
+
+    def is_held() -> bool:
+        found = cover(hub, snapshot)
+        return found is not None and found.held
+
+    wait_until(is_held, 60)
+    assert not shelf.takes(snapshot)  # what is not whole is not taken
+    assert fake.count() == 0
+    shelf.close()
+
+
 def test_what_came_since_is_prepared_too(hub: Hub) -> None:
     snapshot = fetch_only(hub, "anatomy", "README.md")
     make_cover(hub, snapshot)
@@ -236,3 +347,24 @@ def test_a_cache_seen_through_links(tmp_path: Path) -> None:
     (tmp_path / "seen" / "json" / "default").mkdir()
     assert (tmp_path / "kept" / "json" / "default").is_dir()
     assert (tmp_path / "seen" / "org___name").is_symlink()
+
+
+def test_what_no_other_cache_has_is_moved_there(tmp_path: Path) -> None:
+    kept, seen = tmp_path / "kept", tmp_path / "seen"
+    seen.mkdir()
+    lay_links(seen, kept)
+    for name in ("org___laid/c/0.0.0/1/cache-x.arrow", "org___laid/d/0.0.0/1/cache-y.arrow", "odd/default/1/2/x.arrow"):
+        (seen / name).parent.mkdir(parents=True)
+        (seen / name).write_text(name)
+    (seen / "org___laid/c/0.0.0/1/mmlu-test.arrow").symlink_to(tmp_path / "object")
+    (kept / "org___laid/c/0.0.0/1").mkdir(parents=True)
+    bring_home(seen, kept)
+    assert (kept / "odd/default/1/2/x.arrow").read_text() == "odd/default/1/2/x.arrow"
+    assert [path.name for path in (kept / "org___laid").rglob("*") if not path.is_dir()] == ["cache-x.arrow"]
+
+
+def test_a_cache_that_may_not_be_written_costs_the_command_nothing(execute, tmp_path: Path) -> None:
+    (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
+    (tmp_path / ".cache" / "huggingface" / "datasets").write_text("no folder")
+    printed, _ = execute("print(1)")
+    assert printed == "1\n"

@@ -46,6 +46,7 @@ class MirrorOptions:
         serve_restricted: give gated and private repositories to all that pass the gate.
         prepared_into: the cache of datasets of the one program that is served, see `Shelf`; None: no such program.
         prepared_kept: where that program's datasets lie otherwise; None: nowhere.
+        prepared_later: do not let that program wait for what is not prepared, see `Shelf`.
         ready_file: the address is written there once it is answered.
         stop_on_eof: end when standard input does.
         tell: given one line a request.
@@ -65,6 +66,7 @@ class MirrorOptions:
     serve_restricted: bool = False
     prepared_into: Path | None = None
     prepared_kept: Path | None = None
+    prepared_later: bool = False
     ready_file: Path | None = None
     stop_on_eof: bool = False
     tell: Callable[[str], None] | None = field(default=None, repr=False)
@@ -135,8 +137,14 @@ def _shelf(hub: Hub, settings: config.HubSettings, options: MirrorOptions) -> Sh
 
     if options.prepared_into is None:
         return None
-    kept, warn = options.prepared_kept, options.warn
-    return Shelf(hub, options.prepared_into, kept=kept, offline=settings.offline, warn=warn)
+    return Shelf(
+        hub,
+        options.prepared_into,
+        kept=options.prepared_kept,
+        offline=settings.offline,
+        waits=not options.prepared_later,
+        warn=options.warn,
+    )
 
 
 async def _serve(app: object, listener: socket.socket, options: MirrorOptions, ready: Callable[[str], None]) -> None:

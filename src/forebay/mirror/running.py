@@ -17,7 +17,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, cast
@@ -49,21 +50,38 @@ class Run:
     why_not: str = ""
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a command runs in.
+
+    Attributes:
+        mirror: arguments of `forebay mirror` beside those that say where to listen.
+        environ: makes the command's environment of the mirror's address.
+        tidy: called once the command has ended, while its mirror ends.
+    """
+
+    mirror: Sequence[str]
+    environ: Callable[[str], Mapping[str, str]]
+    tidy: Callable[[], None] = _nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to run, and how.
 
     Attributes:
         argv: the command.
-        mirror: arguments of `forebay mirror` beside those that say where to listen.
-        environ: makes the command's environment of the mirror's address.
+        setting: makes what it runs in; called once, while the processes start.
         isolate: let the command reach the mirror and nothing else, where the system lets us.
         warn: told in a line what goes wrong.
     """
 
     argv: Sequence[str]
-    mirror: Sequence[str]
-    environ: Callable[[str], Mapping[str, str]]
+    setting: Callable[[], Setting]
     isolate: bool
     warn: Callable[[str], None]
 
@@ -80,6 +98,7 @@ def run(plan: Plan) -> Run:
 
 def _run(plan: Plan, signals: _Forwarding) -> Run:
     why_not = ""
+    plan = replace(plan, setting=cache(plan.setting))
     if plan.isolate:
         try:
             return _run_isolated(plan, signals)
@@ -89,11 +108,12 @@ def _run(plan: Plan, signals: _Forwarding) -> Run:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
-        environ = plan.environ(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        mirror = _Mirror(plan, listener)
+        setting = plan.setting()
+        environ = setting.environ(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        mirror = _Mirror(setting, plan.warn, listener)
     with mirror:
         code = _run_here(plan, environ, signals)
-        counts = mirror.finish()
+        counts = mirror.finish(setting.tidy)
     return Run(code, counts, why_not=why_not)
 
 
@@ -120,6 +140,7 @@ def _run_isolated(plan: Plan, signals: _Forwarding) -> Run:
             program = [sys.executable, "-I", "-S", str(Path(cell.__file__)), str(theirs.fileno())]
             child = subprocess.Popen(program, pass_fds=[theirs.fileno()])
         try:
+            setting = plan.setting()  # while the namespace is made
             listener, port = _from_cell(ours)
         except BaseException:
             child.kill()
@@ -127,13 +148,13 @@ def _run_isolated(plan: Plan, signals: _Forwarding) -> Run:
             raise
         with Path(f"/proc/{child.pid}/net/snmp").open("rb") as seen:  # stays readable when the namespace has gone
             with listener:
-                mirror = _Mirror(plan, listener)
+                mirror = _Mirror(setting, plan.warn, listener)
             with mirror:
-                environ = dict(plan.environ(f"http://127.0.0.1:{port}"))
+                environ = dict(setting.environ(f"http://127.0.0.1:{port}"))
                 ours.sendall(json.dumps({"argv": list(plan.argv), "environ": environ}).encode() + b"\n")
                 signals.to(child.pid)
                 code = _code(child)
-                counts = mirror.finish()
+                counts = mirror.finish(setting.tidy)
             return Run(code, counts, isolated=True, attempts=_attempts(seen))
 
 
@@ -163,10 +184,10 @@ def _attempts(seen: BinaryIO) -> int | None:
 class _Mirror:
     """The mirror's process; a context manager that ends it."""
 
-    def __init__(self, plan: Plan, listener: socket.socket) -> None:
-        self._warn = plan.warn
+    def __init__(self, setting: Setting, warn: Callable[[str], None], listener: socket.socket) -> None:
+        self._warn = warn
         fd = listener.fileno()
-        program = [sys.executable, "-m", "forebay.cli", "mirror", *plan.mirror]
+        program = [sys.executable, "-m", "forebay.cli", "mirror", *setting.mirror]
         self._process = subprocess.Popen(
             [*program, "--listen-fd", str(fd), "--stop-on-eof", "--json"],
             stdin=subprocess.PIPE,
@@ -183,10 +204,13 @@ class _Mirror:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ask_to_end()
         self._stop()
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, meanwhile: Callable[[], None]) -> dict[str, Any]:
         """End the mirror and return what it counted."""
+        self._ask_to_end()
+        meanwhile()
         self._stop()
         for line in reversed(self._lines):
             try:
@@ -202,10 +226,12 @@ class _Mirror:
         if not self._ending:
             self._warn("the mirror has ended; what the command asks for now will fail")
 
-    def _stop(self) -> None:
+    def _ask_to_end(self) -> None:
         self._ending = True
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    def _stop(self) -> None:
         try:
             self._process.wait(_MIRROR_SECONDS)
         except subprocess.TimeoutExpired:

@@ -12,7 +12,6 @@ what it has left there says that the program loads whole configurations.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from forebay.hub import Hub, Snapshot
 from forebay.hub.arrowview import lay_one
 from forebay.hub.covering import Cover, cover, make_cover
 from forebay.hub.placing import Placer
+from forebay.mirror.caches import cached_name, lay_results
 
 LARGE_CARD_BYTES = 16 * 2**10
 """A smaller card is parsed in less time than it takes to notice."""
@@ -31,10 +31,8 @@ _MOST_PREPARED_BYTES = 2**29
 """Larger datasets are prepared by their owner's wish alone (`forebay view datasets`)."""
 _PATIENCE_SECONDS = 60.0
 """So long a program waits for its dataset to be prepared; clients under `forebay exec` wait for 120 s."""
-_SHARED = ("downloads", "arrow", "csv", "generator", "json", "parquet", "text")
-"""Folders of the library's cache that hold no dataset of a hub: its downloads, and what its loaders made of files."""
-_UPPERCASE = re.compile(r"([A-Z]+)([A-Z][a-z])")
-_LOWERCASE = re.compile(r"([a-z\d])([A-Z])")
+_MANY_LOADS = 8
+"""A program that has loaded fewer configurations than that gains less than it would cost to prepare them meanwhile."""
 
 
 @dataclass(slots=True)
@@ -47,7 +45,7 @@ class _Place:
         commit, cover: what is laid; "" and None: nothing.
         laid: the ids that it is laid for.
         given_up: it has been asked for at two commits, or cannot be laid.
-        ready: set once it has been tried to prepare it.
+        ready: set once it has been tried to prepare it; None: nobody has.
     """
 
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -66,15 +64,25 @@ class Shelf:
         hub: the store.
         folder: the program's HF_DATASETS_CACHE, its own as long as it runs.
         kept: where datasets that are not laid are kept beyond that; None: nowhere.
-        offline: whether what the store does not hold cannot be loaded anyway; else it is fetched to be prepared.
+        offline: whether what the store does not hold cannot be loaded anyway. Else only a dataset is laid of which all
+            is prepared.
+        waits: prepare what is not, fetching for it if not `offline`, while the load waits. Else it is prepared of what
+            the store holds while loads go on as ever, for those that follow, and for the next run.
         warn: told what cannot be prepared.
     """
 
     def __init__(
-        self, hub: Hub, folder: Path, *, kept: Path | None, offline: bool, warn: Callable[[str], None] | None = None
+        self,
+        hub: Hub,
+        folder: Path,
+        *,
+        kept: Path | None,
+        offline: bool,
+        waits: bool = True,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self._hub, self._folder, self._kept = hub, folder, kept
-        self._offline, self._warn = offline, warn
+        self._offline, self._waits, self._warn = offline, waits, warn
         self._guard = threading.Lock()
         self._places: dict[str, _Place] = {}
         self._holds = ExitStack()
@@ -83,6 +91,7 @@ class Shelf:
 
     def close(self) -> None:
         """Let the store evict again what was laid."""
+        self._warn = None  # what is still being prepared comes to nothing, and nobody minds
         self._holds.close()
 
     def renamed(self, asked: str, now: str) -> None:
@@ -116,7 +125,7 @@ class Shelf:
             return False
         if place.cover is None:
             seen = self._seen(place)
-            found = self._covered(place, snapshot) if seen else None
+            found = self._covered(place, snapshot, seen) if seen else None
             if found is None or not seen <= found.names:
                 for id in place.ids:  # noqa: A001 - the hubs' own word
                     self._link(id)
@@ -132,33 +141,42 @@ class Shelf:
             found |= {path.name for path in root.iterdir() if path.is_dir()} if root.is_dir() else set()
         return found
 
-    def _covered(self, place: _Place, snapshot: Snapshot) -> Cover | None:
+    def _covered(self, place: _Place, snapshot: Snapshot, seen: set[str]) -> Cover | None:
         """Return what is prepared, if it is all that can be loaded."""
+        if place.ready is not None and not place.ready.is_set():
+            return None  # it is being prepared, and looking at what there is takes longer than a load
         found = cover(self._hub, snapshot)
-        if found is None or not found.held:
-            self._prepare(place, snapshot)
+        if (found is None or not found.held) and place.ready is None:
+            if sum(file.size or 0 for file in snapshot.files) > _MOST_PREPARED_BYTES:
+                place.given_up = True
+                return None
+            if not self._waits and len(seen) < _MANY_LOADS:
+                return None
+            place.ready = self._prepare(snapshot)
+            if not self._waits or not place.ready.wait(_PATIENCE_SECONDS):
+                return None
             found = cover(self._hub, snapshot)
         if found is not None and (found.held if self._offline else found.whole):
             return found
-        place.given_up = place.ready is None or place.ready.is_set()
+        place.given_up = True
         return None
 
-    def _prepare(self, place: _Place, snapshot: Snapshot) -> None:
-        """Prepare, once, and wait for it as long as a client does."""
-        if place.ready is not None or sum(file.size or 0 for file in snapshot.files) > _MOST_PREPARED_BYTES:
-            return
-        place.ready = ready = threading.Event()
+    def _prepare(self, snapshot: Snapshot) -> threading.Event:
+        """Begin to prepare; return what is set once that is done, or failed."""
+        ready = threading.Event()
+        fetches = self._waits and not self._offline and not snapshot.restricted
 
         def work() -> None:
             try:
-                make_cover(self._hub, snapshot, offline=self._offline or snapshot.restricted)
+                make_cover(self._hub, snapshot, offline=not fetches)
             except (ForebayError, OSError) as error:
-                self._told(f"not prepared, read through the mirror: {error}")
+                if self._waits:
+                    self._told(f"not prepared, read through the mirror: {error}")
             finally:
                 ready.set()
 
         threading.Thread(target=work, name=f"prepare-{snapshot.key[:8]}", daemon=True).start()
-        ready.wait(_PATIENCE_SECONDS)
+        return ready
 
     def _laid(self, place: _Place, found: Cover, snapshot: Snapshot) -> bool:
         """Lay what is not laid yet; return whether all is."""
@@ -173,6 +191,9 @@ class Shelf:
                 self._unlink(id)
                 for one in found.prepared:
                     lay_one(store, placer, self._folder, (id, snapshot.commit, True), one)
+                if self._kept is not None:
+                    (self._kept / cached_name(id)).mkdir(parents=True, exist_ok=True)
+                    lay_results(self._folder, self._kept, cached_name(id))
                 place.laid.add(id)
         except (ForebayError, OSError) as error:
             place.given_up = True
@@ -202,19 +223,3 @@ class Shelf:
     def _unlink(self, id: str) -> None:  # noqa: A002
         if self._root(id).is_symlink():
             self._root(id).unlink()
-
-
-def cached_name(id: str) -> str:  # noqa: A002
-    """Return the name of a dataset's folder in the library's cache."""
-    space, _, name = id.rpartition("/")
-    name = _LOWERCASE.sub(r"\1_\2", _UPPERCASE.sub(r"\1_\2", name)).lower()
-    return f"{space}___{name}" if space else name
-
-
-def lay_links(folder: Path, kept: Path) -> None:
-    """Let a cache show all that another one has, and put there what belongs to no dataset of a hub."""
-    for name in _SHARED:
-        (kept / name).mkdir(parents=True, exist_ok=True)
-    for path in kept.iterdir():
-        if path.is_dir():
-            (folder / path.name).symlink_to(path)

@@ -58,7 +58,7 @@ def _tried(session: Session, store: Store, harness: Harness, closure: Any, worke
     from forebay.hub import Hub
     from forebay.integrations import checking, nltk
     from forebay.mirror import environment as variables
-    from forebay.mirror.running import Plan, run
+    from forebay.mirror.running import Plan, Setting, run
 
     check = checking.plan(closure)
     if not check.trials:
@@ -75,7 +75,7 @@ def _tried(session: Session, store: Store, harness: Harness, closure: Any, worke
 
         argv = checking.command(check, harness, folder, workers)
         mirror = ["--offline", "--home", str(session.settings().home)]
-        run(Plan(argv, mirror, environ, isolate=True, warn=_warn))
+        run(Plan(argv, lambda: Setting(mirror, environ), isolate=True, warn=_warn))
         checking.take_in(check, folder)
     return check
 

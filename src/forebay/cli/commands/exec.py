@@ -15,7 +15,7 @@ from forebay.cli.commands.mirror import counted
 from forebay.cli.session import Session
 
 if TYPE_CHECKING:
-    from forebay.mirror.running import Run
+    from forebay.mirror.running import Run, Setting
 
 
 @click.command("exec", cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 @click.option(
     "--prepared/--no-prepared",
     default=None,
-    help="Give datasets of many configurations to the datasets library as prepared Arrow.  [default: with --offline]",
+    help="Give datasets of many configurations to the datasets library as prepared Arrow, having fetched and prepared"
+    " what is not; or never.  [default: what is prepared]",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Do not say in the end what was saved.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]…")
@@ -59,30 +60,19 @@ def exec(  # noqa: A001 - the command's name, by which it is found
     ModelScope's clients in it ask there. Its exit code is ours. With --offline the hubs are never asked, and the
     command runs where no other address can be reached at all, if the system lets us (Linux: network namespaces).
     """
-    from forebay.config import environment
-    from forebay.mirror import environment as variables
+    from functools import partial
+
     from forebay.mirror.running import Plan, run
 
-    present = environment()
-    arguments = [*(["--offline"] if offline else []), *_repeated("--upstream", upstream)]
-    arguments += _repeated("--ms-upstream", ms_upstream)
+    arguments = ["--home", str(session.settings().home), *(["--offline"] if offline else [])]
+    arguments += [*_repeated("--upstream", upstream), *_repeated("--ms-upstream", ms_upstream)]
     arguments += [] if fresh_seconds is None else ["--fresh-seconds", str(fresh_seconds)]
-    arguments += ["--home", str(session.settings().home)]
+    if prepared is None and not offline:
+        arguments.append("--prepared-later")
     with ExitStack() as stack:
-        caches = _caches(stack, present, private_caches)
-        nltk_data = _nltk_data(stack, session)
-        datasets_cache = None
-        if offline if prepared is None else prepared:
-            datasets_cache, told = _datasets_cache(stack, present, caches)
-            arguments += told
-
-        def environ(endpoint: str) -> Mapping[str, str]:
-            wanted = variables.Wanted(endpoint, caches=caches, nltk_data=nltk_data, datasets_cache=datasets_cache)
-            told = variables.variables(wanted, present)
-            return variables.applied(told, present)
-
-        plan = Plan(command, arguments, environ, isolate=offline and not no_isolation, warn=_warn)
-        done = run(plan)
+        room = _Room(stack, session, private_caches)
+        setting = partial(room.setting, arguments, with_prepared=prepared is not False)
+        done = run(Plan(command, setting, isolate=offline and not no_isolation, warn=_warn))
     if not quiet:
         click.echo(f"forebay: {_told(done, offline)}", err=True)
     if done.code:
@@ -93,61 +83,114 @@ def _repeated(option: str, values: tuple[str, ...]) -> list[str]:
     return [part for value in values for part in (option, value)]
 
 
-def _caches(stack: ExitStack, present: Mapping[str, str], private: bool) -> Path | None:
-    """Return a folder for the command's caches; None: it keeps its own."""
-    import os
-    import tempfile
+class _Room:
+    """What a command is given for as long as it runs.
 
-    from forebay.mirror.environment import usual_hf_home
-
-    home = usual_hf_home(present)
-    nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
-    if not private and not os.access(nearest, os.W_OK):
-        _warn(f"{nearest} may not be written: the command gets caches of its own, removed afterwards")
-        private = True
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-exec-"))) if private else None
-
-
-def _datasets_cache(stack: ExitStack, present: Mapping[str, str], caches: Path | None) -> tuple[Path, Sequence[str]]:
-    """Return a cache of datasets for the command, and what its mirror must be told of it.
-
-    All that the command's own cache has is seen in it, and what the command adds there stays.
+    Args:
+        stack: removes it in the end.
+        session: whose store it comes from.
+        private: give it empty caches.
     """
-    import tempfile
 
-    from forebay.mirror.environment import usual_datasets_cache
-    from forebay.mirror.shelf import lay_links
+    def __init__(self, stack: ExitStack, session: Session, private: bool) -> None:
+        from forebay.config import environment
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-datasets-")))
-    if caches is not None:
-        return folder, ["--prepared-into", str(folder)]
-    kept = usual_datasets_cache(present).absolute()
-    lay_links(folder, kept)
-    return folder, ["--prepared-into", str(folder), "--prepared-kept", str(kept)]
+        self._stack, self._session, self._private = stack, session, private
+        self._present = environment()
+        self._datasets_cache: Path | None = None
+        self._datasets_kept: Path | None = None
 
+    def setting(self, arguments: Sequence[str], *, with_prepared: bool) -> Setting:
+        """Make it, and tell the mirror of it by its arguments."""
+        from forebay.mirror import environment as variables
+        from forebay.mirror.running import Setting
 
-def _nltk_data(stack: ExitStack, session: Session) -> Path | None:
-    """Return a folder with the NLTK packages of the store; None: it has none."""
-    import tempfile
+        caches = self._caches()
+        told = self._lay_datasets_cache(caches) if with_prepared else []
+        nltk_data = self._nltk_data()
 
-    from forebay.errors import InputError
-    from forebay.hub import Hub
-    from forebay.integrations import nltk
+        def environ(endpoint: str) -> Mapping[str, str]:
+            wanted = variables.Wanted(endpoint, caches=caches, nltk_data=nltk_data, datasets_cache=self._datasets_cache)
+            return variables.applied(variables.variables(wanted, self._present), self._present)
 
-    with session.present_store() as store:
-        if store is None or not store.names.list("hub/url/"):
-            return None
-        with Hub(store) as hub:
-            packages = list(nltk.held(hub))
-            if not packages:
+        return Setting([*arguments, *told], environ, self._tidy)
+
+    def _folder(self, name: str) -> Path:
+        import tempfile
+
+        made = tempfile.TemporaryDirectory(prefix=f"forebay-{name}-", ignore_cleanup_errors=True)
+        return Path(self._stack.enter_context(made))
+
+    def _caches(self) -> Path | None:
+        """Return a folder for the command's caches; None: it keeps its own."""
+        import os
+
+        from forebay.mirror.environment import usual_hf_home
+
+        home = usual_hf_home(self._present)
+        nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
+        if not self._private and not os.access(nearest, os.W_OK):
+            _warn(f"{nearest} may not be written: the command gets caches of its own, removed afterwards")
+            return self._folder("exec")
+        return self._folder("exec") if self._private else None
+
+    def _lay_datasets_cache(self, caches: Path | None) -> Sequence[str]:
+        """Make a cache of datasets for the command, and return what its mirror must be told of it.
+
+        All that the command's own cache has is seen in it, and what the command adds there stays.
+        """
+        from forebay.mirror.caches import lay_links
+        from forebay.mirror.environment import usual_datasets_cache
+
+        folder = self._folder("datasets")
+        if caches is None:
+            kept = usual_datasets_cache(self._present).absolute()
+            try:
+                lay_links(folder, kept)
+            except OSError as error:
+                _warn(f"datasets are not given as prepared Arrow: {kept}: {error.strerror}")
+                return []
+            self._datasets_kept = kept
+        self._datasets_cache = folder
+        kept_told = ["--prepared-kept", str(self._datasets_kept)] if self._datasets_kept is not None else []
+        return ["--prepared-into", str(folder), *kept_told]
+
+    def _nltk_data(self) -> Path | None:
+        """Return a folder with the NLTK packages of the store; None: it has none."""
+        from forebay.errors import InputError
+
+        with self._session.present_store() as store:
+            if store is None or not store.names.list("hub/url/"):
                 return None
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forebay-nltk-")))
-            for package in packages:
-                try:
-                    nltk.lay_out([package], folder)
-                except InputError as error:  # one that is no good must not keep the command from running
-                    _warn(str(error))
-            return folder
+            from forebay.hub import Hub
+            from forebay.integrations import nltk
+
+            with Hub(store) as hub:
+                packages = list(nltk.held(hub))
+                if not packages:
+                    return None
+                folder = self._folder("nltk")
+                for package in packages:
+                    try:
+                        nltk.lay_out([package], folder)
+                    except InputError as error:  # one that is no good must not keep the command from running
+                        _warn(str(error))
+                return folder
+
+    def _tidy(self) -> None:
+        """Keep what the command has added to the cache of datasets, and remove that."""
+        import shutil
+
+        from forebay.mirror.caches import bring_home
+
+        if self._datasets_cache is None:
+            return
+        if self._datasets_kept is not None:
+            try:
+                bring_home(self._datasets_cache, self._datasets_kept)
+            except OSError as error:
+                _warn(f"not all that was computed is kept in {self._datasets_kept}: {error}")
+        shutil.rmtree(self._datasets_cache, ignore_errors=True)
 
 
 def _told(done: Run, offline: bool) -> str:

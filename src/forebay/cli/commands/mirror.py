@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option("--prepared-into", type=click.Path(path_type=Path), hidden=True, help="See `forebay exec --prepared`.")
 @click.option("--prepared-kept", type=click.Path(path_type=Path), hidden=True, help="What that cache stands in for.")
+@click.option("--prepared-later", is_flag=True, hidden=True, help="Do not let that program wait.")
 @click.option("--listen-fd", type=int, hidden=True, help="Use this listening socket.")
 @click.option("--stop-on-eof", is_flag=True, hidden=True, help="End when standard input does.")
 @click.pass_obj
@@ -85,6 +86,17 @@ def mirror(
     )
     with session.store() as store:
         run_mirror(store, options, ready=lambda address: _ready(address, options, as_json), done=_done(as_json))
+    if options.stop_on_eof:
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    """End without taking the interpreter apart, for which a tenth of a second is needed: somebody waits for us."""
+    import os
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _with_defaults(given: dict[str, Any]) -> dict[str, Any]:
