@@ -319,6 +319,7 @@ class Batch:
         group = [(each.staged, shop.layout.object(each.digest, each.kept)) for each in self._waiting]
         self._published = [(each.digest, each.kept) for each in self._waiting]
         publish(shop.fs, group, dir_mode=shop.files.dir_mode)
+        shop.files.note_durable(target for _, target in group)
         self._make_relied_durable()
         staged = [(self._stage_entry(data), shop.layout.entry(entry.kind, entry.key)) for entry, data in new]
         publish(shop.fs, staged, replace=True, dir_mode=shop.files.dir_mode)
