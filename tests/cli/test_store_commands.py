@@ -262,7 +262,18 @@ class TestVerify:
         report = call_json("verify", code=1)
         assert len(report["damaged"]) == 1
         assert list((home / "quarantine").iterdir())
-        assert call_json("verify")["damaged"] == []
+        told = call("verify", code=1).stdout
+        assert "damaged" not in told
+        assert ": 1 missing\n" in told
+        call("gc")
+        assert call_json("verify")["ok"]
+
+    def test_missing(self, home: Path, call: Call, call_json: CallJson) -> None:
+        object_file(home, SHARD).unlink()
+        told = call("verify", code=1).stdout
+        assert "all sound" not in told
+        report = call_json("verify", code=1)
+        assert (report["ok"], report["damaged"], len(report["missing"])) == (False, [], 1)
 
     def test_a_sample(self, home: Path, call_json: CallJson) -> None:
         assert call_json("verify", "--sample", "50%", "--seed", "7")["objects"] <= 4

@@ -152,8 +152,8 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was damaged; what is missing is only slower."""
-        return not self.damaged
+        """Whether nothing was damaged and nothing is missing."""
+        return not self.damaged and not self.missing
 
     def to_json(self) -> dict[str, JSON]:
         """Return this as a JSON object."""

@@ -122,6 +122,7 @@ class Upkeep:
                 continue
             entries += 1
             self._verify_entry(kind, key, damaged, missing)
+        missing = [gap for gap in missing if self._still_missing(gap)]
         seconds = time.perf_counter() - began
         report = VerifyReport(objects, entries, hashed, seconds, tuple(damaged), tuple(missing))
         self.hook(Event(What.VERIFY, bytes=hashed, seconds=seconds, facts={"damaged": len(damaged)}))
@@ -244,6 +245,11 @@ class Upkeep:
         for ref in found.objects:
             if self.reader.find(ref.digest) is None:
                 missing.append(Damage(kind, key, f"its object {ref.digest[:12]} ({ref.role}) is not there"))
+
+    def _still_missing(self, gap: Damage) -> bool:
+        """Look again at an entry: it may have been evicted, or made anew, while we went on."""
+        found = self.reader.entry(gap.kind, Key(gap.name))
+        return found is not None and any(self.reader.find(ref.digest) is None for ref in found.objects)
 
 
 def _total(db: sqlite3.Connection) -> int:

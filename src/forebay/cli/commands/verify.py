@@ -36,8 +36,8 @@ def _part(_: click.Context, parameter: click.Parameter, said: str) -> float:
 def verify(ctx: click.Context, sample: float, seed: int, as_json: bool) -> None:
     """Check stored bytes against their names.
 
-    What is damaged is moved to the store's quarantine folder and made again when it is next needed. Exit code 1 if
-    anything was damaged.
+    What is damaged is moved to the store's quarantine folder; it is made again when it is next needed, as is what is
+    missing. Exit code 1 if anything was damaged or missing.
     """
     session = ctx.ensure_object(Session)
     ticker = Ticker()
@@ -48,7 +48,7 @@ def verify(ctx: click.Context, sample: float, seed: int, as_json: bool) -> None:
 
     with session.present_store(tick) as store, closing(ticker):
         if store is None:
-            emit({"objects": 0, "entries": 0, "damaged": [], "ok": True}) if as_json else session.say_nothing_yet()
+            emit({"objects": 0, "entries": 0, "damaged": [], "missing": [], "ok": True}) if as_json else session.say_nothing_yet()
             return
         report = store.verify(sample, seed)
     if as_json:
@@ -65,7 +65,9 @@ def _tell(report: VerifyReport, sample: float) -> None:
         say(f"missing: {gap.kind} {text.short(gap.name)}: {gap.why}; it will be made again")
     part = "" if sample == 1 else f" (a sample of {sample:.3g})"
     checked = f"{text.counted(report.objects, 'object')} and {text.counted(report.entries, 'entry')}{part}"
-    found = f"{text.count(len(report.damaged))} damaged, now in quarantine" if report.damaged else "all sound"
+    wrong = [f"{text.count(len(report.damaged))} damaged, now in quarantine"] if report.damaged else []
+    wrong += [f"{text.count(len(report.missing))} missing"] if report.missing else []
+    found = ", ".join(wrong) or "all sound"
     speed = text.size(report.bytes / report.seconds) if report.seconds > 0 else "-"
     say(f"checked {checked}: {found}")
     say(f"{text.size(report.bytes)} in {text.seconds(report.seconds)}, {speed}/s")
