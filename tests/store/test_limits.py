@@ -18,6 +18,7 @@ from forebay.config import Settings
 from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
 from forebay.events import Event, What
 from forebay.store import Store
+from forebay.store.index import Index
 from forebay.testing import Fault, FaultKind, FaultyFilesystem, MemoryFilesystem
 from forebay.types import Cost, Entry
 
@@ -80,6 +81,51 @@ def test_full_disk_of_what_is_spared(small_disk: tuple[Path, object]) -> None:
         assert store.usage().reserved_bytes == 0
         assert check(store, "only", (payload("only", 4_800_000),))
         put(store, "small", payload("small", 400_000))
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_index_that_finds_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool) -> None:
+    """Whatever the books could not take in: an entry is there with all its objects, or it is not there."""
+    written = Index.write
+    for refused in range(10):
+        calls = 0
+
+        def write(index: Index, *args: object, _refused: int = refused, **more: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == _refused + 1 or (lasting and calls > _refused):
+                raise StoreFullError("no room for the index", subject=tmp_path)
+            return written(index, *args, **more)  # type: ignore[arg-type]
+
+        home = tmp_path / f"{refused}"
+        data = payload("new one"), payload("new other")
+        with opened((home, None)) as store:
+            put(store, "old", payload("old"))
+            monkeypatch.setattr(Index, "write", write)
+            try:
+                put(store, "new", *data)
+            except StoreFullError:
+                pass
+            if lasting:
+                store.abandon() if refused % 2 else store.close()
+            monkeypatch.setattr(Index, "write", written)
+        with opened((home, None)) as store:
+            assert store.verify().ok
+            assert check(store, "old", (payload("old"),))
+            assert store.get("delta", key("new")) is None or check(store, "new", data)
+            store.gc()
+            before = store.usage()
+            store.reindex()
+            assert (before.bytes, before.entries, before.objects) == _counted(store)
+            if calls <= refused:
+                assert check(store, "new", data)
+                return
+    raise AssertionError("a commit takes fewer writes than that")
+
+
+def _counted(store: Store) -> tuple[int, int, int]:
+    usage = store.usage()
+    return usage.bytes, usage.entries, usage.objects
 
 
 def test_disk_that_others_fill(small_disk: tuple[Path, object]) -> None:
@@ -174,6 +220,7 @@ from forebay.config import Settings
 from forebay.errors import StoreReadOnlyError
 from forebay.io import ProcessName, mapping
 from forebay.store import Store
+from forebay.store.index import Index
 from forebay.store.entry import versions
 from forebay.types import Entry, Key
 mapping._mapper()

@@ -171,9 +171,17 @@ class Ledger:
         self.transact(work)
 
     def give_up(self, numbers: Iterable[int], digests: Iterable[Digest]) -> None:
-        """Drop intents whose work failed, and the objects that came into being for nobody."""
+        """Drop intents whose work failed, and the objects that came into being for nobody.
+
+        An entry may have been published all the same, before the books could say so; then it counts, and its objects.
+        """
+        numbers = list(numbers)
+        meant = [self._live[number] for number in numbers if number in self._live]
 
         def work(db: sqlite3.Connection) -> None:
+            for intent in meant:
+                if intent.kind is not None and intent.key is not None:
+                    self.books.sync_entry(db, intent.kind, intent.key)
             self._forget(db, numbers)
             plan = Plan()
             for digest in digests:
@@ -215,10 +223,19 @@ class Ledger:
             self._hook(Event(What.EVICT, message, bytes=plan.bytes, facts=facts))
 
     def close(self) -> None:
-        """Take the session off the books: it left nothing on its way."""
+        """Take the session off the books, and into them what it left on its way where it could not say so before."""
         token, self._registered = self._registered, None
         if token is not None and token == self._mine.token:
-            self._index.write(lambda db: self._deregister(db, token))
+            self._index.write(lambda db: self._conclude(db, token))
+
+    def _conclude(self, db: sqlite3.Connection, token: str) -> None:
+        left = db.execute("SELECT digest, kind, key FROM intents WHERE token = ?", (token,)).fetchall()
+        for digest, kind, key in left:
+            if digest is not None:
+                self.books.enter_object(db, digest)
+            elif kind is not None:
+                self.books.sync_entry(db, kind, key)
+        self._deregister(db, token)
 
     def _deregister(self, db: sqlite3.Connection, token: str) -> None:
         db.execute("DELETE FROM intents WHERE token = ?", (token,))
@@ -314,14 +331,8 @@ class Ledger:
         now = self._fs.now()
         for token, seen in db.execute("SELECT token, seen FROM sessions").fetchall():
             if session.is_over(token, now - seen):
-                left = db.execute("SELECT digest, kind, key FROM intents WHERE token = ?", (token,)).fetchall()
-                for digest, kind, key in left:
-                    if digest is not None:
-                        self.books.enter_object(db, digest)
-                    elif kind is not None:
-                        self.books.sync_entry(db, kind, key)
                 self._sweep(token)
-                self._deregister(db, token)
+                self._conclude(db, token)
 
     def _sweep(self, token: str) -> None:
         for name, _ in self._fs.scan(self._layout.tmp):
