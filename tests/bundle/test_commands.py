@@ -12,6 +12,7 @@ import pytest
 from bundling import content, fill, key, noise, put
 from click.testing import CliRunner, Result
 
+from forebay.bundle import open_source
 from forebay.cli.app import forebay
 from forebay.config import Settings
 from forebay.store import Store
@@ -65,7 +66,7 @@ def test_every_answer_as_json(home: Path, call: Call) -> None:
     assert json.loads(call("verify", "b.tar", "--json").stdout)["ok"]
     assert json.loads(call("diff", "b.tar", "--json").stdout)["same"]
     assert json.loads(call("keygen", "key", "--json").stdout)["public"].startswith("ed25519:")
-    assert json.loads(call("repair", "b.tar", "--json").stdout) == {"mended": [], "missing": {}}
+    assert json.loads(call("repair", "b.tar", "--json").stdout) == {"mended": [], "missing": {}, "damaged": []}
 
 
 def test_a_delta_and_what_it_is_a_delta_to(home: Path, call: Call) -> None:
@@ -154,3 +155,58 @@ def test_importing_bundles_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def flipped(path: Path, *names: str) -> bytes:
+    """Flip a bit in the content of members ("": in the end); return the bytes from before."""
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    with open_source(path) as source:
+        places = {member.name: member.content for member in source.members} | {"": source.members[-1].end}
+    for name in names:
+        data[places[name]] ^= 1
+    path.write_bytes(data)
+    return whole
+
+
+def test_what_a_bundle_says_of_itself_is_mended_without_a_donor(tmp_path: Path, home: Path, call: Call) -> None:
+    call("create", "b.tar", "demo")
+    whole = flipped(tmp_path / "b.tar", "README.txt", "setup.sh", "setup.ps1", "FILES.tsv", "")
+    call("verify", "b.tar", code=1)
+    said = call("repair", "b.tar", "--request", "ask.json").stdout
+    assert said.endswith("5 mended, 0 objects missing\n")
+    assert "mended   FILES.tsv" in said
+    assert (tmp_path / "b.tar").read_bytes() == whole
+    assert not (tmp_path / "ask.json").exists()
+    (tmp_path / "b.tar").write_bytes(whole + b"more")
+    assert "mended   the end" in call("repair", "b.tar").stdout
+    assert (tmp_path / "b.tar").read_bytes() == whole
+
+
+def test_a_damaged_entry_is_told_and_comes_from_a_copy_or_the_store(tmp_path: Path, home: Path, call: Call) -> None:
+    call("create", "b.tar", "demo")
+    entry = f"entries/delta/{key('e3')}.json"
+    whole = flipped(tmp_path / "b.tar", entry, "FILES.tsv")
+    damaged = (tmp_path / "b.tar").read_bytes()
+    said = call("repair", "b.tar", "--request", "ask.json", code=1).stdout
+    assert entry in said
+    assert "0 mended, 0 objects missing; 2 damaged beside, for which another copy is needed (--from)" in said
+    told = json.loads(call("repair", "b.tar", "--json", code=1).stdout)
+    assert (told["missing"], sorted(told["damaged"])) == ({}, ["FILES.tsv", entry])
+    assert (tmp_path / "b.tar").read_bytes() == damaged
+    (tmp_path / "good.tar").write_bytes(whole)
+    for way in (["--from", "good.tar"], ["--from-store"]):
+        (tmp_path / "b.tar").write_bytes(damaged)
+        assert "2 mended, 0 objects missing" in call("repair", "b.tar", *way).stdout
+        assert (tmp_path / "b.tar").read_bytes() == whole
+
+
+def test_what_is_cut_off_keeps_its_size_until_somebody_has_the_rest(tmp_path: Path, home: Path, call: Call) -> None:
+    call("create", "b.tar", "demo")
+    whole = (tmp_path / "b.tar").read_bytes()
+    (tmp_path / "b.tar").write_bytes(whole[:-3000])
+    call("repair", "b.tar", "--request", "ask.json", code=1)
+    assert (tmp_path / "b.tar").stat().st_size == len(whole) - 3000
+    call("create", "patch.tar", "--wanted", "ask.json")
+    call("repair", "b.tar", "--from", "patch.tar")
+    assert (tmp_path / "b.tar").read_bytes() == whole

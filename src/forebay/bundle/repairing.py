@@ -1,7 +1,8 @@
 """Mending a damaged bundle from a sound one, from a store, or from the few objects that were asked for.
 
 Every byte of an archive but the members' content follows from the MANIFEST, and the BLAKE3 of each content is in it. So
-whatever has the right bytes may give them, and only what is damaged is written.
+whatever has the right bytes may give them, and only what is damaged is written. Headers, padding, the end, README.txt,
+the scripts and FILES.tsv need nobody: they are made anew.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ from blake3 import blake3
 
 from forebay.bundle import archive, signing
 from forebay.bundle.archive import BLOCK, Member
+from forebay.bundle.closures import Closure
 from forebay.bundle.creating import packed_entry
 from forebay.bundle.frames import Coders
-from forebay.bundle.manifest import PackedEntry, PackedObject, parse
+from forebay.bundle.manifest import Manifest, PackedEntry, PackedFile, PackedObject, parse
 from forebay.bundle.source import PIECE_BYTES, Source, open_source
 from forebay.bundle.stream import base_of, read_list, volume_path
+from forebay.bundle.unaided import unaided_files
 from forebay.bundle.verifying import verify
 from forebay.errors import BundleError, InputError, StoreError, StoreFullError
-from forebay.types import Buffer, Digest, is_hex64
+from forebay.store import entry as entry_files
+from forebay.types import Buffer, Digest, Entry, Key, is_hex64
 
 if TYPE_CHECKING:
     from forebay.store import Store
 
+THE_END = "the end"
+"""What a report calls the two blocks of zeros with which an archive ends."""
 _MOST_ASKED_BYTES = 64 * 2**20
 
 
@@ -40,12 +46,14 @@ class RepairReport:
 
     Attributes:
         mended: names of the members that were.
-        missing: digests of the objects that nobody had; none: the bundle is sound now.
+        missing: digests of the objects that nobody had.
+        lost: names of the other members that nobody had; no such and no missing one: the bundle is sound now.
         bytes: that were written.
     """
 
     mended: tuple[str, ...]
     missing: tuple[Digest, ...]
+    lost: tuple[str, ...]
     bytes: int
 
 
@@ -89,7 +97,7 @@ def repair(path: Path, donors: Sequence[Path], store: Store | None = None) -> Re
         store: that may have it.
 
     Raises:
-        BundleError: its MANIFEST is damaged and no donor is given, or only the same bundle could mend it.
+        BundleError: its MANIFEST is damaged, and none of the donors is the same bundle.
         StoreError: it cannot be written.
     """
     if path.is_dir():
@@ -100,21 +108,24 @@ def repair(path: Path, donors: Sequence[Path], store: Store | None = None) -> Re
         manifest_bytes = _manifest_of(target, givers)
         manifest = parse(manifest_bytes)
         coders = stack.enter_context(Coders(manifest.level))
+        helpers = _Helpers(target, manifest, manifest_bytes, givers, store, coders)
+        members = list(archive.members(manifest, len(manifest_bytes)))
         mended: list[str] = []
-        missing: list[Digest] = []
-        end = 0
-        for member in archive.members(manifest, len(manifest_bytes)):
-            end = member.end
+        left: list[Member] = []
+        # The files beside entries come last: one of them is made of the entries.
+        for member in sorted(members, key=lambda each: isinstance(each.what, PackedFile)):
             if target.is_sound(member, manifest_bytes):
                 continue
-            if any(target.put(member, pieces) for pieces in _given(member, manifest_bytes, givers, store, coders)):
+            if target.put_frame(member) or any(target.put(member, pieces) for pieces in helpers.given(member)):
                 mended.append(member.name)
-            elif isinstance(member.what, PackedObject):
-                missing.append(member.what.digest)
             else:
-                raise BundleError(f"{path}: {member.name} is damaged", subject=path, hint="only the same bundle has it")
-        target.put_end(end)
-    return RepairReport(tuple(mended), tuple(missing), target.written)
+                left.append(member)
+        # Without a giver a file that is not yet whole keeps its size: it may grow on.
+        if (givers or store is not None or not left) and target.put_end(members[-1].end):
+            mended.append(THE_END)
+    missing = tuple(each.what.digest for each in left if isinstance(each.what, PackedObject))
+    lost = tuple(each.name for each in left if not isinstance(each.what, PackedObject))
+    return RepairReport(tuple(mended), missing, lost, target.written)
 
 
 def _manifest_of(target: _Target, givers: Sequence[Source]) -> bytes:
@@ -132,25 +143,56 @@ def _manifest_of(target: _Target, givers: Sequence[Source]) -> bytes:
     return data
 
 
-def _given(
-    member: Member, manifest_bytes: bytes, givers: Sequence[Source], store: Store | None, coders: Coders
-) -> Iterator[Iterator[Buffer]]:
-    """Yield what may be the right content of a member, from everyone who has it."""
-    if member.name == archive.MANIFEST:
-        yield iter([manifest_bytes])
-    for giver in givers:
-        for theirs in giver.members[1:]:
-            same = theirs.what == member.what if member.what else giver.manifest_bytes == manifest_bytes
-            if theirs.name == member.name and same:
-                yield giver.pieces(theirs)
-    if store is not None and isinstance(member.what, PackedEntry):
-        entry = store.get(member.what.kind, member.what.key)
-        if entry is not None:
-            yield iter([packed_entry(entry)[1]])
-    if store is not None and isinstance(member.what, PackedObject) and store.has(member.what.digest):
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    """Everyone who may have the content of a damaged member."""
+
+    target: _Target
+    manifest: Manifest
+    manifest_bytes: bytes
+    givers: Sequence[Source]
+    store: Store | None
+    coders: Coders
+
+    def given(self, member: Member) -> Iterator[Iterator[Buffer]]:
+        """Yield what may be the right content of a member, from everyone who has it."""
         what = member.what
-        for _, _, pieces in coders.packed([(what, what.size, partial(store.read, what.digest))]):
-            yield pieces
+        if member.name == archive.MANIFEST:
+            yield iter([self.manifest_bytes])
+        if isinstance(what, PackedFile):
+            made = unaided_files(self._closure()).get(what.name, b"")
+            if blake3(made).hexdigest() == what.blake3:
+                yield iter([made])
+        for giver in self.givers:
+            for theirs in giver.members[1:]:
+                same = theirs.what == what if what else giver.manifest_bytes == self.manifest_bytes
+                if theirs.name == member.name and same:
+                    yield giver.pieces(theirs)
+        if isinstance(what, PackedEntry) and (entry := self._stored(what.kind, what.key)) is not None:
+            yield iter([packed_entry(entry)[1]])
+        if self.store is not None and isinstance(what, PackedObject) and self.store.has(what.digest):
+            for _, _, pieces in self.coders.packed([(what, what.size, partial(self.store.read, what.digest))]):
+                yield pieces
+
+    def _stored(self, kind: str, key: Key) -> Entry | None:
+        return None if self.store is None else self.store.get(kind, key)
+
+    def _closure(self) -> Closure:
+        """Return what the bundle is of, so far as that can be read; without roots if an entry cannot."""
+        found = [self._read(member) for member in archive.members(self.manifest, len(self.manifest_bytes))
+                 if isinstance(member.what, PackedEntry)]  # fmt: skip
+        found += [self._stored(kind, key) for kind, key, _ in self.manifest.needs.entries]
+        entries = tuple(entry for entry in found if entry is not None)
+        roots = self.manifest.roots if len(entries) == len(found) else ()
+        return Closure(roots, entries, {}, self.manifest.names)
+
+    def _read(self, member: Member) -> Entry | None:
+        if not self.target.is_sound(member, self.manifest_bytes):
+            return None
+        try:
+            return entry_files.decode(self.target.read(member.content, member.size))
+        except StoreError:  # it is as the MANIFEST says, and yet no entry: `verify` tells
+            return None
 
 
 class _Target:
@@ -194,10 +236,7 @@ class _Target:
         if self.read(member.content + member.size, rest) != bytes(rest):
             return False
         if member.what is not None:
-            hasher = blake3(max_threads=4)
-            for at in range(0, member.size, PIECE_BYTES):
-                hasher.update(self.read(member.content + at, min(PIECE_BYTES, member.size - at)))
-            return hasher.hexdigest() == member.what.blake3
+            return self._has_content(member, member.what.blake3)
         content = self.read(member.content, member.size)
         if member.name == archive.MANIFEST:
             return content == manifest_bytes
@@ -205,6 +244,14 @@ class _Target:
             signing.check(manifest_bytes, content, parse(manifest_bytes).signer or "")
         except BundleError:
             return False
+        return True
+
+    def put_frame(self, member: Member) -> bool:
+        """Write what stands around the content of a member; tell whether the content is what it should be."""
+        if member.what is None or not self._has_content(member, member.what.blake3):
+            return False
+        self._write(member.offset, member.header)
+        self._write(member.content + member.size, bytes(member.end - member.content - member.size))
         return True
 
     def put(self, member: Member, pieces: Iterator[Buffer]) -> bool:
@@ -223,14 +270,23 @@ class _Target:
         self._write(at, bytes(member.end - at))
         return member.what is None or hasher.hexdigest() == member.what.blake3
 
-    def put_end(self, end: int) -> None:
-        """Let it end as it should, and make it durable."""
-        if self.read(end, len(archive.END)) != archive.END:
-            self._write(end, archive.END)
+    def put_end(self, end: int) -> bool:
+        """Let it end as it should, and make it durable; tell whether it ended otherwise."""
         sizes = self._sizes or [end + len(archive.END)]
+        wrong = self.read(end, len(archive.END)) != archive.END
+        wrong = wrong or [os.fstat(file).st_size for file in self._files] != sizes
+        if wrong:
+            self._write(end, archive.END)
         for file, size in zip(self._files, sizes, strict=True):
             os.ftruncate(file, size)
             os.fsync(file)
+        return wrong
+
+    def _has_content(self, member: Member, check: str) -> bool:
+        hasher = blake3(max_threads=4)
+        for at in range(0, member.size, PIECE_BYTES):
+            hasher.update(self.read(member.content + at, min(PIECE_BYTES, member.size - at)))
+        return hasher.hexdigest() == check
 
     def _write(self, offset: int, data: Buffer) -> None:
         view, done = memoryview(data), 0

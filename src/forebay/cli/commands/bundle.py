@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace as replaced
@@ -19,7 +20,7 @@ from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.cli.views import Ticker
 
 if TYPE_CHECKING:
-    from forebay.bundle import Closure, Difference, Manifest
+    from forebay.bundle import Closure, Difference, Manifest, VerifyReport
     from forebay.bundle.comparing import Change
     from forebay.events import Event, Hook
     from forebay.store import Store
@@ -145,7 +146,7 @@ def install(
     BUNDLE is an archive, its volumes (any one of them) or a folder that it was unpacked to. All of it is looked at
     first; if anything is wrong, no entry and no name comes of it. Stopped half-way, the same command goes on.
 
-    Its lock file, becomes forebay.lock here, unless there is one; with --json only where --lock says.
+    Its lock file becomes forebay.lock here, unless there is one; with --json only where --lock says.
     """
     from forebay import bundle as bundles
 
@@ -252,33 +253,52 @@ def repair(
     forebay bundle create patch.tar --wanted ask.json      here: just that
     forebay bundle repair b.tar --from patch.tar           there
 
-    Exit code 1 if something is missing still.
+    What follows from the MANIFEST, README.txt and the scripts among it, is made anew. Objects can be asked for; an
+    entry, the lock file and the signature come from another copy of the bundle only (--from), an entry from the store
+    that it was made of, too (--from-store). Exit code 1 if anything is damaged still.
     """
-    from forebay import bundle as bundles
     from forebay.bundle.repairing import write_request
 
-    session = ctx.ensure_object(Session)
-    mended: Sequence[str] = ()
-    if donors or from_store:
-        if from_store:
-            with session.store() as store:
-                report = bundles.repair(path, donors, store)
-        else:
-            report = bundles.repair(path, donors)
-        mended = report.mended
-    missing = bundles.wanted(path)
+    report, mended = _mended(ctx.ensure_object(Session), path, donors, from_store=from_store)
+    missing = {each.digest: each.size for each in report.manifest.objects if each.digest in set(report.damaged)}
+    members = {each.member for each in report.manifest.objects}
+    others = [fault for fault in report.faults if fault.member not in members]
     if request is not None and missing:
         write_request(request, missing)
     if as_json:
-        emit({"mended": list(mended), "missing": dict(missing)})
+        emit(
+            {"mended": list(mended), "missing": dict(missing), "damaged": [each.member or each.what for each in others]}
+        )
     else:
         for line in _some(mended):
             say(f"mended   {line}")
         for line in _some(tuple(missing)):
             say(f"missing  {line}")
-        asked = f", asked for in {request}" if request is not None and missing else ""
-        say(f"{len(mended):,} mended, {text.counted(len(missing), 'object')} missing{asked}")
-    ctx.exit(1 if missing else 0)
+        for line in _some([each.what for each in others]):
+            say(f"damaged  {line}")
+        asked_for = f", asked for in {request}" if request is not None and missing else ""
+        beside = f"; {len(others):,} damaged beside, for which another copy is needed (--from)" if others else ""
+        say(f"{len(mended):,} mended, {text.counted(len(missing), 'object')} missing{asked_for}{beside}")
+    ctx.exit(0 if report.ok else 1)
+
+
+def _mended(
+    session: Session, path: Path, donors: Sequence[Path], *, from_store: bool
+) -> tuple[VerifyReport, Sequence[str]]:
+    """Mend what can be mended; return what is wrong still, and what was mended."""
+    from forebay import bundle as bundles
+
+    if from_store:
+        with session.store() as store:
+            mended = bundles.repair(path, donors, store).mended
+    elif donors:
+        mended = bundles.repair(path, donors).mended
+    else:
+        report = bundles.verify(path)
+        if report.ok or path.is_dir() or not os.access(path, os.W_OK):  # then it is only told what is wrong
+            return report, ()
+        mended = bundles.repair(path, ()).mended
+    return bundles.verify(path), mended
 
 
 @bundle.command(cls=Command)
