@@ -19,12 +19,15 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from forebay.errors import InputError, StoreError
 from forebay.types import Cost, Entry, Key
 
 if TYPE_CHECKING:
+    from forebay.config import Settings
     from forebay.fingerprint import KeyTree
     from forebay.store import Batch, Store
 
@@ -148,10 +151,35 @@ def cached(
 
 
 @functools.cache
-def _opened(settings: Any) -> Store:
+def _opened(settings: Settings) -> Store:
     from forebay.store import Store
 
-    return Store.open(settings)
+    try:
+        return Store.open(settings)
+    except StoreError as error:
+        if settings.require_cache:
+            raise
+        import warnings
+
+        warnings.warn(f"{error}; until then, nothing is kept beyond this process", RuntimeWarning, stacklevel=4)
+    return Store.open(replace(settings, home=_fleeting_folder(), read_only=False))
+
+
+def _fleeting_folder() -> Path:
+    """Make a folder that goes when this process does."""
+    import atexit
+    import os
+    import shutil
+    import tempfile
+
+    folder, ours = Path(tempfile.mkdtemp(prefix="forebay-store-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == ours:  # not a child that was forked meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def default_store() -> Store:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from forebay.errors import SourceError
 from forebay.table.options import ReadOptions
+from forebay.table.proving import Content, changed, content_of, unchanged
 from forebay.table.resolving import SourceFile, resolve
 from forebay.table.scanning import ByteShard, Scan, contents, scan
 from forebay.table.streams import UTF8_BOM, open_stream, read_range
@@ -29,7 +29,19 @@ from forebay.table.streams import UTF8_BOM, open_stream, read_range
 if TYPE_CHECKING:
     from forebay.table.reading import Rows
 
-__all__ = ["ByteShard", "ReadOptions", "Scan", "SourceFile", "ingest", "read_shard", "resolve", "scan"]
+__all__ = [
+    "ByteShard",
+    "Content",
+    "ReadOptions",
+    "Scan",
+    "SourceFile",
+    "changed",
+    "content_of",
+    "ingest",
+    "read_shard",
+    "resolve",
+    "scan",
+]
 
 
 def read_shard(file: SourceFile, shard: ByteShard, options: ReadOptions | None = None) -> Rows:
@@ -40,17 +52,27 @@ def read_shard(file: SourceFile, shard: ByteShard, options: ReadOptions | None =
     """
     data = read_range(file.path, shard.offset, shard.length)
     if blake3(data).hexdigest() != shard.digest:
-        raise SourceError(f"{file.path} changed while it was being read", subject=file.path, hint="run again")
+        raise changed(file.path)
     return _lines(file, shard, data, options or ReadOptions())
 
 
-def ingest(file: SourceFile, options: ReadOptions | None = None) -> Iterator[Rows]:
+def ingest(file: SourceFile, options: ReadOptions | None = None, content: Content | None = None) -> Iterator[Rows]:
     """Yield the shards of any source, in order, in one pass; memory is bounded by a few shards.
 
+    Args:
+        file: the source.
+        options: see `ReadOptions`.
+        content: what it must hold; None: whatever it does.
+
     Raises:
-        NotFoundError, SourceError: it cannot be read, or a row is malformed or does not fit.
+        NotFoundError, SourceError: it cannot be read, a row is malformed or does not fit; or, at the end, what was read
+            is not `content`.
     """
-    wanted = options or ReadOptions()
+    with unchanged(file, content):
+        yield from _ingest(file, options or ReadOptions())
+
+
+def _ingest(file: SourceFile, wanted: ReadOptions) -> Iterator[Rows]:
     if file.documents:
         yield from _documents(file, wanted)
     elif file.format in ("jsonl", "text"):

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from forebay.fingerprint import digest_bytes, file_digest
 from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs.origin import KnownFile
 from forebay.table.options import ReadOptions
-from forebay.table.resolving import SourceFile, resolve
-from forebay.types import JSON, Digest, Key
+from forebay.table.proving import content_of
+from forebay.table.resolving import resolve
+from forebay.types import JSON, Key
 
 if TYPE_CHECKING:
     from forebay.pipeline.runs.flow import Flow, Moving
@@ -71,13 +71,6 @@ class FilesOrigin:
             if wanted:
                 kept = [file for file in found if any(path.endswith(wanted) for path in file.paths)]
                 found = kept or found
-            self._files = [KnownFile(file, self._digest(file)) for file in found]
+            memo = self._store.file_memo if self._store is not None else None  # None: nothing will be looked up
+            self._files = [KnownFile(file, None if memo is None else content_of(file, memo)) for file in found]
         return self._files
-
-    def _digest(self, file: SourceFile) -> Digest:
-        if self._store is None:
-            return Digest("")  # nothing will be looked up
-        memo = self._store.file_memo
-        if not file.documents:
-            return file_digest(file.path, memo)
-        return digest_bytes("".join(file_digest(path, memo) for path in file.paths).encode())

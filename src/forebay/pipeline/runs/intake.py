@@ -59,6 +59,7 @@ class _File:
 
     file: sources.SourceFile
     digest: Digest
+    content: sources.Content | None
     ranges: list[sources.ByteShard] = field(default_factory=list)
     reads: list[Read | None] = field(default_factory=list)
     expect: Schema | None = None
@@ -71,7 +72,7 @@ class Intake:
         self.entries: list[tuple[str, Key]] = []
         self.bad_rows = 0
         self._flow = flow
-        self._files = [_File(known.file, known.digest) for known in files]
+        self._files = [_File(known.file, known.digest, known.content) for known in files]
         self._options = options
         self._base = base
 
@@ -114,6 +115,7 @@ class Intake:
                 do = "scan" if it.file.splittable else "ingest"
                 message: Message = {
                     "do": do, "file": it.file.to_json(), "key": key if self._flow.space.store else None,
+                    "content": it.content.to_json() if it.content else None,
                     "expect": it.expect.to_json() if it.expect else None,
                 }  # fmt: skip
                 tasks.append(Task(message, partial(self._take_shards, it, key, False)))

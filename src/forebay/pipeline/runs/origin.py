@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from forebay.table.proving import Content
 from forebay.table.resolving import SourceFile
 from forebay.types import JSON, Digest, Key
 
@@ -30,7 +31,12 @@ class Origin(Protocol):
 
 
 class KnownFile(NamedTuple):
-    """One source and the digest of its content; "" where nothing will be looked up."""
+    """One source and its content; None where nothing will be looked up or kept."""
 
     file: SourceFile
-    digest: Digest
+    content: Content | None
+
+    @property
+    def digest(self) -> Digest:
+        """Digest of its content; "" where that does not matter."""
+        return Digest("") if self.content is None else self.content.digest

@@ -3,8 +3,8 @@
 ========== ================================================== ====================================================
 ``do``     takes                                              answers
 ========== ================================================== ====================================================
-``scan``   file, key                                          shards: byte ranges
-``ingest`` file, key, expect                                  shards: base, rows, schema, bad_rows, first_line
+``scan``   file, content, key                                 shards: byte ranges
+``ingest`` file, content, key, expect                         shards: base, rows, schema, bad_rows, first_line
 ``read``   file, shard (byte range), key, expect              base, rows, schema, bad_rows
 ``stage``  stage, shard, place, first, order, gap, keep,      shard, steps, summary | busy
            lease
@@ -27,6 +27,7 @@ from forebay.pipeline.workers.executor import Message
 from forebay.pipeline.workers.lineage import Place
 from forebay.pipeline.workers.stage import StageRun
 from forebay.pipeline.workers.worker import TaskHandler, Work, Worker
+from forebay.table.proving import Content
 from forebay.table.resolving import SourceFile
 from forebay.table.schema import Schema
 from forebay.table.shard import Layer, Shard, ref_from_json
@@ -42,7 +43,11 @@ def scan(worker: Worker, task: Message, work: Work) -> None:
     from forebay.table import sources
 
     began = time.perf_counter()
-    found = sources.scan(SourceFile.from_json(task["file"]), _options(worker, task))
+    file = SourceFile.from_json(task["file"])
+    found = sources.scan(file, _options(worker, task))
+    content = _content(task)
+    if content is not None and found.digest != content.digest:
+        raise sources.changed(file.path)
     _answer_shards(worker, task, work, [shard.to_json() for shard in found.shards], time.perf_counter() - began)
 
 
@@ -54,7 +59,7 @@ def ingest(worker: Worker, task: Message, work: Work) -> None:
     file = SourceFile.from_json(task["file"])
     worker.reply.at(f"reading {Path(file.path).name}")
     shards: list[JSON] = []
-    for rows in sources.ingest(file, _options(worker, task)):
+    for rows in sources.ingest(file, _options(worker, task), _content(task)):
         part = Work(-1, {})
         meta, entry = _base(worker, rows, part, keep=task.get("key") is not None)
         shards.append({**meta, "first_line": rows.first_line})
@@ -80,6 +85,11 @@ def read(worker: Worker, task: Message, work: Work) -> None:
     work.result = {**meta, "seconds": seconds}
     if entry is not None:
         work.parcel.entries.append(replace(entry, key=Key(str(task["key"])), cost=Cost(seconds, entry.cost.bytes)))
+
+
+def _content(task: Message) -> Content | None:
+    content = task.get("content")
+    return None if content is None else Content.from_json(content)
 
 
 def _options(worker: Worker, task: Message) -> ReadOptions:
