@@ -86,6 +86,20 @@ def test_check_loads_everything_offline(hub: FakeHub, call: Call) -> None:
     assert [row["what"] for row in told["unknown"]] == ["dataset xnli"]
 
 
+def test_check_loads_what_is_gated(hub: FakeHub, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has fetched it may have it, also where the hub cannot be asked whose token that is."""
+    pytest.importorskip("datasets")
+    hub.shelf.users = {"tok": "me"}
+    plain = next(each for each in hub.shelf.repositories if each.id == "org/plain")
+    plain.gated, plain.readers = "manual", {"me"}
+    monkeypatch.setenv("HF_TOKEN", "tok")
+    call("fetch", "--quiet", "--lm-eval", "plain_task")
+    hub.die()
+    assert "1 of 1 load without network" in call("check", "--lm-eval", "plain_task").stdout
+    monkeypatch.delenv("HF_TOKEN")
+    assert "1 of 1 load without network" in call("check", "--lm-eval", "plain_task").stdout
+
+
 def test_check_needs_an_interpreter_and_tasks(environment: Path) -> None:
     folder = next(environment.glob("lib/python3*/site-packages/lm_eval"))
     done = CliRunner().invoke(forebay, ["check", "--lm-eval", "plain_task", "--python", str(folder)])

@@ -159,14 +159,14 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     with ExitStack() as stack:
 
-        def make(fake: FakeHub, *, offline: bool = False, serve_restricted: bool = False, fresh: float = 60.0) -> Bench:
+        def make(fake: FakeHub, *, offline: bool = False, fresh: float = 60.0, **restricted: bool) -> Bench:
             settings = HubSettings(
                 (fake.hf_endpoint,), (fake.ms_endpoint,), offline=offline, fresh_seconds=fresh, attempts=2
             )
             store = stack.enter_context(Store.open(resolve(home=tmp_path / "store")))
             hub = stack.enter_context(Hub(store, settings))
             clock = Clock()
-            return Bench(hub, Library(hub, settings, serve_restricted=serve_restricted, clock=clock), clock)
+            return Bench(hub, Library(hub, settings, clock=clock, **restricted), clock)
 
         yield make
 

@@ -6,7 +6,7 @@ import pytest
 
 from forebay.hub import Reference
 from forebay.mirror.exchange import Request
-from forebay.mirror.library import Trouble
+from forebay.mirror.trouble import Trouble
 from forebay.testing import FakeHub, HubFault, Repository
 
 BIG = bytes(range(256)) * 8192
@@ -219,7 +219,7 @@ def test_to_list_a_hash_is_not_to_have_the_bytes(who, token, path, claimed, benc
         asked = request(f"/datasets/{who}/resolve/main/{path}", token)
         assert made.hf.answer(asked).status >= 400
         offline = bench(fake, offline=True)
-        offline.library._serve_restricted = who == "evil/own"  # it passes the gate, and still has no bytes
+        offline.library._admission.serve_restricted = who == "evil/own"  # it passes the gate, and still has no bytes
         assert offline.hf.answer(asked).status == 404
 
 

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from forebay.errors import ForebayError
@@ -38,6 +39,10 @@ _SMALL_BYTES = 2**18
 _THREADS = 128  # one for each answer that waits for upstream
 
 
+def _no_owner(_: tuple[str, int]) -> bool:
+    return False
+
+
 class Cut(Exception):
     """Ends a connection in the middle of an answer: what would follow is wrong, or will not come."""
 
@@ -50,10 +55,18 @@ class App:
         gate: who may ask at all.
         tally: counts.
         shelf: prepared Arrow for the one program that is served; None: there is no such program.
+        owns: whether a client, told by address and port, is the user that the mirror is for.
     """
 
-    def __init__(self, library: Library, gate: Gate, tally: Tally, shelf: Shelf | None = None) -> None:
-        self.library, self.gate, self.tally, self._shelf = library, gate, tally, shelf
+    def __init__(
+        self,
+        library: Library,
+        gate: Gate,
+        tally: Tally,
+        shelf: Shelf | None = None,
+        owns: Callable[[tuple[str, int]], bool] = _no_owner,
+    ) -> None:
+        self.library, self.gate, self.tally, self._shelf, self._owns = library, gate, tally, shelf, owns
         self._huggingface, self._modelscope = HuggingFace(library, shelf=shelf), ModelScope(library)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mirror")
 
@@ -78,7 +91,9 @@ class App:
         if body is None:
             answer = as_json({"error": f"more than {_MOST_BODY_BYTES} bytes"}, 413)
         else:
-            answer = await self._on_thread(self._answer, replace(request, body=body), _client(scope))
+            client = _client(scope)
+            request = replace(request, body=body, owns=partial(self._owns, client))
+            answer = await self._on_thread(self._answer, request, client[0])
         with self.tally.serving(request, answer) as served:
             await self._send(scope, send, request, answer, served)
 
@@ -161,9 +176,9 @@ def _header(value: str) -> bytes:
     return "".join(letter if " " <= letter <= "~" else "?" for letter in value).encode("ascii")
 
 
-def _client(scope: MutableMapping[str, Any]) -> str:
+def _client(scope: MutableMapping[str, Any]) -> tuple[str, int]:
     client = scope.get("client")
-    return str(client[0]) if client else ""
+    return (str(client[0]), int(client[1])) if client else ("", 0)
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http.cookies import CookieError, SimpleCookie
@@ -18,6 +18,11 @@ Headers: TypeAlias = Mapping[str, str]
 NO_HEADERS: Headers = MappingProxyType({})
 
 
+def nobody() -> bool:
+    """Say no to whoever asks."""
+    return False
+
+
 @dataclass(frozen=True)
 class Request:
     """What a client sent.
@@ -28,6 +33,7 @@ class Request:
         query: as sent, without the question mark.
         headers: names in lower case.
         origin: how the client calls us, `http://127.0.0.1:8970`: what links in answers begin with.
+        owns: whether it was sent by the user that the mirror runs as; looked up when that matters.
     """
 
     method: str
@@ -36,6 +42,7 @@ class Request:
     headers: Headers = field(default_factory=dict[str, str])
     body: bytes = b""
     origin: str = ""
+    owns: Callable[[], bool] = nobody
 
     @cached_property
     def segments(self) -> tuple[str, ...]:

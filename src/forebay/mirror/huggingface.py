@@ -17,8 +17,9 @@ from forebay.hub.reference import Reference, RepositoryType
 from forebay.hub.snapshot import SnapshotFile
 from forebay.mirror import listing, serving
 from forebay.mirror.exchange import NO_HEADERS, Answer, Headers, Refused, Request, as_json
-from forebay.mirror.library import Library, Picture, Trouble
+from forebay.mirror.library import Library, Picture
 from forebay.mirror.shelf import Shelf
+from forebay.mirror.trouble import Trouble
 
 _TYPES: dict[str, RepositoryType] = {"datasets": "dataset", "models": "model", "spaces": "space"}
 _QUESTIONS = {"revision", "tree", "paths-info", "refs", "commits", "xet-read-token", "parquet", "treesize"}
@@ -65,7 +66,7 @@ class HuggingFace:
         picture = self._picture(request, kind, "/".join(segments[:at]), revision)
         path = "/".join(inside)
         headers = {"X-Repo-Commit": picture.snapshot.commit}
-        self.library.admit(picture, request.token)
+        self.library.admit(picture, request.token, request.owns)
         file = picture.snapshot.get(path)
         if file is None:
             if self.shelf is not None and _is_load(request, picture, path) and self.shelf.takes(picture.snapshot):
@@ -107,7 +108,7 @@ class HuggingFace:
                 return _error(404, "", "Not Found")
 
     def _picture(self, request: Request, kind: RepositoryType, id: str, revision: str | None) -> Picture:  # noqa: A002
-        picture = self.library.picture(Reference("hf", kind, id, revision), request.token)
+        picture = self.library.picture(Reference("hf", kind, id, revision), request.token, request.owns)
         if picture.snapshot.id != id:  # it has another name now; as the hub does, we say which
             if self.shelf is not None and kind == "dataset":
                 self.shelf.renamed(id, picture.snapshot.id)

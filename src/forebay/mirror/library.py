@@ -7,24 +7,25 @@ gets bytes that the hub would not give to them.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
-import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from forebay.config import HubSettings
-from forebay.errors import AccessError, CacheRequiredError, ForebayError, NotFoundError, OriginError, StoreError
+from forebay.errors import ForebayError, StoreError
 from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, SnapshotFile
+from forebay.mirror.admission import Admission
 from forebay.mirror.content import Coming, Content, Held
+from forebay.mirror.exchange import nobody
 from forebay.mirror.listing import Listing
+from forebay.mirror.recent import Recent
+from forebay.mirror.trouble import Trouble, as_trouble
 from forebay.store.layout import Layout
 from forebay.types import JSON, Entry, Key
 
@@ -33,30 +34,9 @@ if TYPE_CHECKING:
 
 _MOST_PICTURES = 256
 _MOST_ANSWERS = 8192
-_ADMITTED_SECONDS = 300.0
-_REFUSED_SECONDS = 10.0
 _OFFLINE_SECONDS = 2.0  # other processes may fetch meanwhile
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
-
-Value = TypeVar("Value")
-
-
-class Trouble(Exception):
-    """Why there is no answer, as a hub would say it.
-
-    Attributes:
-        status: of HTTP.
-        code: Hugging Face's own word for it, or "".
-        message: one line for people.
-        commit: the snapshot concerned, or "".
-        retry_seconds: when to ask again; 0: it does not matter.
-    """
-
-    def __init__(self, status: int, code: str, message: str, *, commit: str = "", retry_seconds: int = 0) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-        self.commit, self.retry_seconds = commit, retry_seconds
 
 
 @dataclass(frozen=True)
@@ -98,27 +78,6 @@ def number_of(id: str) -> int:  # noqa: A002 - the hubs' own word
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4], "big") | 1
 
 
-class _Recent(Generic[Value]):
-    """Values that are true until a moment each; the least used go first. Not safe over threads by itself."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[object, tuple[float, Value]] = OrderedDict()
-
-    def get(self, key: object, now: float) -> Value | None:
-        found = self._held.get(key)
-        if found is None or now >= found[0]:
-            return None
-        self._held.move_to_end(key)
-        return found[1]
-
-    def put(self, key: object, value: Value, until: float) -> None:
-        self._held[key] = (until, value)
-        self._held.move_to_end(key)
-        while len(self._held) > self._most:
-            self._held.popitem(last=False)
-
-
 @dataclass(slots=True)
 class _Saved:
     """What need not be fetched: the seconds that files took when they were."""
@@ -139,6 +98,7 @@ class Library:
         hub: the store and the origins behind it.
         settings: what the hub was made with.
         serve_restricted: give gated and private repositories to everybody.
+        private: the mirror is for one user, who may read the store: see `Admission`.
         clock: seconds that never go back.
     """
 
@@ -148,39 +108,41 @@ class Library:
         settings: HubSettings,
         *,
         serve_restricted: bool = False,
+        private: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hub, self._settings = hub, settings
-        self._serve_restricted = serve_restricted
+        self._admission = Admission(
+            hub, offline=settings.offline, serve_restricted=serve_restricted, private=private, clock=clock
+        )
         self._clock = clock
         self._guard = threading.Lock()
-        self._pictures: _Recent[Picture] = _Recent(_MOST_PICTURES)
-        self._answers: _Recent[Picture | Trouble] = _Recent(_MOST_ANSWERS)
-        self._admitted: _Recent[bool] = _Recent(_MOST_ANSWERS)
+        self._pictures: Recent[Picture] = Recent(_MOST_PICTURES)
+        self._answers: Recent[Picture | Trouble] = Recent(_MOST_ANSWERS)
         self._numbers: dict[int, str] = {}
-        self._salt = secrets.token_bytes(16)
         self._saved = _Saved()
         self._layout = Layout(hub.store.home)
 
     # What is there
 
-    def picture(self, reference: Reference, token: str | None) -> Picture:
+    def picture(self, reference: Reference, token: str | None, owns: Callable[[], bool] = nobody) -> Picture:
         """Return what a reference means now.
 
         Args:
             reference: of a repository.
             token: the client's for the hub; None: it showed none.
+            owns: see `Request.owns`.
 
         Raises:
             Trouble: there is none, or not for this client.
         """
         if not _is_sound(reference):
             raise Trouble(404, "RepoNotFound", f"not a repository: {reference.id}")
-        picture = self._answered(reference, "") or self._answered(reference, self._mask(token))
+        picture = self._answered(reference, "") or self._answered(reference, self._admission.mask(token))
         if picture is None:
             picture = self._asked(reference, token)
         if picture.private:
-            self.admit(picture, token, hidden=True)
+            self.admit(picture, token, owns)
         return picture
 
     def _answered(self, reference: Reference, mask: str) -> Picture | None:
@@ -191,13 +153,13 @@ class Library:
         return found
 
     def _asked(self, reference: Reference, token: str | None) -> Picture:
-        mask = self._mask(token)
+        mask = self._admission.mask(token)
         try:
             snapshot = self._hub.resolve(
                 reference,
                 fresh_seconds=self._settings.fresh_seconds,
                 offline=self._settings.offline,
-                token=self._shown(token),
+                token=self._admission.shown(token),
             )
             picture = self._picture_of(snapshot)
         except ForebayError as error:
@@ -253,49 +215,18 @@ class Library:
 
     # Who may have it
 
-    def admit(self, picture: Picture, token: str | None, *, hidden: bool = False) -> None:
+    def admit(self, picture: Picture, token: str | None, owns: Callable[[], bool] = nobody) -> None:
         """Return if a client may have the bytes of a snapshot.
 
         Args:
             picture: the snapshot.
             token: the client's for the hub.
-            hidden: whether it may not even know of it otherwise.
+            owns: see `Request.owns`.
 
         Raises:
             Trouble: it may not, or nobody can say.
         """
-        snapshot = picture.snapshot
-        if not snapshot.restricted or self._serve_restricted:
-            return
-        key = (snapshot.hub, snapshot.type, snapshot.id, self._mask(token))
-        with self._guard:
-            allowed = self._admitted.get(key, self._clock())
-        if allowed is None:
-            allowed = self._ask_admission(snapshot, token)
-            seconds = _ADMITTED_SECONDS if allowed else _REFUSED_SECONDS
-            with self._guard:
-                self._admitted.put(key, allowed, self._clock() + seconds)
-        if not allowed:
-            raise _not_admitted(snapshot, shown=token is not None, hidden=hidden or picture.private)
-
-    def _ask_admission(self, snapshot: Snapshot, token: str | None) -> bool:
-        if token is None:
-            return False  # restricted means that nobody gets it without one
-        if self._settings.offline:
-            message = f"{snapshot.id} is gated or private, and the hub cannot be asked whose token this is"
-            raise Trouble(403, "GatedRepo", f"{message}; start the mirror with --serve-restricted")
-        try:
-            return self._hub.may_read(snapshot, token)
-        except OriginError as error:
-            raise Trouble(503, "", f"cannot ask the hub whose token this is: {error.what}", retry_seconds=10) from error
-
-    def _shown(self, token: str | None) -> str | None:
-        """Return whose token upstream is asked with: the client's or none; ours where all is served to everybody."""
-        return token or (None if self._serve_restricted else "")
-
-    def _mask(self, token: str | None) -> str:
-        """Return what stands for a token in memory: a salted hash."""
-        return "" if token is None else hmac.new(self._salt, token.encode(), "sha256").hexdigest()
+        self._admission.admit(picture.snapshot, token, owns, hidden=picture.private)
 
     # Bytes
 
@@ -334,7 +265,7 @@ class Library:
         if self._settings.offline:
             what = f"{file.path} of {picture.snapshot.dataset} is not in the store, and the mirror is offline"
             raise Trouble(404, "EntryNotFound", what)
-        stream = self._hub.stream(picture.snapshot, file.path, start, end, token=self._shown(token))
+        stream = self._hub.stream(picture.snapshot, file.path, start, end, token=self._admission.shown(token))
         return Coming(stream)
 
     def to_json(self) -> dict[str, JSON]:
@@ -347,28 +278,3 @@ def _is_sound(reference: Reference) -> bool:
     revision = reference.revision
     fine = revision is None or (revision.isprintable() and ".." not in revision and 0 < len(revision) < 256)
     return fine and _ID.fullmatch(reference.id) is not None and ".." not in reference.id
-
-
-def as_trouble(error: ForebayError, reference: Reference, *, shown: bool) -> Trouble:
-    """Return how a hub would say what went wrong; `shown`: whether the client has shown a token."""
-    if isinstance(error, AccessError):
-        return Trouble(403 if shown else 401, "GatedRepo", error.what)
-    if isinstance(error, NotFoundError):
-        if "no revision" in error.what:
-            return Trouble(404, "RevisionNotFound", error.what)
-        # a stranger is not told whether it is missing or private
-        return Trouble(404 if shown else 401, "RepoNotFound", error.what)
-    if isinstance(error, CacheRequiredError):
-        return Trouble(404, "RepoNotFound", error.what)
-    if isinstance(error, OriginError):
-        return Trouble(504, "", error.what, retry_seconds=10)
-    return Trouble(500, "", f"{type(error).__name__}: {error.what}")
-
-
-def _not_admitted(snapshot: Snapshot, *, shown: bool, hidden: bool) -> Trouble:
-    if hidden:
-        return Trouble(404 if shown else 401, "RepoNotFound", "Repository not found")
-    what = f"Access to {snapshot.type} {snapshot.id} is restricted"
-    if shown:
-        return Trouble(403, "GatedRepo", f"{what} and you are not in the authorized list. Ask for access.")
-    return Trouble(401, "GatedRepo", f"{what}. You must have access to it and be authenticated. Please log in.")

@@ -13,7 +13,8 @@ from typing import Any
 from forebay.hub.reference import Reference, RepositoryType
 from forebay.mirror import listing, serving
 from forebay.mirror.exchange import Answer, Request, as_json
-from forebay.mirror.library import Library, Picture, Trouble
+from forebay.mirror.library import Library, Picture
+from forebay.mirror.trouble import Trouble
 
 _TYPES: dict[str, RepositoryType] = {"datasets": "dataset", "models": "model"}
 _DATASET_TYPE = 4  # "a repository of files", the only formation that the client reads through the hub's own API
@@ -78,13 +79,13 @@ class ModelScope:
         return Reference("ms", kind, "/".join(names[:2])), names[2:]
 
     def _picture(self, request: Request, reference: Reference) -> Picture:
-        return self.library.picture(reference, request.token)
+        return self.library.picture(reference, request.token, request.owns)
 
     # Files
 
     def _file(self, request: Request, reference: Reference, path: str) -> Answer:
         picture = self._picture(request, reference)
-        self.library.admit(picture, request.token)
+        self.library.admit(picture, request.token, request.owns)
         file = picture.snapshot.get(path)
         if file is None:
             return _failure(request, 404, _MISSING, f"file {path} not exist")

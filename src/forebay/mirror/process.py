@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from forebay import config
 from forebay.errors import ConfigError
@@ -44,6 +44,8 @@ class MirrorOptions:
         tls: certificate and key; None: plain HTTP.
         fresh_seconds: how long the hub's last answer about a branch is taken for true; None: as the settings say.
         serve_restricted: give gated and private repositories to all that pass the gate.
+        private: who the one user is that the mirror is for: "user", whoever runs as the user that we are; "cell", all
+            that can reach it at all; "": it is for many. See `Admission`.
         prepared_into: the cache of datasets of the one program that is served, see `Shelf`; None: no such program.
         prepared_kept: where that program's datasets lie otherwise; None: nowhere.
         prepared_later: do not let that program wait for what is not prepared, see `Shelf`.
@@ -64,6 +66,7 @@ class MirrorOptions:
     tls: Tls | None = None
     fresh_seconds: float | None = None
     serve_restricted: bool = False
+    private: Literal["", "user", "cell"] = ""
     prepared_into: Path | None = None
     prepared_kept: Path | None = None
     prepared_later: bool = False
@@ -121,8 +124,9 @@ def run_mirror(
         raise ConfigError(f"upstream of the mirror at {own} is that mirror itself", subject=own, hint=hint)
     try:
         with Hub(store, settings, hook=_noting(options.warn)) as hub:
-            library = Library(hub, settings, serve_restricted=options.serve_restricted)
-            app = App(library, gate, tally, _shelf(hub, settings, options))
+            private = options.private != ""
+            library = Library(hub, settings, serve_restricted=options.serve_restricted, private=private)
+            app = App(library, gate, tally, _shelf(hub, settings, options), _owner(options, listener))
             try:
                 asyncio.run(_serve(app, listener, options, ready))
             finally:
@@ -130,6 +134,16 @@ def run_mirror(
             done(app.counts())
     finally:
         listener.close()
+
+
+def _owner(options: MirrorOptions, listener: socket.socket) -> Callable[[tuple[str, int]], bool]:
+    """Return what tells the user that the mirror is for from others, by address and port."""
+    from forebay.mirror.peer import is_ours
+
+    port = listener.getsockname()[1]
+    if options.private == "user":
+        return lambda client: is_ours(client, port)
+    return lambda _: options.private == "cell"
 
 
 def _shelf(hub: Hub, settings: config.HubSettings, options: MirrorOptions) -> Shelf | None:

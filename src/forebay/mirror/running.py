@@ -110,7 +110,7 @@ def _run(plan: Plan, signals: _Forwarding) -> Run:
         listener.listen(1024)
         setting = plan.setting()
         environ = setting.environ(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        mirror = _Mirror(setting, plan.warn, listener)
+        mirror = _Mirror(setting, plan.warn, listener, "user")
     with mirror:
         code = _run_here(plan, environ, signals)
         counts = mirror.finish(setting.tidy)
@@ -148,7 +148,7 @@ def _run_isolated(plan: Plan, signals: _Forwarding) -> Run:
             raise
         with Path(f"/proc/{child.pid}/net/snmp").open("rb") as seen:  # stays readable when the namespace has gone
             with listener:
-                mirror = _Mirror(setting, plan.warn, listener)
+                mirror = _Mirror(setting, plan.warn, listener, "cell")
             with mirror:
                 environ = dict(setting.environ(f"http://127.0.0.1:{port}"))
                 ours.sendall(json.dumps({"argv": list(plan.argv), "environ": environ}).encode() + b"\n")
@@ -182,14 +182,14 @@ def _attempts(seen: BinaryIO) -> int | None:
 
 
 class _Mirror:
-    """The mirror's process; a context manager that ends it."""
+    """The mirror's process; a context manager that ends it. `private`: see `MirrorOptions`."""
 
-    def __init__(self, setting: Setting, warn: Callable[[str], None], listener: socket.socket) -> None:
+    def __init__(self, setting: Setting, warn: Callable[[str], None], listener: socket.socket, private: str) -> None:
         self._warn = warn
         fd = listener.fileno()
         program = [sys.executable, "-m", "forebay.cli", "mirror", *setting.mirror]
         self._process = subprocess.Popen(
-            [*program, "--listen-fd", str(fd), "--stop-on-eof", "--json"],
+            [*program, "--listen-fd", str(fd), "--stop-on-eof", "--json", "--private", private],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[fd],

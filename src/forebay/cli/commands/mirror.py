@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="The address, and the counts in the end, each as one line of JSON."
 )
+@click.option("--private", type=click.Choice(["user", "cell"]), hidden=True, help="It serves one user: see exec.")
 @click.option("--prepared-into", type=click.Path(path_type=Path), hidden=True, help="See `forebay exec --prepared`.")
 @click.option("--prepared-kept", type=click.Path(path_type=Path), hidden=True, help="What that cache stands in for.")
 @click.option("--prepared-later", is_flag=True, hidden=True, help="Do not let that program wait.")
