@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from forebay.hub import FetchOptions, Hub
 from forebay.hub.adopt import adopt
 from forebay.hub.views import lay
 from forebay.store import Store
+from forebay.testing import FakeHub, Repository, tinydata
 
 from .conftest import QUIET, SUBJECTS, Client, World
 
@@ -107,9 +109,6 @@ def test_a_view_works_where_it_was_moved_to(views: Path, tmp_path: Path, client:
 
 def test_the_newest_commit_is_found(world: World, tmp_path: Path, client: Client) -> None:
     """Of two commits in one view the library takes the folder that changed last: what the branch means."""
-    from forebay.hub import Hub
-    from forebay.testing import FakeHub, Repository
-
     repository = Repository("org/rows", files={"data.csv": "a\n1\n"})
     with FakeHub([repository]) as fake, world.store(tmp_path / "store") as store:
         settings = world.hub_settings(hf_endpoints=(fake.hf_endpoint,), fresh_seconds=0.0)
@@ -156,3 +155,36 @@ with DatasetHub("evalscope/ceval.v1").load(split="test") as rows:
     assert client(code, python=python, MODELSCOPE_CACHE=str(tmp_path / "ms"), MODELSCOPE_ENDPOINT=nowhere) == 1
     empty = str(tmp_path / "none")
     assert client(code, python=python, cwd=tmp_path / "es", MODELSCOPE_CACHE=empty, MODELSCOPE_ENDPOINT=nowhere) == 1
+
+
+def test_a_dataset_that_cannot_be_prepared_leaves_the_others_be(world: World, tmp_path: Path) -> None:
+    """One without its README, and one that no library can load: told as missing, and the rest is laid out."""
+    broken = Repository("org/broken", files={"README.md": "# text\n", "data.json": '{"a": 1}\n{"a": '})
+    rows = Repository("org/rows", files={"README.md": "# rows\n", "data.csv": "a\n1\n"})
+    repositories = [broken, tinydata.gsm8k(), rows]
+    with FakeHub(repositories) as fake, world.store(tmp_path / "store") as store:
+        with Hub(store, world.hub_settings(hf_endpoints=(fake.hf_endpoint,))) as hub:
+            for one in ("org/broken", "org/rows"):
+                hub.fetch(f"hf://datasets/{one}")
+            hub.fetch("hf://datasets/openai/gsm8k", FetchOptions(exclude=["README.md"]))
+        for references in ([], [f"hf://datasets/{each.id}" for each in repositories]):
+            laid = lay(store, "datasets", tmp_path / "view", references)
+            assert [path.name for path in (tmp_path / "view").iterdir() if path.is_dir()] == ["org___rows"]
+            readme = "hf://datasets/openai/gsm8k: README.md"
+            assert sorted(laid.missing) == [readme, "hf://datasets/org/broken#default: not prepared"]
+            assert "cannot prepare hf://datasets/org/broken" in laid.notes[0]
+
+
+def test_configurations_that_nobody_fetched_are_missing_only_where_they_are_asked_for(
+    world: World, tmp_path: Path
+) -> None:
+    with world.store(tmp_path / "store") as store:
+        with Hub(store, world.hub_settings()) as hub:
+            chosen = FetchOptions(include=["README.md", f"{SUBJECTS[0]}/*", f"{SUBJECTS[1]}/test*"])
+            hub.fetch("hf://datasets/cais/mmlu", chosen)
+            hub.resolve("hf://datasets/openai/gsm8k")  # known, and nothing of it held
+        laid = lay(store, "datasets", tmp_path / "view")
+        assert laid.missing == [f"hf://datasets/cais/mmlu#{SUBJECTS[1]}: not prepared"]
+        assert [path.name for path in (tmp_path / "view" / "cais___mmlu").iterdir()] == [SUBJECTS[0]]
+        asked = lay(store, "datasets", tmp_path / "view", ["hf://datasets/cais/mmlu"])
+        assert len(asked.missing) == len(SUBJECTS) + 1  # the other subjects, "all" and "auxiliary_train"

@@ -17,7 +17,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from forebay.config import HubSettings
-from forebay.errors import BuildError, ForebayError, ObjectDamagedError, ObjectMissingError
+from forebay.errors import (
+    BuildError,
+    CacheRequiredError,
+    ForebayError,
+    InputError,
+    ObjectDamagedError,
+    ObjectMissingError,
+)
 from forebay.events import Event, What
 from forebay.hub.holdings import Held, chosen
 from forebay.hub.hub import Hub
@@ -32,14 +39,18 @@ _LONGEST_NAME = 255
 
 
 def lay_prepared(store: Store, folder: Path, references: Iterable[str | Reference], *, way: Way = "auto") -> Laid:
-    """Lay out configurations as `lay` says, preparing from the store's files what is not prepared yet."""
+    """Lay out configurations as `lay` says, preparing from the store's files what is not prepared yet.
+
+    What cannot be prepared is missing, and the rest is laid out. Without references a configuration is not missing
+    of which the store holds no file, nor a dataset likewise.
+    """
     wanted = [parse(reference) for reference in references]
     placer, folder = Placer(store, way), folder.absolute()
     held = [one for one in chosen(store, wanted) if one.snapshot.type == "dataset"]
     with Hub(store, HubSettings(offline=True)) as hub:
         for one in held:
             names = {ref.config for ref in wanted if ref.config and ref.id in one.ids and ref.hub == one.snapshot.hub}
-            found = _prepared(hub, placer, one, sorted(names))
+            found = _prepared(hub, placer, one, sorted(names), asked=bool(wanted))
             _lay_all(store, placer, folder, one, found)
     return placer.laid
 
@@ -51,24 +62,43 @@ def lay_present(store: Store, placer: Placer, folder: Path, held: Sequence[Held]
             _lay_all(store, placer, folder, one, found_of(store, one.snapshot))
 
 
-def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str]) -> list[Prepared]:
+def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str], *, asked: bool) -> list[Prepared]:
+    """Return what is prepared of a dataset now; note what is missing of it.
+
+    Args:
+        hub: the store.
+        placer: takes the notes.
+        one: the dataset.
+        names: of the configurations that are wanted; none: all.
+        asked: whether somebody asked for this dataset, or it is only there.
+
+    Raises:
+        InputError: there is no such configuration.
+    """
+    dataset, lacking = one.snapshot.dataset, set[str]()
+
     def note(event: Event) -> None:
         if event.what is What.WARNING:
             placer.laid.note(event.message)
+        elif event.facts.get("phase") == "lacking" and not event.facts["held"]:
+            lacking.add(str(event.facts["configuration"]))
 
     try:
         found = prepare(hub, one.snapshot, names or None, offline=True, partial=True, hook=note)
-    except ForebayError as error:
-        if names or not isinstance(error, BuildError):
-            raise
-        placer.laid.note(str(error))  # one dataset that cannot be loaded leaves the others be
-        return []
+    except InputError:
+        raise
+    except ForebayError as error:  # one dataset that cannot be prepared leaves the others be
+        if asked or any(ref is not None for _, ref in one.contents(hub.store)):
+            what = str(error.subject) if isinstance(error, CacheRequiredError) else str(error)
+            placer.laid.missing.append(what if isinstance(error, BuildError) else f"{dataset}: {what}")
+        there = found_of(hub.store, one.snapshot)
+        return [each for each in there if not names or each.configuration in names]
     if one.snapshot.partial:
-        placer.laid.note(f"{one.snapshot.dataset}: made of what another program's cache held; no hub has listed it")
+        placer.laid.note(f"{dataset}: made of what another program's cache held; no hub has listed it")
     known = configurations(hub.store, one.snapshot)
     expected = names or (known.names if known is not None else ())
-    there = {each.configuration for each in found}
-    placer.laid.missing += [f"{one.snapshot.dataset}#{name}: not prepared" for name in expected if name not in there]
+    there = {each.configuration for each in found} | (set() if asked else lacking)
+    placer.laid.missing += [f"{dataset}#{name}: not prepared" for name in expected if name not in there]
     return found
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from types import TracebackType
 
@@ -23,6 +24,7 @@ from forebay.hub.modelscope import ModelScope
 from forebay.hub.objectstore import ObjectStore
 from forebay.hub.origin import Origin
 from forebay.hub.partial import Partials
+from forebay.hub.passing import Passing
 from forebay.hub.reference import HubName, Reference, parse
 from forebay.hub.resolving import Resolver
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
@@ -248,6 +250,21 @@ class Hub:
         pieces = Growing(self.store, partial, flight, file, start, end, lambda: self.spoiled(file)).chunks()
         first = next(pieces, b"")
         return chain([first] if first else [], pieces)
+
+    def through(
+        self, snapshot: Snapshot, path: str, start: int = 0, end: int | None = None, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        """Return bytes as `stream` does, but keep nothing: for a store that cannot. See `passing` for what is checked.
+
+        Raises:
+            WrongBytesError, OriginError, NotFoundError, AccessError: as `fetch_file`, here or later.
+        """
+        file, settings = snapshot.file(path), self.settings
+        if settings.offline:
+            self._present(Wanted(snapshot, file, token))
+        spoil = partial(self._downloader.spoiled.update, [file.key])
+        origins, waits = self._origins[snapshot.hub], self._transport.waits
+        return Passing(origins, snapshot, file, token, settings.attempts, waits, spoil).chunks(start, end)
 
     def spoiled(self, file: SnapshotFile) -> int:
         """Return how often bytes of a file that were given out turned out to be wrong, in this process.

@@ -43,6 +43,7 @@ class Memory:
         self._guard = threading.Lock()
         self._snapshots: OrderedDict[Key, Snapshot] = OrderedDict()
         self._names: OrderedDict[str, Remembered] = OrderedDict()
+        self._unkept: OrderedDict[Key, Mapping[str, JSON]] = OrderedDict()
         self._contents: tuple[Key | None, float, Mapping[str, ObjectRef]] = (None, 0.0, {})
 
     def snapshot(self, key: Key) -> Snapshot | None:
@@ -68,8 +69,11 @@ class Memory:
         import json
 
         entry = self._store.get(SNAPSHOT, snapshot.key)
+        if entry is None:
+            with self._guard:
+                return self._unkept.get(snapshot.key, {})
         try:
-            data = self._store.read(entry.object(INFO).digest) if entry is not None else b"{}"
+            data = self._store.read(entry.object(INFO).digest)
             return cast("dict[str, JSON]", json.loads(bytes(data)))
         except (KeyError, ObjectMissingError, ObjectDamagedError):
             return {}
@@ -118,13 +122,22 @@ class Memory:
     def save(self, reference: Reference, listing: Listing, now: float) -> Snapshot:
         """Keep what an origin said, under the reference and under the commit.
 
-        A store that may not be written keeps it in memory only.
+        A store that may not be written, or is full, keeps it in memory only.
+
+        Raises:
+            StoreError: the store cannot keep it; in memory it is kept.
         """
         snapshot, name = listing.snapshot, _name(reference)
         self._keep(snapshot)
         self._note(name, Remembered(snapshot, now))
+        with self._guard:
+            self._unkept[snapshot.key] = listing.info
+            while len(self._unkept) > _MOST_REMEMBERED:
+                self._unkept.popitem(last=False)
         if self._store.writable:
             self._save(listing)
+            with self._guard:
+                self._unkept.pop(snapshot.key, None)
             facts: dict[str, JSON] = {"asked": now, "reference": str(reference)}
             self._store.names.set(name, SNAPSHOT, snapshot.key, facts)
             self._store.remove(ABSENT, absent_key(reference))

@@ -62,7 +62,8 @@ def prepare(
         wanted: names; "" is the default one; None: all.
         offline: ask nobody.
         partial: leave out configurations that cannot be prepared, or whose files may not be fetched.
-        hook: told of BUILD and WAIT, and by WARNING of a configuration that cannot be prepared.
+        hook: told of BUILD and WAIT, by WARNING of a configuration that cannot be prepared, and with `partial` by
+            PROGRESS (phase ``lacking``: `held` of so many `files`) of one whose files are not all there.
         preparers: keep the process that prepares for the next call; None: it ends with this one.
 
     Raises:
@@ -183,9 +184,17 @@ class _Preparation:
             try:
                 self._lay(folder, paths)
             except CacheRequiredError:
+                self._tell_lacking(name, paths)
                 continue
             there.append(name)
         return there
+
+    def _tell_lacking(self, name: str, paths: Sequence[str] | None) -> None:
+        """Tell of how many files of a configuration the store has some, or none."""
+        wanted = [file.path for file in self._snapshot.files if file.path not in _CARDS] if paths is None else paths
+        held = sum(self._hub.file(self._snapshot, path) is not None for path in wanted)
+        facts: dict[str, JSON] = {"phase": "lacking", "configuration": name, "held": held, "files": len(wanted)}
+        self._hook(Event(What.PROGRESS, f"{self._snapshot.dataset}#{name}: files are missing", facts=facts))
 
     def _serve(self, preparer: Preparer) -> None:
         listing = configurations_key(self._snapshot)

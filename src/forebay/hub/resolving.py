@@ -75,7 +75,7 @@ class Resolver:
                 return self._ask(reference, token, hasty=known is not None)
             except NotFoundError as error:
                 if token is None:
-                    self.memory.note_absence(reference, error, self.clock())
+                    self._note_absence(reference, error)
                 raise
             except OriginError as error:
                 if known is None:
@@ -93,7 +93,22 @@ class Resolver:
             return origin.resolve(reference, token=token)
 
         listing = first_answer(self.origins(reference, hasty), ask, self.hook)
-        return self.memory.save(reference, listing, self.clock())
+        try:
+            return self.memory.save(reference, listing, self.clock())
+        except StoreError as error:
+            self._cannot_keep(error)
+            return listing.snapshot
+
+    def _note_absence(self, reference: Reference, absence: NotFoundError) -> None:
+        try:
+            self.memory.note_absence(reference, absence, self.clock())
+        except StoreError as error:
+            self._cannot_keep(error)
+
+    def _cannot_keep(self, error: StoreError) -> None:
+        """Tell that an answer is not remembered; it is one all the same."""
+        what = f"the store in {self.store.home} cannot keep what hubs say: {error.what}"
+        self.hook(Event(What.WARNING, what))
 
     def _turn(self, reference: Reference) -> Lease | None:
         """Take the lease on asking; None: somebody else had it, and has asked now; or leases cannot be had."""
