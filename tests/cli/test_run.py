@@ -373,3 +373,26 @@ def test_a_terminal_gets_a_live_view(project: Path) -> None:
     colourless = watched(TERM="xterm-256color", NO_COLOR="1")
     assert "slowly" in colourless
     assert "\x1b[32m" not in colourless
+
+
+class TestNoStore:
+    """A home that can hold no store: the work is done, and one line says what is the matter."""
+
+    @pytest.fixture(autouse=True)
+    def _in_the_way(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (project / "file").write_text("not a folder")
+        monkeypatch.setenv("FOREBAY_HOME", str(project / "file"))
+
+    def test_the_job_goes_on(self, project: Path, call: Call) -> None:
+        result = call("run", "recipe.yaml")
+        assert (project / "out" / "clean.jsonl").exists()
+        assert len(said(result.stderr)) == 1
+        assert "a file is in the way" in result.stderr
+        assert "set FOREBAY_HOME" in result.stderr
+        assert (project / "file").read_text() == "not a folder"
+
+    def test_unless_the_store_is_required(self, project: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "cannot make a store" in call("run", "recipe.yaml", "--require-cache", code=1).stderr
+        monkeypatch.setenv("FOREBAY_REQUIRE_CACHE", "1")
+        assert "cannot make a store" in call("run", "recipe.yaml", code=1).stderr
+        assert not (project / "out").exists()

@@ -13,8 +13,9 @@ import pytest
 from pipeline_support import Bench, document
 
 import forebay
-from forebay.errors import BuildError, InputError
+from forebay.errors import BuildError, InputError, StoreError
 from forebay.events import Event, What
+from forebay.pipeline.cached import default_store
 
 HEAVY = [
     "numpy", "pyarrow", "pandas", "yaml", "click", "rich", "sqlite3", "asyncio", "multiprocessing", "inspect", "orjson",
@@ -26,6 +27,20 @@ HEAVY = [
 def store(tmp_path: Path) -> Iterator[forebay.Store]:
     with forebay.open(home=tmp_path / "store") as opened:
         yield opened
+
+
+class TestDefaultStore:
+    def test_a_home_that_can_hold_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        home = tmp_path / "file"
+        home.write_text("not a folder")
+        monkeypatch.setenv("FOREBAY_HOME", str(home))
+        with pytest.warns(RuntimeWarning, match=r"a file is in the way\); set FOREBAY_HOME"):
+            assert forebay.map(ROWS, shout) == [shout(row) for row in ROWS]
+        assert forebay.filter(ROWS, long) == [row for row in ROWS if long(row)]  # told once
+        default_store().close()
+        monkeypatch.setenv("FOREBAY_REQUIRE_CACHE", "1")
+        with pytest.raises(StoreError, match="cannot make a store"):
+            forebay.map(ROWS, shout)
 
 
 class TestNames:

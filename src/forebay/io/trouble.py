@@ -14,6 +14,7 @@ class Trouble(StrEnum):
     STALE = "the network file system lost the file; it was replaced or the server restarted"
     SPLIT = "the store lies on more than one file system"
     MISSING = "it is not there"
+    IN_THE_WAY = "a file is in the way"
     OUT_OF_FILES = "this process has too many open files; raise `ulimit -n`"
     FAILING = "the disk fails"
 
@@ -34,6 +35,7 @@ _BY_ERRNO = {
     errno.EXDEV: Trouble.SPLIT,
     errno.ENOENT: Trouble.MISSING,
     errno.ENOTDIR: Trouble.MISSING,
+    errno.EEXIST: Trouble.IN_THE_WAY,
     errno.EMFILE: Trouble.OUT_OF_FILES,
     errno.ENFILE: Trouble.OUT_OF_FILES,
 }

@@ -58,7 +58,9 @@ def _despite(error: OSError, settings: Settings, fs: Filesystem, layout: Layout,
     if trouble is Trouble.FULL and _exists(fs, layout):
         return True
     if not settings.read_only:
-        hook(Event(What.WARNING, f"the store in {layout.home} is used for reading only: {error} ({trouble})"))
+        why = f"{trouble} (read_only = true says so without this line)"
+        why = why if trouble is Trouble.READ_ONLY else f"{error} ({trouble})"
+        hook(Event(What.WARNING, f"the store in {layout.home} is used for reading only: {why}"))
     return False
 
 

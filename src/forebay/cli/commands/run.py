@@ -12,9 +12,11 @@ from forebay.cli import reports
 from forebay.cli.app import Command
 from forebay.cli.session import Session, emit, say_sentence, show_table
 from forebay.cli.views import watching
+from forebay.errors import StoreError
 
 if TYPE_CHECKING:
     from forebay.pipeline import RunReport
+    from forebay.store import Store
 
 
 @click.command(cls=Command)
@@ -71,13 +73,24 @@ def run(
         require_cache=require_cache,
     )
     with ExitStack() as stack:
-        store = None if no_cache else stack.enter_context(session.store())
+        store = None if no_cache else _opened(stack, session, required=require_cache)
         with watching(loaded.project, quiet=quiet, plain=as_json) as hook:
             report = run_recipe(loaded, store=store, options=options, hook=hook)
     if as_json:
         emit(report.to_json())
     elif not quiet:
         show_report(report, None if store is None else store.home)
+
+
+def _opened(stack: ExitStack, session: Session, *, required: bool) -> Store | None:
+    """Open the store; None, and a warning, where there can be none: a cache never breaks the work."""
+    try:
+        return stack.enter_context(session.store())
+    except StoreError as error:
+        if required or session.settings().require_cache:
+            raise
+        click.echo(f"forebay: warning: {error}; until then, nothing is kept", err=True)
+        return None
 
 
 def show_report(report: RunReport, home: Path | None) -> None:

@@ -15,6 +15,7 @@ from forebay.cli.views import Ticker
 if TYPE_CHECKING:
     from forebay.events import Event
     from forebay.store import VerifyReport
+    from forebay.types import JSON
 
 
 def _part(_: click.Context, parameter: click.Parameter, said: str) -> float:
@@ -48,7 +49,8 @@ def verify(ctx: click.Context, sample: float, seed: int, as_json: bool) -> None:
 
     with session.present_store(tick) as store, closing(ticker):
         if store is None:
-            emit({"objects": 0, "entries": 0, "damaged": [], "missing": [], "ok": True}) if as_json else session.say_nothing_yet()
+            nothing: dict[str, JSON] = {"objects": 0, "entries": 0, "damaged": [], "missing": [], "ok": True}
+            emit(nothing) if as_json else session.say_nothing_yet()
             return
         report = store.verify(sample, seed)
     if as_json:
