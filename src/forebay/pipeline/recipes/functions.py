@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from forebay.errors import RecipeError, UnhashableError
 from forebay.pipeline.operator import OperatorKind
-from forebay.pipeline.recipes import document
+from forebay.pipeline.recipes import document, importing
 from forebay.pipeline.recipes.recipe import Recipe, Step
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ def bind(step: Step, recipe: Recipe) -> UserOperator:
             raise RecipeError(f"{where}{step.name} has no option {option!r}", subject=option,
                               hint=document.nearest(option, _OPTIONS))  # fmt: skip
     kind = _TWINS.get(step.name) or OperatorKind(step.name)
-    call = _call(step, options, kind, recipe, where)
-    name = str(options.get("name") or _name(call.function, kind))
-    key = _key(name, kind, call, options)
+    with ExitStack() as imports:  # its own modules are where it looks for them until it is keyed
+        call = _call(step, options, kind, recipe, where, imports)
+        name = str(options.get("name") or _name(call.function, kind))
+        key = _key(name, kind, call, options)
     return UserOperator(
         name=name,
         kind=kind,
@@ -129,11 +131,13 @@ def bind(step: Step, recipe: Recipe) -> UserOperator:
     )
 
 
-def _call(step: Step, options: Mapping[str, object], kind: OperatorKind, recipe: Recipe, where: str) -> Call:
+def _call(
+    step: Step, options: Mapping[str, object], kind: OperatorKind, recipe: Recipe, where: str, imports: ExitStack
+) -> Call:
     spelled = step.function if step.function is not None else options.get("function")
     if spelled is None:
         raise RecipeError(f"{where}{step.name} has no function", hint='say function: "ops.py:clean"')
-    function = _find(spelled, recipe, where) if isinstance(spelled, str) else spelled
+    function = _find(spelled, recipe, where, imports) if isinstance(spelled, str) else spelled
     if not callable(function):
         raise RecipeError(f"{where}{spelled} is not a function", subject=spelled)
     given = options.get("input", "row")
@@ -208,7 +212,7 @@ def _lambda(source: str, where: str) -> Callable[..., Any]:
     return cast("Callable[..., Any]", eval(compile(tree, "<recipe>", "eval"), {}))
 
 
-def _find(spelled: str, recipe: Recipe, where: str) -> object:
+def _find(spelled: str, recipe: Recipe, where: str, imports: ExitStack) -> object:
     """`ops.py:clean` or `package.module:clean` -> the object."""
     place, colon, attribute = spelled.rpartition(":")
     if not colon:
@@ -216,7 +220,8 @@ def _find(spelled: str, recipe: Recipe, where: str) -> object:
     if not place or not attribute:
         raise RecipeError(f"{where}cannot find function {spelled!r}", subject=spelled,
                           hint='write "ops.py:clean" or "package.module:clean"')  # fmt: skip
-    module = _from_file(place, recipe, where) if place.endswith(".py") else _from_name(place, recipe, where)
+    load = _from_file if place.endswith(".py") else _from_name
+    module = load(place, recipe, where, imports)
     found: object = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -227,16 +232,55 @@ def _find(spelled: str, recipe: Recipe, where: str) -> object:
     return found
 
 
-def _from_file(place: str, recipe: Recipe, where: str) -> ModuleType:
-    """Import a Python file; relative to the working folder, else to the recipe's."""
+def _folders(recipe: Recipe) -> list[Path]:
+    return [recipe.base] + ([recipe.path.parent] if recipe.path else [])
+
+
+def _file(place: str, recipe: Recipe, where: str) -> Path:
+    """A file that a recipe names: relative to the working folder, else to the recipe's."""
+    for folder in _folders(recipe):
+        path = folder / Path(place).expanduser()
+        if path.is_file():
+            return path.resolve()
+    raise RecipeError(f"{where}no such file: {place}", subject=place,
+                      hint="it is relative to the working folder or to the recipe's")  # fmt: skip
+
+
+def _from_file(place: str, recipe: Recipe, where: str, imports: ExitStack) -> ModuleType:
+    """Import a Python file."""
+    file = _file(place, recipe, where)
+    imports.enter_context(importing.own(file.parent))
+    try:
+        return _executed(file)
+    except Exception as error:  # the user's module may raise anything while it is imported
+        hint = ""
+        if isinstance(error, ImportError) and "no known parent package" in str(error):
+            if (file.parent / "__init__.py").is_file():
+                return _from_package(file, place, where, imports)
+            hint = "it is imported by itself: write `import c` instead of `from . import c`, or add an __init__.py"
+        raise _cannot_import(where, place, error, hint) from error
+
+
+def _from_package(file: Path, place: str, where: str, imports: ExitStack) -> ModuleType:
+    """Import a Python file that imports relatively, as the part of its package that it is."""
+    import importlib
+
+    folder, name = importing.package_of(file)
+    imports.enter_context(importing.own(folder))
+    sys.modules.pop(name, None)  # in a long-lived process the file may have been edited since
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # the user's module may raise anything while it is imported
+        raise _cannot_import(where, place, error) from error
+
+
+def _cannot_import(where: str, place: str, error: Exception, hint: str = "") -> RecipeError:
+    return RecipeError(f"{where}cannot import {place}: {type(error).__name__}: {error}", subject=place, hint=hint)
+
+
+def _executed(file: Path) -> ModuleType:
     import importlib.util  # only for recipes with functions of their own
 
-    folders = [recipe.base] + ([recipe.path.parent] if recipe.path else [])
-    file = next((path for folder in folders if (path := (folder / Path(place).expanduser())).is_file()), None)
-    if file is None:
-        raise RecipeError(f"{where}no such file: {place}", subject=place,
-                          hint="it is relative to the working folder or to the recipe's")  # fmt: skip
-    file = file.resolve()
     name = file.stem
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(file):
@@ -248,30 +292,27 @@ def _from_file(place: str, recipe: Recipe, where: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    _let_import(file.parent)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's module may raise anything while it is imported
+    except BaseException:
         del sys.modules[name]
-        raise RecipeError(f"{where}cannot import {place}: {type(error).__name__}: {error}", subject=place) from error
+        raise
     return module
 
 
-def _from_name(place: str, recipe: Recipe, where: str) -> ModuleType:
+def _from_name(place: str, recipe: Recipe, where: str, imports: ExitStack) -> ModuleType:
     import importlib
 
-    for folder in [recipe.base] + ([recipe.path.parent] if recipe.path else []):
-        _let_import(folder)
+    folders = _folders(recipe)
+    for folder in folders:
+        importing.let_import(folder)
+    home = next((folder for folder in folders if importing.holds(folder, place.partition(".")[0])), None)
+    if home is not None:
+        imports.enter_context(importing.own(home))
     try:
         return importlib.import_module(place)
     except Exception as error:  # the user's module may raise anything while it is imported
-        raise RecipeError(f"{where}cannot import {place}: {type(error).__name__}: {error}", subject=place) from error
-
-
-def _let_import(folder: Path) -> None:
-    """Let a user's file import what lies beside it, after everything installed."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+        raise _cannot_import(where, place, error) from error
 
 
 def _name(function: Callable[..., Any], kind: OperatorKind) -> str:
