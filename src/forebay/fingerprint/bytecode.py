@@ -9,23 +9,18 @@ import dis
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any, cast
+from typing import cast
 
+from forebay.fingerprint.arguments import Call, call_of, constant_of
 from forebay.fingerprint.syntax import constant_text
 
 _NOISE = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"})
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _FREE = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
+_OPENERS = frozenset({"open"})
+_BY_TEXT = frozenset({"getattr", "hasattr", "attrgetter", "methodcaller", "vars", "__dict__", "__getattribute__"})
 _STORES = ("STORE_FAST", "STORE_DEREF", "STORE_NAME", "STORE_GLOBAL")
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A value that code hands on right after a name: a constant, or the global of that name."""
-
-    constant: Any = None
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +32,7 @@ class Load:
         root: the name; for an import the module's absolute name, or ``level dots + name`` for a relative one.
         chain: attributes taken, first to last.
         line: line number in the source file.
-        arguments: what is loaded right after, or tested for membership right before; at most two.
-        empty: whether it is called without any argument.
-        keywords: names of the keyword arguments that it is called with.
+        call: how it is called or subscripted.
         bound: how many of the chain's first attributes belong to the import that bound the name.
     """
 
@@ -47,11 +40,7 @@ class Load:
     root: str
     chain: tuple[str, ...]
     line: int
-    arguments: tuple[Argument, ...] = ()
-    empty: bool = False
-    keywords: tuple[str, ...] = ()
-    stored: bool = False
-    """Whether an item of it is only assigned: ``os.environ["X"] = "1"``."""
+    call: Call = Call()  # noqa: RUF009 - it is frozen
     bound: int = 0
 
     @property
@@ -67,6 +56,8 @@ class References:
     loads: tuple[Load, ...]
     attributes: frozenset[str]
     """Every attribute name read, from whatever object."""
+    named: frozenset[str] = frozenset()
+    """Beside those, what code that finds attributes by text (``getattr``) may mean; ``*`` if it does."""
 
 
 @dataclass(slots=True)
@@ -74,13 +65,14 @@ class _Scan:
     free: frozenset[str]
     loads: dict[Load, None] = field(default_factory=dict)
     attributes: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
 
 
 def references(code: CodeType) -> References:
     """Return what `code` refers to."""
     scan = _Scan(frozenset(code.co_freevars))
     _scan(code, scan, {})
-    return References(tuple(scan.loads), frozenset(scan.attributes))
+    return References(tuple(scan.loads), frozenset(scan.attributes), frozenset(scan.named))
 
 
 def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ...]]]) -> None:
@@ -90,15 +82,32 @@ def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ..
         if step.opname == "IMPORT_NAME":
             imported.update(_bindings(steps, at))  # what is imported and never used does not matter
         elif step.opname in _ATTRIBUTES:
-            scan.attributes.add(str(step.argval))
+            if not (step.argval in _OPENERS and _writes(steps, at)):
+                scan.attributes.add(str(step.argval))
         else:
             for name, last in _names(step):
                 load = _load(code, scan, imported, steps, at, name)
                 if load is not None:
                     scan.loads[load if last else load.bare] = None
+    by_text = not _BY_TEXT.isdisjoint(code.co_names)
+    if by_text:
+        scan.named.add("*")
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             _scan(constant, scan, imported)
+        elif by_text and isinstance(constant, str):
+            scan.named.add(constant)
+
+
+def _writes(steps: list[dis.Instruction], at: int) -> bool:
+    """Tell whether a method called ``open`` is handed, first of all, a mode for writing."""
+    mode = steps[at + 1].argval if at + 1 < len(steps) and steps[at + 1].opname == "LOAD_CONST" else None
+    return isinstance(mode, str) and is_writing(mode)
+
+
+def is_writing(mode: str) -> bool:
+    """Tell whether this is a mode in which a file is opened to be written."""
+    return len(mode) <= 4 and set(mode) <= set("rwaxbt+") and not set("wax+").isdisjoint(mode)
 
 
 def _names(step: dis.Instruction) -> Iterator[tuple[str, bool]]:
@@ -137,52 +146,8 @@ def _load(
     while following < len(steps) and steps[following].opname in _ATTRIBUTES:
         chain.append(str(steps[following].argval))
         following += 1
-    arguments, empty = _call(steps, at, following)
-    stored = [step.opname for step in steps[following + 1 : following + 2]] == ["STORE_SUBSCR"]
-    keywords = _keywords(code, steps, at, following)
-    return Load(scope, root, (*before, *chain), _line(steps[at], code), arguments, empty, keywords, stored, len(before))
-
-
-def _keywords(code: CodeType, steps: list[dis.Instruction], at: int, following: int) -> tuple[str, ...]:
-    """Return the keywords of the call whose text begins where the name does."""
-    begin = steps[at].positions
-    for number in range(following, len(steps)):
-        step = steps[number]
-        place = step.positions
-        if step.opname.startswith("CALL") and begin is not None and place is not None:
-            if (place.lineno, place.col_offset) != (begin.lineno, begin.col_offset):
-                continue
-            before = steps[number - 1]
-            # Python 3.11 and 3.12 name them in KW_NAMES, later ones in a constant before CALL_KW.
-            named = before.opname == "KW_NAMES" or step.opname == "CALL_KW"
-            names = _constant(code, before) if named else ()
-            return tuple(map(str, names)) if isinstance(names, tuple) else ()
-    return ()
-
-
-def _constant(code: CodeType, step: dis.Instruction) -> Any:
-    # dis does not look up the constant of KW_NAMES.
-    return code.co_consts[step.arg] if step.opname == "KW_NAMES" and step.arg is not None else step.argval
-
-
-def _call(steps: list[dis.Instruction], at: int, following: int) -> tuple[tuple[Argument, ...], bool]:
-    if following < len(steps):
-        step = steps[following]
-        if step.opname.startswith("CALL"):
-            return (), step.arg == 0
-        if step.opname == "CONTAINS_OP" and at and steps[at - 1].opname == "LOAD_CONST":
-            return (Argument(steps[at - 1].argval),), False
-    arguments: list[Argument] = []
-    for step in steps[following : following + 2]:
-        if step.opname == "LOAD_CONST" and not isinstance(step.argval, CodeType):
-            arguments.append(Argument(step.argval))
-        elif step.opname == "LOAD_GLOBAL":
-            arguments.append(Argument(name=str(step.argval)))
-        else:
-            break
-    closing = [step for step in steps[following + 1 : following + 3] if step.opname != "KW_NAMES"][:1]
-    none = arguments == [Argument(None)] and [step.arg for step in closing if step.opname.startswith("CALL")] == [1]
-    return tuple(arguments), none
+    call = call_of(code, steps, at, following)
+    return Load(scope, root, (*before, *chain), _line(steps[at], code), call, len(before))
 
 
 def _bindings(steps: list[dis.Instruction], at: int) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
@@ -220,7 +185,7 @@ def code_text(code: CodeType) -> str:
     for step in dis.get_instructions(code):
         if step.opname in ("CACHE", "RESUME", "NOP"):
             continue
-        value = _constant(code, step)
+        value = constant_of(code, step)
         if isinstance(value, CodeType):
             out.append(f"{step.opname} ({code_text(value)})")
         elif step.opname.startswith(("LOAD_CONST", "KW_NAMES", "RETURN_CONST")):

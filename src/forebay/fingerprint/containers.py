@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import dis
 import os
 from collections.abc import Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 from forebay.errors import InputError
@@ -11,7 +15,8 @@ from forebay.fingerprint.atoms import atom, plain, shorten
 from forebay.fingerprint.digests import file_digest
 from forebay.fingerprint.graph import Node
 from forebay.fingerprint.keytree import Concern
-from forebay.fingerprint.walk import Walk, describes
+from forebay.fingerprint.origins import origin_of_class
+from forebay.fingerprint.walk import Walk, describes, qualified
 
 LARGE = {"dict": 100, "list": 32, "tuple": 32, "set": 16, "frozenset": 16}
 """A container of more atoms than this is one part of a key, not a part per element."""
@@ -249,8 +254,45 @@ def _position(value: Any) -> int | None:
 )  # fmt: skip
 def _stateless(walk: Walk, node: Node, value: Any) -> None:
     # Locks and loggers say when and where, never what: their state cannot change a result.
-    node.kind, node.content = "object", _family(type(value)).encode()
-    node.detail = type(value).__qualname__
+    cls: type = type(value)
+    node.kind, node.content = "object", _family(cls).encode()
+    node.detail = cls.__qualname__
+    state: dict[str, Any] = getattr(value, "__dict__", {})
+    if origin_of_class(cls).is_user:
+        walk.child(node, "class", cls)
+        state = {name: item for name, item in state.items() if name not in _assigned(cls)}
+        if not _is_local(cls):
+            attributes(walk, node, state)
+    if _is_local(cls):
+        _local(walk, node, state)
+
+
+def _is_local(cls: type) -> bool:
+    return any(qualified(base) in ("_thread._local", "_threading_local.local") for base in cls.__mro__)
+
+
+def _local(walk: Walk, node: Node, state: Mapping[str, Any]) -> None:
+    """Describe the values of this thread; others, connections for instance, are made anew by each."""
+    for name in sorted(state):
+        content = plain(state[name])
+        if content is not None:
+            walk.child(node, name, state[name])
+        else:
+            text = "is kept for each thread, and not in the key; make it inside the function"
+            node.notes.append(Concern("state", f"threading.local.{name}", "", True, text))
+
+
+def _assigned(cls: type) -> set[str]:
+    """Return the attributes that those bases of a class which are not the user's assign."""
+    functions = [
+        function
+        for base in cls.__mro__
+        if not origin_of_class(base).is_user
+        for function in vars(base).values()
+        if isinstance(function, FunctionType)
+    ]
+    steps = (step for function in functions for step in dis.get_instructions(function))
+    return {str(step.argval) for step in steps if step.opname == "STORE_ATTR"}
 
 
 def _family(cls: type) -> str:
@@ -262,10 +304,10 @@ def _family(cls: type) -> str:
 def _context_variable(walk: Walk, node: Node, value: Any) -> None:
     node.kind, node.detail = "context variable", value.name
     walk.child(node, "name", value.name)
-    nothing: list[Any] = []
-    current = value.get(nothing)
-    if current is not nothing:
-        walk.child(node, "value", current)
+    with contextlib.suppress(LookupError):
+        walk.child(node, "value", value.get())
+    with contextlib.suppress(LookupError):
+        walk.child(node, "default", contextvars.Context().run(value.get))
 
 
 @describes("weakref.ReferenceType", "weakref.ref", whole=True)

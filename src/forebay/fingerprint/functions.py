@@ -30,6 +30,9 @@ def _function(walk: Walk, node: Node, value: FunctionType) -> None:
                 closure_cell(walk, node, f"closure.{name}", cell)
         return
     info = code_info(code)
+    walk.subjects.append((node, value))
+    if value.__dict__:
+        walk.attributed.append((node, value))
     _defaults(walk, node, value)
     cells = dict(zip(code.co_freevars, value.__closure__ or (), strict=True))
     Names(walk, node, info, value.__globals__, value.__builtins__).describe(cells)
@@ -98,7 +101,7 @@ def _drawn(walk: Walk, node: Node, name: str) -> bool:
         return False
     node.kind, node.content, node.detail = "function", name.encode(), f"{name}()"
     if found.family:
-        walk.draws.append((node, found.family, found.concern(name, "")))
+        walk.random.draws.append((node, found.family, found.concern(name, ""), 0))
     else:
         node.notes.append(found.concern(name, ""))
     return True
@@ -162,6 +165,8 @@ def _wrapped(walk: Walk, node: Node, value: Any) -> None:
         return
     node.kind, node.detail = type(value).__name__, type(value).__name__
     walk.child(node, "function", inner if inner is not None else value.func)
+    if type(value).__name__ == "singledispatchmethod":
+        walk.child(node, "dispatcher", value.dispatcher)
 
 
 @describes("builtins.property")

@@ -83,12 +83,24 @@ def _table() -> dict[str, Hazard]:
     names("os.", "listdir scandir walk stat path.exists path.isfile path.isdir path.getsize path.getmtime open", _FILE)
     names(
         "",
-        "builtins.open io.open codecs.open glob.glob glob.iglob numpy.load numpy.loadtxt numpy.fromfile gzip.open",
+        "builtins.open io.open io.FileIO codecs.open glob.glob glob.iglob gzip.open bz2.open lzma.open shelve.open",
         _FILE,
     )
-    names("pandas.", "read_csv read_json read_parquet read_excel read_table read_pickle read_feather", _FILE)
-    names("polars.", "read_csv read_json read_ndjson read_parquet scan_csv scan_parquet scan_ndjson", _FILE)
-    names("", "torch.load pyarrow.parquet.read_table PIL.Image.open datasets.load_dataset bz2.open lzma.open", _FILE)
+    names(
+        "",
+        "linecache.getline linecache.getlines fileinput.input zipfile.ZipFile tarfile.open sqlite3.connect",
+        _FILE,
+    )
+    names("", "dbm.open pkgutil.get_data importlib.resources.files importlib.resources.read_text", _FILE)
+    names("numpy.", "load loadtxt genfromtxt fromfile memmap", _FILE)
+    names("pandas.", "read_csv read_json read_parquet read_excel read_table read_pickle read_feather read_fwf", _FILE)
+    names("pandas.", "read_orc read_xml read_html read_sql read_sql_query read_sql_table read_hdf", _FILE)
+    names("polars.", "read_csv read_json read_ndjson read_parquet read_ipc read_excel read_avro read_database", _FILE)
+    names("polars.", "scan_csv scan_parquet scan_ndjson scan_ipc", _FILE)
+    names("pyarrow.", "csv.read_csv csv.open_csv json.read_json json.open_json feather.read_table", _FILE)
+    names("pyarrow.", "feather.read_feather orc.read_table orc.ORCFile dataset.dataset memory_map OSFile", _FILE)
+    names("pyarrow.parquet.", "read_table read_pandas read_schema read_metadata ParquetFile ParquetDataset", _FILE)
+    names("", "torch.load PIL.Image.open datasets.load_dataset datasets.load_from_disk joblib.load h5py.File", _FILE)
     names("requests.", "get post put head request Session", _NETWORK)
     names("httpx.", "get post put head request stream Client AsyncClient", _NETWORK)
     names("", "urllib.request.urlopen urllib.request.urlretrieve socket.socket socket.create_connection", _NETWORK)
@@ -100,12 +112,14 @@ def _table() -> dict[str, Hazard]:
         "builtins.eval builtins.exec builtins.__import__ builtins.globals importlib.import_module os.system",
         _DYNAMIC,
     )
+    names("", "sys.modules sys.modules.get", _DYNAMIC)
     names("builtins.", "hash id", _HASH)
     return table
 
 
 _HAZARDS = _table()
-_READERS = frozenset({"read_text", "read_bytes", "iterdir", "rglob"})
+_DEEP = frozenset({"pandas", "polars", "numpy", "pyarrow", "datasets"})  # their functions say where they are defined
+_READERS = frozenset({"open", "read_text", "read_bytes", "iterdir", "rglob"})
 _SEEDS = {
     "random.seed": "random",
     "numpy.random.seed": "numpy",
@@ -114,6 +128,14 @@ _SEEDS = {
     "random.setstate": "random",
     "numpy.random.set_state": "numpy",
     "torch.set_rng_state": "torch",
+}
+# Attributes of functions and classes that count only where code reads them; these functions do.
+READ_BY = {
+    "typing.get_type_hints": "__annotations__",
+    "inspect.get_annotations": "__annotations__",
+    "inspect.signature": "__annotations__",
+    "types.get_original_bases": "__orig_bases__",
+    "inspect.getdoc": "__doc__",
 }
 ENVIRONMENT = frozenset(
     {"os.environ", "os.getenv", "os.environ.get", "os.environ.__getitem__", "os.environ.setdefault", "os.environ.pop"}
@@ -150,17 +172,34 @@ def known_name(value: Any) -> str:
         owner = value.__self__
         if isinstance(owner, type):
             return f"{_public(owner.__module__)}.{owner.__qualname__}.{value.__name__}"
-        return f"{_public(value.__module__)}.{value.__name__}" if isinstance(value.__module__, str) else ""
+        return _known(_public(value.__module__), value.__name__) if isinstance(value.__module__, str) else ""
     if isinstance(value, FunctionType | type):
-        return f"{_public(value.__module__)}.{value.__qualname__}"
+        return _known(_public(value.__module__), value.__qualname__)
+    if value is sys.modules:
+        return "sys.modules"
     cls = type(value)
     return "os.environ" if cls.__qualname__ == "_Environ" and cls.__module__ == "os" else ""
 
 
+def _known(module: str, name: str) -> str:
+    """Return the dotted name of something; of a function that reads files, the public one if it lies deeper."""
+    top = module.partition(".")[0]
+    if top in _DEEP and f"{module}.{name}" not in _HAZARDS:
+        for known in (f"{top}.{name}", f"{top}.{module.rpartition('.')[2].lstrip('_')}.{name}"):
+            if _HAZARDS.get(known) is _FILE:
+                return known
+    return f"{module}.{name}"
+
+
 def _public(module: str | None) -> str:
-    return {"posix": "os", "nt": "os", "_io": "io", "posixpath": "os.path", "genericpath": "os.path"}.get(
-        module or "", module or ""
-    )
+    return {
+        "posix": "os",
+        "nt": "os",
+        "_io": "io",
+        "posixpath": "os.path",
+        "genericpath": "os.path",
+        "_sqlite3": "sqlite3",
+    }.get(module or "", module or "")
 
 
 def _global_generator(owner: object) -> str:

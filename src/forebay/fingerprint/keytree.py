@@ -22,7 +22,7 @@ from blake3 import blake3
 
 from forebay.types import JSON, Key
 
-FORMAT = b"forebay-key-1"
+FORMAT = b"forebay-key-2"
 """Begins every digest: a change of the rules is a new name, so that old keys are never mistaken for new ones."""
 
 

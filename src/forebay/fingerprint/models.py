@@ -44,7 +44,7 @@ def _torch_module(walk: Walk, node: Node, value: Any) -> None:
     if cls.__module__ == "torch.nn.modules.dropout" and value.training and value.p > 0:
         name = f"torch.nn.{cls.__qualname__}"
         text = "draws in training mode; call .eval() on the model, or seed torch in the function"
-        walk.draws.append((node, "torch", Concern("random", name, "", False, text)))
+        walk.random.draws.append((node, "torch", Concern("random", name, "", False, text), 0))
     skip = set(_TORCH_OWN) | derived(walk, node, value, state)
     attributes(walk, node, state, skip)
     for name, parameter in state["_parameters"].items():

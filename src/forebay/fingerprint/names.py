@@ -10,8 +10,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from forebay.fingerprint import hazards
+from forebay.fingerprint.arguments import evaluated
 from forebay.fingerprint.atoms import ATOM_TYPES, shorten
-from forebay.fingerprint.bytecode import Argument, Load
+from forebay.fingerprint.bytecode import Load, is_writing
 from forebay.fingerprint.containers import FileContent
 from forebay.fingerprint.graph import Node
 from forebay.fingerprint.origins import Origin, origin_of_module
@@ -60,12 +61,15 @@ class Names:
         self.globals = names
         self.builtins = builtins
         self.done: set[tuple[str, str]] = set()
+        self.seeded: set[str] = set()
 
     def describe(self, cells: Mapping[str, Any]) -> None:
         """Describe the node as this code, and let it depend on what its names mean; `cells` holds its closure."""
         node, info = self.node, self.info
         node.kind, node.content, node.where = "function", info.content, info.where
         self.walk.named |= info.references.attributes
+        self.walk.named |= info.references.named
+        self.walk.random.code.append((node, info.references.attributes))
         attributed: set[str] = set()
         for load in info.references.loads:
             if load.scope == "free":
@@ -78,8 +82,10 @@ class Names:
         for name in cells.keys() - attributed:  # handed on to nested code, or read by super()
             if not info.bumps(name):
                 self._cell(name, cells[name])
+        told = {note.name.rpartition(".")[2] for note in node.notes}
         for name in hazards.reading_attributes(info.references.attributes):
-            node.notes.append(hazards.FILE.concern(f".{name}()", info.where))
+            if name not in told:
+                node.notes.append(hazards.FILE.concern(f".{name}()", info.where))
 
     def _where(self, load: Load) -> str:
         return f"{self.info.where.rpartition(':')[0]}:{load.line}"
@@ -122,7 +128,7 @@ class Names:
             self._absent(load.root)
             return
         self._look_up(f"builtins.{load.root}", load)
-        if getattr(value, "__module__", "builtins") not in ("builtins", "io", "_io", None, "_sitebuiltins"):
+        if not _is_of_python(load.root, value):
             self._object(load.root, value, load)  # somebody has put it there
 
     def _absent(self, label: str) -> None:
@@ -211,27 +217,32 @@ class Names:
             return True
         if name in ("builtins.open", "io.open") and self._open(load):
             return True
-        if family := hazards.seeds(name, empty=load.empty):
-            self.walk.seeded.add(family)
+        if family := hazards.seeds(name, empty=load.call.empty):
+            self.seeded.add(family)
+            self.walk.random.seeds.append((self.node, family, len(self.node.edges)))
             return False
-        found = hazards.hazard(name, empty=load.empty)
+        if reads := hazards.READ_BY.get(name):
+            self.walk.named.add(reads)
+            return False
+        found = hazards.hazard(name, empty=load.call.empty)
         if found is None:
             return False
-        if found.family and "generator" in load.keywords:  # torch draws from the generator it is given
+        if found.family and "generator" in load.call.keywords:  # torch draws from the generator it is given
             return False
         concern = found.concern(name.removeprefix("builtins."), self._where(load))
         if found.family:
-            self.walk.draws.append((self.node, found.family, concern))
+            if found.family not in self.seeded:
+                self.walk.random.draws.append((self.node, found.family, concern, len(self.node.edges)))
             return True
         self.node.notes.append(concern)
-        return False
+        return name.startswith("sys.modules")
 
     def _environment(self, name: str, load: Load) -> bool:
         if name not in hazards.ENVIRONMENT and not name.startswith("os.environ"):
             return False
-        if load.stored:
+        if load.call.stored:
             return True
-        variable = self._literal(load.arguments[0]) if load.arguments else None
+        variable = evaluated(load.call.arguments[0], self.globals) if load.call.arguments else None
         if not isinstance(variable, str):
             self.node.notes.append(hazards.UNREAD_ENVIRONMENT.concern(name, self._where(load)))
             return True
@@ -246,10 +257,11 @@ class Names:
 
     def _open(self, load: Load) -> bool:
         """Depend on the content of a file that the code opens for reading under a fixed name."""
-        path = self._literal(load.arguments[0]) if load.arguments else None
-        mode = self._literal(load.arguments[1]) if len(load.arguments) > 1 else None
-        writes = isinstance(mode, str) and len(mode) <= 4 and set(mode) <= set("rwaxbt+") and set(mode) & set("wax+")
-        if writes:
+        given: dict[str, Any] = {}
+        for place, argument in zip(("file", "mode"), load.call.arguments, strict=False):
+            given[argument.keyword or place] = evaluated(argument, self.globals)
+        path, mode = given.get("file"), given.get("mode")
+        if isinstance(mode, str) and is_writing(mode):
             return True
         if not isinstance(path, str | PurePath):
             return False
@@ -261,8 +273,13 @@ class Names:
                 self.walk.link(self.node, label, self.walk.leaf(self.node, label, "absent", b"file"))
         return True
 
-    def _literal(self, argument: Argument) -> Any:
-        return self.globals.get(argument.name) if argument.name else argument.constant
+
+def _is_of_python(name: str, value: Any) -> bool:
+    """Tell whether a builtin is the one that the interpreter has under that name."""
+    module = getattr(value, "__module__", None)
+    if module == "_sitebuiltins" or value is Ellipsis or value is NotImplemented or name in _PLACES:
+        return True
+    return module in ("builtins", "io", "_io") and getattr(value, "__name__", "") in (name, "OSError")
 
 
 def _told(variable: str, setting: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import functools
 from collections.abc import Callable, Mapping
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import Any, cast
 
 from forebay.fingerprint import scratch
@@ -14,7 +14,10 @@ from forebay.fingerprint.containers import attributes
 from forebay.fingerprint.graph import Node
 from forebay.fingerprint.origins import origin_of_class, origin_of_file
 from forebay.fingerprint.sources import code_info
-from forebay.fingerprint.walk import Describer, Walk, describes
+from forebay.fingerprint.walk import Describer, Walk, describes, qualified
+
+_PLAIN = ("", "builtins.object", "torch.nn.modules.module.Module")
+"""Where attributes are stored and read without further ado."""
 
 
 def custom(walk: Walk, node: Node, value: Any) -> None:
@@ -95,6 +98,8 @@ def _recount(walk: Walk, node: Node, counters: dict[str, Any]) -> Callable[[], N
 
 def _bumped(cls: type, entry: str) -> set[str]:
     """Return the attributes that a method and the methods it calls only ever bump; none where that cannot be seen."""
+    if any(_definer(cls, name) not in _PLAIN for name in ("__setattr__", "__getattribute__", "__getattr__")):
+        return set()  # what is stored or read may go through the user's own code
     todo, seen = [entry], {entry}
     bumped: set[str] = set()
     read: set[str] = set()
@@ -109,11 +114,19 @@ def _bumped(cls: type, entry: str) -> set[str]:
         use = scratch.attribute_use(node) if node is not None else scratch.Use(escapes=True)
         if use.escapes:
             return set()
-        bumped |= use.bumped
+        bumped |= {name for name in use.bumped if not _is_managed(_class_attribute(cls, name))}
         read |= use.read
         todo.extend(name for name in use.read - seen)
         seen |= use.read
     return bumped - read
+
+
+def _is_managed(attribute: Any) -> bool:
+    return hasattr(type(attribute), "__set__") and not isinstance(attribute, MemberDescriptorType)
+
+
+def _definer(cls: type, name: str) -> str:
+    return next((qualified(base) for base in cls.__mro__ if name in base.__dict__), "")
 
 
 def _class_attribute(cls: type, name: str) -> Any:
@@ -155,6 +168,28 @@ def _enum(walk: Walk, node: Node, value: Any) -> None:
     node.content = str(value._name_).encode()
     walk.child(node, "class", cls)
     walk.child(node, "value", value._value_)
+
+
+@describes("typing.ForwardRef", "annotationlib.ForwardRef")
+def _forward_reference(walk: Walk, node: Node, value: Any) -> None:
+    # What it was found to stand for, it remembers once it is used.
+    node.kind, node.detail = "forward reference", shorten(value.__forward_arg__)
+    node.content = value.__forward_arg__.encode()
+
+
+@describes("pydantic._internal._decorators.Decorator")
+def _pydantic_decorator(walk: Walk, node: Node, value: Any) -> None:
+    node.kind, node.detail = "decorator", value.cls_var_name
+    for name in ("cls_var_name", "func", "shim", "info"):  # its cls_ref holds the class's address
+        walk.child(node, name, getattr(value, name))
+
+
+@describes("pydantic.type_adapter.TypeAdapter")
+def _pydantic_adapter(walk: Walk, node: Node, value: Any) -> None:
+    node.kind = "type adapter"
+    for name in ("_type", "_config"):  # all else is made of these
+        walk.child(node, name, getattr(value, name, None))
+    walk.child(node, "class", type(value))
 
 
 @describes("functools.partial", whole=True)

@@ -19,6 +19,8 @@ BUMPABLE = frozenset(
 )
 """Names of the types whose values count as counters; adding to any other object may do anything."""
 
+# A value may flow out of an expression through these.
+_OUTLETS = (ast.Call, ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 _GROWING = frozenset({"append", "extend", "add", "update", "appendleft", "insert", "setdefault", "clear", "discard"})
 
 
@@ -122,7 +124,7 @@ def _bump(node: ast.AST, seen: _Names | _Attributes) -> bool:
         return False
     seen.use.bumped.add(name)
     _visit_indices(place, seen)
-    _visit(value, seen, name if not any(isinstance(part, ast.Call) for part in ast.walk(value)) else None)
+    _visit(value, seen, name if not any(isinstance(part, _OUTLETS) for part in ast.walk(value)) else None)
     return True
 
 

@@ -16,7 +16,8 @@ from forebay.errors import UnhashableError
 from forebay.fingerprint.atoms import ATOM_TYPES, atom
 from forebay.fingerprint.digests import FileMemo
 from forebay.fingerprint.graph import Edge, Node, set_digests, to_tree
-from forebay.fingerprint.keytree import Concern, KeyTree
+from forebay.fingerprint.keytree import KeyTree
+from forebay.fingerprint.seeding import Draws
 
 HINT = 'give the function version="…" (raise it when results change), or cache=False'
 
@@ -33,24 +34,29 @@ class Walk:
         """Attribute names that the code reached so far mentions."""
         self.deferred: list[Callable[[], None]] = []
         """Run when all code has been reached; they may reach more."""
-        self.seeded: set[str] = set()
-        """Families of random numbers (``random``, ``numpy``, ``torch``) that the code reached seeds itself."""
-        self.draws: list[tuple[Node, str, Concern]] = []
-        """Where a family's global generator is drawn from."""
+        self.random = Draws()
+        self.subjects: list[tuple[Node, Any]] = []
+        """Functions and classes, of which code may read more than it is known to; see `introspection`."""
+        self.attributed: list[tuple[Node, Any]] = []
+        """Those of them that are functions with attributes."""
         self._nodes: dict[int, Node] = {}
         self._alive: list[object] = []  # ids are names only while the value lives
         self._queue: deque[tuple[Node, object]] = deque()
 
     def tree(self, value: object) -> KeyTree:
         """Return the key of `value`."""
+        from forebay.fingerprint.introspection import read_attributes
+
         root = self.node(None, self.label, value)
-        while self._queue or self.deferred:
+        read: set[tuple[int, str]] = set()
+        while self._queue or self.deferred or read_attributes(self, read):
             while self._queue:
                 node, item = self._queue.popleft()
                 describer_of(type(item))(self, node, item)
             if self.deferred:
                 self.deferred.pop(0)()
-        self._settle_draws()
+        if self.random.draws:
+            self.random.settle(root)
         set_digests(root)
         return to_tree(root)
 
@@ -101,11 +107,6 @@ class Walk:
             UnhashableError: always; its subject is the path from the root to the value.
         """
         raise UnhashableError(f"no key can be made of {node.path}: {what}", subject=node.path, hint=hint)
-
-    def _settle_draws(self) -> None:
-        for node, family, concern in self.draws:
-            if family not in self.seeded:
-                node.notes.append(concern)
 
 
 Describer: TypeAlias = Callable[[Walk, Node, Any], None]
