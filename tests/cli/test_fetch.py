@@ -12,7 +12,7 @@ from click.testing import Result
 
 from forebay.cli.fetching import FetchProgress, closing, line, picture
 from forebay.events import Event, What
-from forebay.testing import FakeHub, HubFault, Repository
+from forebay.testing import FakeHub, HubFault, Repository, tinydata
 
 FILES = {"README.md": "hello", "data/a.csv": "1,2\n" * 100, "data/b.csv": "3,4\n" * 100}
 
@@ -128,3 +128,36 @@ def test_what_came_over_the_network_is_told_by_host() -> None:
         progress.note(Event(What.FETCH, bytes=count, facts={"host": host}))
     assert closing(progress)[1].startswith("7 B from a, 10 B from b in ")
     assert json.dumps(progress.summary())
+
+
+def test_fetch_takes_the_files_of_a_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Callable[..., Result], call_json: Callable[..., Any]
+) -> None:
+    monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+    script = Repository("org/script", files={"script.py": "", "a.csv": "a\n"})
+    plain = Repository("org/plain", files={"a.csv": "a\n", "b.csv": "b\n"})
+    model = Repository("org/model", type="model", files={"config.json": "{}"})
+    repositories = [tinydata.mmlu(subjects=tinydata.MMLU_SUBJECTS[:4]), tinydata.gsm8k(), script, plain, model]
+    with FakeHub(repositories) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.hf_endpoint)
+        said = call("fetch", "hf://datasets/cais/mmlu#anatomy").output
+        assert "4 files" in said
+        assert "4 fetched, 0 reused" in said
+        got = {one.path.partition("/main/")[2] or one.path for one in hub.log if "/resolve/" in one.path}
+        assert {path.rpartition("/resolve/")[2].partition("/")[2] for path in got} == {
+            "README.md", *(f"anatomy/{split}-00000-of-00001.parquet" for split in ("test", "validation", "dev"))
+        }  # fmt: skip
+        asked = len(hub.log)
+        assert "0 fetched, 4 reused" in call("fetch", "hf://datasets/cais/mmlu#anatomy", "--offline").output
+        assert len(hub.log) == asked
+        assert "1 fetched" in call("fetch", "hf://datasets/cais/mmlu#astronomy", "--include", "*/dev-*").output
+        refused = call("fetch", "hf://datasets/openai/gsm8k#nope", code=2).output
+        assert "has no configuration 'nope'; there are: main, socratic" in refused
+        assert refused.count("\n") == 1
+        assert (
+            "has no configuration 'x'; there are: default" in call("fetch", "hf://datasets/org/plain#x", code=2).output
+        )
+        assert call_json("fetch", "hf://datasets/org/plain#default")["files"] == 2
+        assert call_json("fetch", "hf://datasets/org/script#any")["files"] == 2
+        assert "is a model, and has no configurations" in call("fetch", "hf://org/model#x", code=2).output
+    assert "#CONFIG" in call("fetch", "--help").output

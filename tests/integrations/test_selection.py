@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from forebay.hub import Snapshot, SnapshotFile
-from forebay.integrations.selection import choose, configurations, matching
+from forebay.hub.cards import configurations, matching
+from forebay.integrations.selection import choose
 from forebay.integrations.tasks import Load
 
 README = """---

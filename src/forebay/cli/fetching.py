@@ -77,8 +77,10 @@ class FetchProgress:
             elif event.what is What.PROGRESS and event.facts.get("phase") == "file":
                 facts = event.facts
                 place = (str(facts["dataset"]), str(facts["path"]))
-                done, total = cast("int", facts["done"] or 0), cast("int", facts["total"] or 0)
-                self._known[place] = FileProgress(place[1], str(facts["state"]), done, total)
+                done, total, state = cast("int", facts["done"] or 0), cast("int", facts["total"] or 0), facts["state"]
+                before = self._known.get(place)
+                if state != "present" or before is None or before.state != "fetched":  # a README is looked at twice
+                    self._known[place] = FileProgress(place[1], str(state), done, total)
             else:
                 return False
             return True

@@ -14,6 +14,7 @@ from forebay import config
 from forebay.config import HubSettings
 from forebay.errors import AccessError, CacheRequiredError, NotFoundError, StoreReadOnlyError
 from forebay.events import Event, Hook, What, ignore
+from forebay.hub.cards import README, configured
 from forebay.hub.chain import first_answer
 from forebay.hub.download import Downloader, Wanted
 from forebay.hub.http import Transport, Waits
@@ -223,9 +224,9 @@ class Hub:
             return self._present(wanted)
         return self._downloader.fetch(wanted)
 
-    def read(self, snapshot: Snapshot, path: str, *, token: str | None = None) -> memoryview:
+    def read(self, snapshot: Snapshot, path: str, *, token: str | None = None, offline: bool = False) -> memoryview:
         """Return a file's bytes, fetching it where the store does not hold it."""
-        return self.store.read(self.fetch_file(snapshot, path, token=token).objects[0].digest)
+        return self.store.read(self.fetch_file(snapshot, path, token=token, offline=offline).objects[0].digest)
 
     def stream(
         self, snapshot: Snapshot, path: str, start: int = 0, end: int | None = None, *, token: str | None = None
@@ -274,23 +275,27 @@ class Hub:
         return self._downloader.spoiled[file.key]
 
     def fetch(self, what: str | Reference | Snapshot, options: FetchOptions | None = None) -> Snapshot:
-        """Fetch all files of a snapshot, or those that the options and the reference's path choose.
+        """Fetch all files of a snapshot, or those that the options and the reference's path and configuration choose.
 
         Afterwards the snapshot's entry names their contents, so that a pin or a bundle of it takes them along.
 
         Raises:
+            NotFoundError: the dataset has no such configuration.
             ForebayError: as `resolve` and `fetch_file`; the first file that fails ends the rest.
         """
         options = options or FetchOptions()
         offline = options.offline or self.settings.offline
-        within = ""
         if isinstance(what, Snapshot):
-            snapshot = what
+            snapshot, files = what, what.chosen(options.include, options.exclude)
         else:
             reference = parse(what)
-            within = reference.path
             snapshot = self.resolve(reference, offline=offline, token=options.token)
-        files = snapshot.chosen(options.include, options.exclude, within)
+            files = snapshot.chosen(options.include, options.exclude, reference.path)
+            if reference.config:
+                wanted = configured(
+                    snapshot, reference, lambda: self.read(snapshot, README, token=options.token, offline=offline)
+                )
+                files = [file for file in files if wanted is None or file.path in wanted]
         facts: dict[str, JSON] = {"phase": "snapshot", "dataset": snapshot.dataset, "commit": snapshot.commit}
         facts |= {"files": len(files), "bytes": sum(file.size or 0 for file in files)}
         self._hook(Event(What.PROGRESS, f"fetching {snapshot.dataset}", snapshot.key, SNAPSHOT, facts=facts))

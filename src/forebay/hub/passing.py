@@ -1,6 +1,7 @@
 """A file's bytes straight from its origins, kept nowhere: for when the store cannot keep them.
 
-What can be checked is: all of a file, and whatever is asked of a small one. A part of a large file is taken as it comes.
+What can be checked is: all of a file, and whatever is asked of a small one. A part of a large file is passed on as it
+comes.
 """
 
 from __future__ import annotations
@@ -10,15 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from forebay.errors import OriginError, WrongBytesError
+from forebay.errors import OriginError, StoreError, StoreFullError, StoreReadOnlyError, WrongBytesError
+from forebay.events import Event, What
 from forebay.hub.content import Check
 from forebay.hub.http import Busy, Waits
 from forebay.hub.origin import Origin
 from forebay.hub.snapshot import Snapshot, SnapshotFile
+from forebay.store import Store
 
 _PIECE_BYTES = 2**20
 _SMALL_BYTES = 8 * 2**20
 """A file up to this size is gathered in memory and checked before any of it is given out."""
+
+
+def unkept(store: Store, error: StoreError) -> Event:
+    """Return the warning that a store cannot keep what is fetched: the same for whatever comes after that."""
+    reasons: dict[type[StoreError], str] = {
+        StoreFullError: "has no room for what is fetched",
+        StoreReadOnlyError: "may not be written",
+    }
+    why = reasons.get(type(error), f"cannot keep what is fetched ({error.what})")
+    return Event(What.WARNING, f"the store in {store.home} {why}: that is passed on, and not kept")
 
 
 @dataclass(frozen=True, slots=True)

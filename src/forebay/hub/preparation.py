@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from forebay.errors import BuildError, CacheRequiredError, InputError, StoreReadOnlyError
 from forebay.events import Event, Hook, What, ignore
+from forebay.hub.cards import CARD_FILES
 from forebay.hub.hub import FetchOptions, Hub
 from forebay.hub.placing import Placer
 from forebay.hub.prepared import (
@@ -34,7 +35,6 @@ from forebay.types import JSON, Cost, Entry, ObjectRef
 _POLL_SECONDS = 0.05
 _TOGETHER = 16
 """So many configurations are kept by one commit."""
-_CARDS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
 _WORDS_OF_3 = {
     "Value", "ClassLabel", "Translation", "TranslationVariableLanguages", "Sequence", "LargeList", "Array2D", "Array3D",
     "Array4D", "Array5D", "Audio", "Image",
@@ -191,7 +191,7 @@ class _Preparation:
 
     def _tell_lacking(self, name: str, paths: Sequence[str] | None) -> None:
         """Tell of how many files of a configuration the store has some, or none."""
-        wanted = [file.path for file in self._snapshot.files if file.path not in _CARDS] if paths is None else paths
+        wanted = [file.path for file in self._snapshot.files if file.path not in CARD_FILES] if paths is None else paths
         held = sum(self._hub.file(self._snapshot, path) is not None for path in wanted)
         facts: dict[str, JSON] = {"phase": "lacking", "configuration": name, "held": held, "files": len(wanted)}
         self._hook(Event(What.PROGRESS, f"{self._snapshot.dataset}#{name}: files are missing", facts=facts))
@@ -201,7 +201,7 @@ class _Preparation:
         folder, is_laid = preparer.folder(listing, self._snapshot.id.rpartition("/")[2])
         if not is_laid:
             self._lay_empty(folder)
-            self._lay(folder, [path for path in _CARDS if self._snapshot.get(path)])
+            self._lay(folder, [path for path in CARD_FILES if self._snapshot.get(path)])
         try:
             names = list(self._names) if self._names is not None else None
             began = time.perf_counter()

@@ -13,6 +13,7 @@ from forebay.events import Event, Hook, What
 from forebay.hub.chain import first_answer
 from forebay.hub.memory import Memory, Remembered
 from forebay.hub.origin import Listing, Origin
+from forebay.hub.passing import unkept
 from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, key_of
 from forebay.io import Lease
@@ -96,19 +97,14 @@ class Resolver:
         try:
             return self.memory.save(reference, listing, self.clock())
         except StoreError as error:
-            self._cannot_keep(error)
+            self.hook(unkept(self.store, error))
             return listing.snapshot
 
     def _note_absence(self, reference: Reference, absence: NotFoundError) -> None:
         try:
             self.memory.note_absence(reference, absence, self.clock())
         except StoreError as error:
-            self._cannot_keep(error)
-
-    def _cannot_keep(self, error: StoreError) -> None:
-        """Tell that an answer is not remembered; it is one all the same."""
-        what = f"the store in {self.store.home} cannot keep what hubs say: {error.what}"
-        self.hook(Event(What.WARNING, what))
+            self.hook(unkept(self.store, error))
 
     def _turn(self, reference: Reference) -> Lease | None:
         """Take the lease on asking; None: somebody else had it, and has asked now; or leases cannot be had."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from forebay.hub import Hub, Reference
+from forebay.hub.cards import file_texts
 from forebay.hub.holdings import content
 from forebay.hub.lock import LockedRepository, locked
 from forebay.hub.memory import absent_key
@@ -13,7 +14,7 @@ from forebay.hub.prepared import CONFIGURATIONS, PREPARED, configurations_key, f
 from forebay.hub.snapshot import ABSENT, SNAPSHOT, Snapshot, content_role
 from forebay.integrations.outlook import Outlook, Parcel, Unfetched
 from forebay.integrations.remembering import TASKS
-from forebay.integrations.tasks import BUILDERS, file_texts
+from forebay.integrations.tasks import BUILDERS
 from forebay.store import Store
 from forebay.types import Key
 

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 from forebay.errors import InputError
+from forebay.hub.cards import CARD_FILES, file_texts
 from forebay.hub.reference import Reference, parse
 from forebay.types import JSON
 
@@ -31,8 +32,6 @@ BUILDERS = {"json", "csv", "parquet", "text", "arrow", "pandas", "xml", "webdata
 """What `load_dataset` takes for a format instead of a repository; the data are then the files it is given."""
 
 REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
-CARD_FILES = ("README.md", "dataset_infos.json", ".huggingface.yaml")
-"""Files of a dataset that `load_dataset` reads before any data, where they exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +224,6 @@ class Closure:
         tasks = tuple(TaskNeeds.from_json(task) for task in told["tasks"])
         asked = tuple((name, tuple(members)) for name, members in told["asked"].items())
         return cls(told["tool"], told["version"], asked, tasks)
-
-
-def file_texts(data_files: JSON) -> list[str]:
-    """Return the addresses in a `data_files` argument, whatever its shape: text, list, or split -> either."""
-    if isinstance(data_files, str):
-        return [data_files]
-    if isinstance(data_files, dict):
-        return [text for each in data_files.values() for text in file_texts(each)]
-    return [text for each in data_files for text in file_texts(each)] if isinstance(data_files, list) else []
 
 
 def trouble_with(load: Load) -> Gap | None:
