@@ -338,6 +338,21 @@ class TestWhatIsTold:
         assert kinds.count(What.HIT) == 4 * report.shards
         assert kinds.count(What.MISS) == report.shards
 
+    def test_files_that_are_left_out(self, bench: Bench) -> None:
+        for name in ["README.md", "run.log", "LICENSE", "d.txt"]:
+            (bench.folder / "data" / name).parent.mkdir(exist_ok=True)
+            (bench.folder / "data" / name).write_text("text")
+        bench.corpus.rename(bench.folder / "data/corpus.jsonl")
+        recipe = bench.make(dataset_path="data")
+        told = (
+            "4 files are not read: data/LICENSE, data/README.md, data/d.txt and 1 more: text beside data, or no known"
+            " suffix; name a text file in dataset_path to read it"
+        )
+        assert bench.run(recipe).rows_in == 300
+        assert bench.told() == [told]
+        assert bench.run(recipe).warnings == (told,)  # a rerun, too
+        assert bench.run(bench.make(dataset_path="data", suffixes=[".jsonl"])).warnings == ()
+
     def test_recipe_notes_once(self, bench: Bench) -> None:
         bench.run(bench.make(open_tracer=True))
         assert bench.told() == ["recipe keys without a meaning here, ignored: open_tracer"]

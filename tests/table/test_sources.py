@@ -190,6 +190,22 @@ class TestFinding:
             ("c.csv", "csv", ""),
         ]
 
+    def test_what_is_left_out_is_told(self, home: Path) -> None:
+        def left_out(*given: str, **options: Any) -> list[str]:
+            told: list[str] = []
+            resolve(list(given), home, left_out=told, **options)
+            return [str(Path(path).relative_to(home)) for path in told]
+
+        assert left_out(".") == left_out("**/*") == ["README.md", "x.bin"]
+        assert left_out(".", "README.md") == left_out(".", "*.md", ".") == ["x.bin"]
+        assert left_out("*.jsonl") == left_out("README.md") == left_out("sub") == []
+        assert left_out(".", suffixes=(".jsonl",)) == []
+
+    def test_suffixes_decide_before_data_hides_text(self, home: Path) -> None:
+        put_only(home / "sub/notes.txt", b"")
+        assert [it.paths for it in resolve(home, suffixes=(".txt",))] == [(str(home / "sub/notes.txt"),)]
+        assert len(resolve(home, suffixes=(".nothing",))) == 3
+
     def test_globs_and_several(self, home: Path) -> None:
         assert [Path(it.path).name for it in resolve("*.jsonl", home)] == ["b.jsonl"]
         assert [Path(it.path).name for it in resolve("**/*", home)] == ["a.json.gz", "b.jsonl", "c.csv"]
@@ -210,7 +226,7 @@ class TestFinding:
             ("nowhere", "no such file or folder"),
             ("*.parquet", "matches no file with a known suffix"),
             ("empty", "holds no file with a known suffix"),
-            ("x.bin", r"has no known suffix \(.bin\)"),
+            ("x.bin", r"has no known suffix \(.bin\); rename it: known are .jsonl .* and text files"),
             ("https://host/x.jsonl", "is not a local path"),
             ([], "no dataset is named"),
         ],

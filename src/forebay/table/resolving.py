@@ -72,6 +72,9 @@ def resolve(
     dataset_path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     base: Path | None = None,
     options: ReadOptions | None = None,
+    *,
+    suffixes: tuple[str, ...] = (),
+    left_out: list[str] | None = None,
 ) -> list[SourceFile]:
     """Return the files that a dataset is made of, in the order of its rows.
 
@@ -83,6 +86,9 @@ def resolve(
         dataset_path: one or several paths; ``~`` is the user's home.
         base: folder that relative paths start from; None: the current one.
         options: `format` and `text_rows` matter here.
+        suffixes: of folders and globs only files that end so are wanted, where there are any.
+        left_out: takes the paths of files in folders and globs that nobody asked to pass over: text files beside data
+            files, and those whose suffix says nothing.
 
     Raises:
         NotFoundError: nothing is there.
@@ -93,29 +99,60 @@ def resolve(
         raise SourceError("no dataset is named", hint="name a file, a folder or a glob")
     wanted = options or ReadOptions()
     files: dict[str, SourceFile] = {}  # by path: a file named twice is read once
+    passed: list[str] = []
     for item in given:
-        for file in _expand(os.fspath(item), base or Path.cwd(), wanted):
+        for file in _expand(os.fspath(item), base or Path.cwd(), wanted, _Choice(suffixes, passed)):
             files.setdefault(file.path, file)
+    if left_out is not None:
+        left_out += sorted(path for path in {*passed} if path not in files)
     return list(_documents(files.values())) if wanted.text_rows == "document" else list(files.values())
 
 
-def _expand(item: str, base: Path, options: ReadOptions) -> list[SourceFile]:
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which files of a folder or glob are wanted, and where the others go."""
+
+    suffixes: tuple[str, ...]
+    left_out: list[str]
+
+    def known(self, paths: Iterable[str]) -> list[SourceFile]:
+        """Return the files that can be read; text files only where there is no data."""
+        wanted = list(paths)
+        wanted = [path for path in wanted if path.endswith(self.suffixes)] or wanted if self.suffixes else wanted
+        found: list[SourceFile] = []
+        for path in wanted:
+            suffix, compression = _suffixes(path)
+            if suffix in _DATA and Path(path).name not in _ABOUT_DATA:
+                found.append(SourceFile(path, _DATA[suffix], compression))
+            elif suffix in _TEXT:
+                found.append(SourceFile(path, "text", compression))
+            elif suffix not in _DATA:
+                self.left_out.append(path)
+        data = [file for file in found if file.format != "text"]
+        if data:
+            self.left_out.extend(file.path for file in found if file.format == "text")
+        return [_sniffed(file) for file in (data or found)]
+
+
+def _expand(item: str, base: Path, options: ReadOptions, choice: _Choice) -> list[SourceFile]:
     if "://" in item:
         raise SourceError(f"{item} is not a local path", subject=item, hint="download it first")
     path = str(base / Path(item).expanduser())
     if os.path.isfile(path):
         return [_named(path, options)]
     if os.path.isdir(path):
-        return _known(_walk(path), options) or _nothing(item, "holds no file with a known suffix")
+        return choice.known(_walk(path)) or _nothing(item, "holds no file with a known suffix")
     if glob.has_magic(item):
         found = sorted(glob.glob(path, recursive=True))
-        return _known(filter(os.path.isfile, found), options) or _nothing(item, "matches no file with a known suffix")
+        return choice.known(filter(os.path.isfile, found)) or _nothing(item, "matches no file with a known suffix")
     raise NotFoundError(f"no such file or folder: {path}", subject=item)
 
 
+_HINT = f"known are {' '.join(_DATA)} and text files, also with .gz .zst .bz2 .xz"
+
+
 def _nothing(item: str, why: str) -> list[SourceFile]:
-    hint = f"known are {' '.join(_DATA)} and text files, also with .gz .zst .bz2 .xz"
-    raise NotFoundError(f"{item} {why}", subject=item, hint=hint)
+    raise NotFoundError(f"{item} {why}", subject=item, hint=_HINT)
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -134,24 +171,12 @@ def _walk(folder: str) -> Iterator[str]:
             yield entry.path
 
 
-def _known(paths: Iterable[str], options: ReadOptions) -> list[SourceFile]:
-    found: list[SourceFile] = []
-    for path in paths:
-        suffix, compression = _suffixes(path)
-        if suffix in _DATA and Path(path).name not in _ABOUT_DATA:
-            found.append(SourceFile(path, _DATA[suffix], compression))
-        elif suffix in _TEXT:
-            found.append(SourceFile(path, "text", compression))
-    data = [file for file in found if file.format != "text"]
-    return [_sniffed(file) for file in (data or found)]
-
-
 def _named(path: str, options: ReadOptions) -> SourceFile:
     suffix, compression = _suffixes(path)
     kind = options.format or _DATA.get(suffix) or ("text" if suffix in _TEXT else None)
     if kind is None:
         what = f"has no known suffix ({suffix})" if suffix else "has no suffix"
-        raise SourceError(f"{path} {what}", subject=path, hint="rename it, or set its format")
+        raise SourceError(f"{path} {what}", subject=path, hint=f"rename it: {_HINT}")
     return _sniffed(SourceFile(path, kind, compression))
 
 

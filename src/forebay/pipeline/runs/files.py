@@ -6,9 +6,12 @@ rerun, so it is light; cutting and reading are `forebay.pipeline.runs.intake`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forebay.events import Event, Hook, What, ignore
 from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs.origin import KnownFile
 from forebay.table.options import ReadOptions
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from forebay.store import Store
     from forebay.table.schema import Schema
 
+_NAMED = 3
+"""How many of the files that are left out are named."""
+
 
 def read_options(recipe: Recipe) -> ReadOptions:
     """Return how a recipe wants its sources read."""
@@ -31,11 +37,12 @@ def read_options(recipe: Recipe) -> ReadOptions:
 class FilesOrigin:
     """The files of a recipe."""
 
-    def __init__(self, recipe: Recipe, store: Store | None) -> None:
+    def __init__(self, recipe: Recipe, store: Store | None, hook: Hook = ignore) -> None:
         self.entries: list[tuple[str, Key]] = []
         self.bad_rows = 0
         self._recipe = recipe
         self._store = store
+        self._hook = hook
         self._options = read_options(recipe)
         self._files: list[KnownFile] | None = None
 
@@ -66,11 +73,25 @@ class FilesOrigin:
 
     def _found(self) -> list[KnownFile]:
         if self._files is None:
-            found = resolve(list(self._recipe.dataset), self._recipe.base, self._options)
             wanted = self._recipe.suffixes
+            left_out: list[str] = []
+            found = resolve(
+                list(self._recipe.dataset), self._recipe.base, self._options, suffixes=wanted, left_out=left_out
+            )
+            if left_out:
+                self._hook(Event(What.WARNING, _left_out(left_out, self._recipe.base)))
             if wanted:
                 kept = [file for file in found if any(path.endswith(wanted) for path in file.paths)]
                 found = kept or found
             memo = self._store.file_memo if self._store is not None else None  # None: nothing will be looked up
             self._files = [KnownFile(file, None if memo is None else content_of(file, memo)) for file in found]
         return self._files
+
+
+def _left_out(paths: list[str], base: Path) -> str:
+    shown = [os.path.relpath(path, base) if Path(path).is_relative_to(base) else path for path in paths[:_NAMED]]
+    names = ", ".join(shown) + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
+    files = "1 file is" if len(paths) == 1 else f"{len(paths)} files are"
+    return (
+        f"{files} not read: {names}: text beside data, or no known suffix; name a text file in dataset_path to read it"
+    )

@@ -89,7 +89,7 @@ class _Run(Request):
         retained_operators(self.recipe.retain, len(self.chain.links))  # a wrong one is told before the work
         processes(self.options, self.recipe.processes)
         self._tell_notes()
-        origin = self.given or FilesOrigin(self.recipe, self.store)
+        origin = self.given or FilesOrigin(self.recipe, self.store, self.hook)
         run_key = self._run_key(origin)
         if run_key is not None and not self.options.refresh:
             known = self._known(run_key)
