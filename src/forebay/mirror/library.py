@@ -18,9 +18,11 @@ from urllib.parse import unquote
 
 from forebay.config import HubSettings
 from forebay.errors import ForebayError, StoreError
+from forebay.events import Hook, ignore
 from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, SnapshotFile
 from forebay.mirror.admission import Admission
+from forebay.mirror.carrying import Carrying
 from forebay.mirror.content import Coming, Content, Held
 from forebay.mirror.exchange import nobody
 from forebay.mirror.listing import Listing
@@ -99,6 +101,7 @@ class Library:
         settings: what the hub was made with.
         serve_restricted: give gated and private repositories to everybody.
         private: the mirror is for one user, who may read the store: see `Admission`.
+        hook: told WARNING when the store cannot keep what is fetched.
         clock: seconds that never go back.
     """
 
@@ -109,6 +112,7 @@ class Library:
         *,
         serve_restricted: bool = False,
         private: bool = False,
+        hook: Hook = ignore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hub, self._settings = hub, settings
@@ -119,6 +123,7 @@ class Library:
         self._guard = threading.Lock()
         self._pictures: Recent[Picture] = Recent(_MOST_PICTURES)
         self._answers: Recent[Picture | Trouble] = Recent(_MOST_ANSWERS)
+        self._carrying = Carrying(hub, hook)
         self._numbers: dict[int, str] = {}
         self._saved = _Saved()
         self._layout = Layout(hub.store.home)
@@ -265,8 +270,8 @@ class Library:
         if self._settings.offline:
             what = f"{file.path} of {picture.snapshot.dataset} is not in the store, and the mirror is offline"
             raise Trouble(404, "EntryNotFound", what)
-        stream = self._hub.stream(picture.snapshot, file.path, start, end, token=self._admission.shown(token))
-        return Coming(stream)
+        shown = self._admission.shown(token)
+        return Coming(self._carrying.stream(picture.snapshot, file.path, start, end, token=shown))
 
     def to_json(self) -> dict[str, JSON]:
         """Return what was saved, and how often the hub was asked."""

@@ -123,9 +123,11 @@ def run_mirror(
         hint = "unset HF_ENDPOINT and MODELSCOPE_ENDPOINT here, or give --upstream"
         raise ConfigError(f"upstream of the mirror at {own} is that mirror itself", subject=own, hint=hint)
     try:
-        with Hub(store, settings, hook=_noting(options.warn)) as hub:
+        hook = _noting(options.warn)
+        with Hub(store, settings, hook=hook) as hub:
             private = options.private != ""
-            library = Library(hub, settings, serve_restricted=options.serve_restricted, private=private)
+            restricted = options.serve_restricted
+            library = Library(hub, settings, serve_restricted=restricted, private=private, hook=hook)
             app = App(library, gate, tally, _shelf(hub, settings, options), _owner(options, listener))
             try:
                 asyncio.run(_serve(app, listener, options, ready))
