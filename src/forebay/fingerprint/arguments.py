@@ -8,6 +8,7 @@ ends is told by the columns that the compiler keeps for each instruction; withou
 from __future__ import annotations
 
 import dis
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import CodeType
@@ -82,12 +83,12 @@ def call_of(code: CodeType, steps: list[dis.Instruction], at: int, following: in
     return Call(tuple(placed[:2]), keywords, not count or (count == 1 and arguments == [Argument(None)]))
 
 
-def evaluated(argument: Argument, names: dict[str, Any] | Any) -> Any:
+def evaluated(argument: Argument, names: Mapping[str, Any]) -> Any:
     """Return an argument's value; None where it is not made of plain text, numbers and paths."""
     if not argument.operation:
         return names.get(argument.name) if argument.name else argument.constant
     parts = [evaluated(part, names) for part in argument.parts]
-    texts = [str(part) for part in parts if type(part) in (str, int) or isinstance(part, PurePath)]
+    texts = [str(part) for part in parts if type(part) in (str, int) or _is_plain_path(part)]
     if len(texts) < len(parts):
         return None
     if argument.operation in ("join", "format"):
@@ -99,6 +100,10 @@ def evaluated(argument: Argument, names: dict[str, Any] | Any) -> Any:
         return left % right if argument.operation == "%" else left + right
     except (TypeError, ValueError):
         return None  # the code will meet the same
+
+
+def _is_plain_path(value: Any) -> bool:
+    return isinstance(value, PurePath) and type(value).__module__.partition(".")[0] == "pathlib"
 
 
 def _span(step: dis.Instruction) -> _Span | None:

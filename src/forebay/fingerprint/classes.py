@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
+import functools
 from enum import EnumMeta
 from types import FunctionType, ModuleType
 from typing import Any
 
 from forebay.fingerprint.functions import compiled
 from forebay.fingerprint.graph import Node
+from forebay.fingerprint.introspection import read_attribute
 from forebay.fingerprint.names import foreign
+from forebay.fingerprint.objects import class_attribute
 from forebay.fingerprint.origins import origin_of_class, origin_of_module
 from forebay.fingerprint.sources import code_info
 from forebay.fingerprint.walk import Walk, describes
@@ -80,7 +83,7 @@ def _members(walk: Walk, node: Node, value: type) -> dict[str, Any]:
             walk.child(node, f"field.{name}", facts)
         walk.child(node, "fields", list(fields))
     if type(value).__qualname__ == "_TypedDictMeta":
-        walk.child(node, "fields", value.__annotations__)
+        read_attribute(walk, node, value, "__annotations__")
     return members
 
 
@@ -103,7 +106,7 @@ def _is_generated(name: str, member: Any) -> bool:
 def _enum_members(value: Any) -> dict[str, Any]:
     members = {f"member.{name}": member._value_ for name, member in value._member_map_.items()}
     for member in value._member_map_.values():
-        extra = {name: item for name, item in vars(member).items() if name not in _MEMBER_PRIVATE}
+        extra = {name: item for name, item in vars(member).items() if not _is_derived(member, name)}
         if extra:
             members[f"attributes.{member._name_}"] = extra
     members["members"] = list(value._member_map_)  # in the order in which they are iterated over
@@ -111,6 +114,10 @@ def _enum_members(value: Any) -> dict[str, Any]:
         if name not in _SKIPPED and name not in _ENUM_PRIVATE and name not in value._member_map_:
             members[name] = member
     return members
+
+
+def _is_derived(member: Any, name: str) -> bool:
+    return name in _MEMBER_PRIVATE or isinstance(class_attribute(type(member), name), functools.cached_property)
 
 
 @describes("builtins.module", whole=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dis
+import functools
 import os
 from collections.abc import Iterable, Mapping
 from types import FunctionType
@@ -260,7 +261,8 @@ def _stateless(walk: Walk, node: Node, value: Any) -> None:
     state: dict[str, Any] = getattr(value, "__dict__", {})
     if origin_of_class(cls).is_user:
         walk.child(node, "class", cls)
-        state = {name: item for name, item in state.items() if name not in _assigned(cls)}
+        own = _assigned(cls)
+        state = {name: item for name, item in state.items() if name not in own}
         if not _is_local(cls):
             attributes(walk, node, state)
     if _is_local(cls):
@@ -282,17 +284,17 @@ def _local(walk: Walk, node: Node, state: Mapping[str, Any]) -> None:
             node.notes.append(Concern("state", f"threading.local.{name}", "", True, text))
 
 
-def _assigned(cls: type) -> set[str]:
+def _assigned(cls: type) -> frozenset[str]:
     """Return the attributes that those bases of a class which are not the user's assign."""
-    functions = [
-        function
-        for base in cls.__mro__
-        if not origin_of_class(base).is_user
-        for function in vars(base).values()
-        if isinstance(function, FunctionType)
-    ]
-    steps = (step for function in functions for step in dis.get_instructions(function))
-    return {str(step.argval) for step in steps if step.opname == "STORE_ATTR"}
+    bases = [base for base in cls.__mro__ if not origin_of_class(base).is_user]
+    return frozenset({"manager"}).union(*map(_assigned_by, bases))  # logging's own, assigned from outside
+
+
+@functools.cache
+def _assigned_by(base: type) -> frozenset[str]:
+    functions = [function for function in vars(base).values() if isinstance(function, FunctionType)]
+    steps = [step for function in functions for step in dis.get_instructions(function)]
+    return frozenset(str(step.argval) for step in steps if step.opname == "STORE_ATTR")
 
 
 def _family(cls: type) -> str:

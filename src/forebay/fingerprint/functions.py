@@ -162,6 +162,7 @@ def _wrapped(walk: Walk, node: Node, value: Any) -> None:
     inner = getattr(value, "__wrapped__", None)
     if type(value).__name__ == "_lru_cache_wrapper" and isinstance(inner, FunctionType):
         _function(walk, node, inner)  # what it remembers cannot change a result
+        walk.attributed.append((node, value))
         return
     node.kind, node.detail = type(value).__name__, type(value).__name__
     walk.child(node, "function", inner if inner is not None else value.func)

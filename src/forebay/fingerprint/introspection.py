@@ -21,25 +21,27 @@ _MISSING: Any = object()
 
 def read_attributes(walk: Walk, done: set[tuple[int, str]]) -> bool:
     """Let functions and classes depend on what is read of them; tell whether there was anything new."""
-    special = bool(walk.named & _SPECIAL)
+    named = walk.named | walk.named_by_text
+    special = bool(named & _SPECIAL)
     before = len(done)
     for node, value in walk.subjects if special else walk.attributed:
-        for name in _wanted(walk, value):
+        for name in _wanted(named, value):
             if (id(node), name) not in done:
                 done.add((id(node), name))
-                _read(walk, node, value, name)
+                read_attribute(walk, node, value, name)
     return len(done) > before
 
 
-def _wanted(walk: Walk, value: Any) -> Iterator[str]:
+def _wanted(named: set[str], value: Any) -> Iterator[str]:
     names = _OF_CLASSES if isinstance(value, type) else _OF_FUNCTIONS
-    yield from (name for name in names if name in walk.named)
+    yield from (name for name in names if name in named)
     if not isinstance(value, type):
         kept = (name for name in sorted(value.__dict__) if name != "__wrapped__")  # it is in the closure, too
-        yield from (name for name in kept if name in walk.named or "*" in walk.named)
+        yield from (name for name in kept if name in named or "*" in named)
 
 
-def _read(walk: Walk, node: Node, value: Any, name: str) -> None:
+def read_attribute(walk: Walk, node: Node, value: Any, name: str) -> None:
+    """Let `node` depend on an attribute of the function or class `value`, if it has it."""
     try:
         found = vars(value).get(name, _MISSING) if name == "__orig_bases__" else getattr(value, name, _MISSING)
     except Exception:  # noqa: BLE001 - annotations are code, and may name what there is not; whoever reads them meets it

@@ -68,7 +68,7 @@ class Names:
         node, info = self.node, self.info
         node.kind, node.content, node.where = "function", info.content, info.where
         self.walk.named |= info.references.attributes
-        self.walk.named |= info.references.named
+        self.walk.named_by_text |= info.references.named
         self.walk.random.code.append((node, info.references.attributes))
         attributed: set[str] = set()
         for load in info.references.loads:
@@ -222,7 +222,7 @@ class Names:
             self.walk.random.seeds.append((self.node, family, len(self.node.edges)))
             return False
         if reads := hazards.READ_BY.get(name):
-            self.walk.named.add(reads)
+            self.walk.named_by_text.add(reads)
             return False
         found = hazards.hazard(name, empty=load.call.empty)
         if found is None:

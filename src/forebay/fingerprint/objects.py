@@ -77,7 +77,7 @@ def _names(state: Any) -> bool:
 def derived(walk: Walk, node: Node, value: Any, state: Mapping[str, Any]) -> set[str]:
     """Return the attributes that say nothing: cached properties, and counters that the work only ever bumps."""
     cls = type(value)
-    skip = {name for name in state if isinstance(_class_attribute(cls, name), functools.cached_property)}
+    skip = {name for name in state if isinstance(class_attribute(cls, name), functools.cached_property)}
     entry = walk.entries.get(id(value))
     if entry is not None:
         counters = {name for name in _bumped(cls, entry) if name in state and scratch.is_counter(state[name])}
@@ -104,7 +104,7 @@ def _bumped(cls: type, entry: str) -> set[str]:
     bumped: set[str] = set()
     read: set[str] = set()
     while todo:
-        method = _class_attribute(cls, todo.pop())
+        method = class_attribute(cls, todo.pop())
         function = method.fget if isinstance(method, property) else method
         if not isinstance(function, FunctionType):
             continue
@@ -114,7 +114,7 @@ def _bumped(cls: type, entry: str) -> set[str]:
         use = scratch.attribute_use(node) if node is not None else scratch.Use(escapes=True)
         if use.escapes:
             return set()
-        bumped |= {name for name in use.bumped if not _is_managed(_class_attribute(cls, name))}
+        bumped |= {name for name in use.bumped if not _is_managed(class_attribute(cls, name))}
         read |= use.read
         todo.extend(name for name in use.read - seen)
         seen |= use.read
@@ -129,7 +129,8 @@ def _definer(cls: type, name: str) -> str:
     return next((qualified(base) for base in cls.__mro__ if name in base.__dict__), "")
 
 
-def _class_attribute(cls: type, name: str) -> Any:
+def class_attribute(cls: type, name: str) -> Any:
+    """Return what a class or its bases define under a name, as it is; None where there is nothing."""
     return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
 
 
@@ -195,6 +196,8 @@ def _pydantic_adapter(walk: Walk, node: Node, value: Any) -> None:
 @describes("functools.partial", whole=True)
 def _partial(walk: Walk, node: Node, value: Any) -> None:
     node.kind, node.detail = "partial", shorten(getattr(value.func, "__name__", ""))
+    if value.__dict__:
+        walk.attributed.append((node, value))
     walk.child(node, "func", value.func)
     walk.child(node, "args", value.args)
     walk.child(node, "keywords", value.keywords)

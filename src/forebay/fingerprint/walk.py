@@ -32,6 +32,8 @@ class Walk:
         """By id, objects of which only one method is called; their other methods' state does not matter."""
         self.named: set[str] = set()
         """Attribute names that the code reached so far mentions."""
+        self.named_by_text: set[str] = set()
+        """What it may mean where it finds attributes by text, ``*`` for any; see `References`."""
         self.deferred: list[Callable[[], None]] = []
         """Run when all code has been reached; they may reach more."""
         self.random = Draws()
