@@ -2,12 +2,18 @@
 
 import hashlib
 import threading
+from pathlib import Path
 
 import pytest
 
 from forebay.errors import AccessError, CacheRequiredError, NotFoundError, OriginError, StoreFullError, WrongBytesError
 from forebay.events import What
-from forebay.hub import FetchOptions
+from forebay.hub import FetchOptions, Hub, HubSettings
+from forebay.hub.chain import Outages
+from forebay.hub.http import Busy, Transport
+from forebay.hub.objectstore import ObjectStore
+from forebay.hub.web import Web
+from forebay.io import DiskSpace, LocalFilesystem
 from forebay.testing import HubFault, Repository
 
 from .conftest import FILES, LARGE, World  # pyright: ignore
@@ -181,6 +187,64 @@ def test_a_mirror_that_is_down_is_passed_over(world: World, second_hub) -> None:
     hub = world.hub(hf_endpoints=(down.hf_endpoint, world.fake.hf_endpoint))
     assert bytes(hub.read(hub.fetch(REFERENCE), PARQUET)) == LARGE
     assert any("asking the next mirror" in warning for warning in world.warnings())
+
+
+def test_a_mirror_that_is_down_is_not_asked_for_every_file(world: World, repository: Repository) -> None:
+    """Resolving has found it out; no file need find it out again, and one warning is enough."""
+    repository.commit({f"many/{number}.txt": str(number) for number in range(40)})
+    hub = world.hub(hf_endpoints=("http://127.0.0.1:1", world.fake.hf_endpoint))
+    hub.fetch(REFERENCE)
+    assert hub.requests - len([one for one in world.fake.log if "/cdn/" not in one.path]) <= 3 + 1
+    assert len(world.warnings()) == 1
+    assert "asking the next mirror" in world.warnings()[0]
+
+
+def test_who_is_down_is_asked_last_for_a_while_and_then_by_one() -> None:
+    now, told = [0.0], []
+    outages = Outages(told.append, lambda: now[0])
+    [first, second] = origins = [Web(Transport(HubSettings())), ObjectStore()]
+
+    def names() -> list[str]:
+        return [origin.name for origin in outages.ordered(origins)]
+
+    assert names() == ["the web", "the object store"]
+    outages.failed(first, Busy("gone"), "a.txt", others=True)
+    outages.failed(first, Busy("gone"), "b.txt", others=True)
+    assert [event.message for event in told] == ["gone; asking the next mirror"]
+    assert names() == ["the object store", "the web"]
+    now[0] = 40.0
+    assert names() == ["the web", "the object store"]
+    assert names() == ["the object store", "the web"]
+    outages.answered(first)
+    assert names() == ["the web", "the object store"]
+    outages.failed(first, OriginError("odd"), "a.txt", others=True)  # an answer, though of no use
+    assert told[-1].message == "a.txt: odd; asking the next mirror"
+    assert names() == ["the web", "the object store"]
+    assert second.name == "the object store"
+
+
+class _Narrow(LocalFilesystem):
+    """A disk on which so much is free."""
+
+    free = 0
+
+    def space(self, path: Path) -> DiskSpace:
+        return DiskSpace(10 * len(LARGE), self.free)
+
+
+def test_a_file_needs_as_much_room_as_it_has_bytes(world: World) -> None:
+    disk, store = _Narrow(), world.store(min_free_bytes=0)
+    with Hub(store, world.settings(), fs=disk) as hub:
+        disk.free = len(LARGE) // 2
+        with pytest.raises(StoreFullError, match=f"cannot fetch {PARQUET} of {len(LARGE)} bytes"):
+            hub.fetch(REFERENCE)
+        disk.free = len(LARGE) + 5000
+        hub.fetch(REFERENCE)
+    with Hub(world.store(home=world.home / "zstd", min_free_bytes=0, codec="zstd"), world.settings(), fs=disk) as hub:
+        with pytest.raises(StoreFullError, match="cannot fetch"):
+            hub.fetch(REFERENCE)  # the partial and what is made of it
+        disk.free = 2 * len(LARGE) + 5000
+        hub.fetch(REFERENCE)
 
 
 def test_a_mirror_that_lies_is_passed_over(world: World, second_hub, repository: Repository) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
 from forebay.events import Event, Hook, What
+from forebay.hub.chain import Outages
 from forebay.hub.content import Check
 from forebay.hub.http import Busy, Waits
 from forebay.hub.origin import Origin
@@ -115,6 +116,7 @@ class Downloader:
         attempts: how often each origin is asked in vain.
         waits: between attempts.
         hook: told of FETCH (one connection's bytes), PROGRESS (phase ``file``), WAIT, WARNING.
+        outages: of origins.
     """
 
     store: Store
@@ -125,6 +127,7 @@ class Downloader:
     attempts: int
     waits: Waits
     hook: Hook
+    outages: Outages
     publisher: Publisher = field(init=False)
     spoiled: Counter[Key] = field(default_factory=Counter[Key])
     """How often bytes of a file have turned out to be wrong that others may have followed, by its key."""
@@ -227,17 +230,19 @@ class Downloader:
         return InMemory() if small else self.partials.of(place(wanted.snapshot, file.key))
 
     def _reserve(self, file: SnapshotFile, sink: Sink) -> Reservation:
-        """Reserve room on the disk for the partial and the object that it becomes.
+        """Reserve room on the disk for what is to come, and for a copy where the partial cannot become the object.
 
         Raises:
             StoreFullError: there is none, even after eviction; or the file is larger than the whole budget.
         """
-        size = file.size or 0
+        size, told = file.size or 0, f"cannot fetch {file.path} of {file.size or 0} bytes"
         limit = self.store.settings.max_bytes
         if limit is not None and size > limit:
             what = f"{file.path} has {size} bytes, the budget of {self.store.home} is {limit}"
             raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
-        need = 0 if isinstance(sink, InMemory) else 2 * size - sink.size()
+        # What is encoded, or was begun by another process, is written anew when it is whole: see `Partial.seal`.
+        linked = self.store.settings.codec == "none" and not sink.size()
+        need = 0 if isinstance(sink, InMemory) else size * (1 if linked else 2) - sink.size()
         if limit is not None and need and self.store.writable:
             wanted = size - sink.size()  # what has come counts already, and its lease is ours: it stays
             if self.store.bytes_at_rest() + wanted > limit:
@@ -246,13 +251,13 @@ class Downloader:
             return self.room.reserve(need)
         except OSError as error:
             if Trouble.of(error) is not Trouble.FULL or not self.store.writable:
-                raise store_error(f"cannot fetch {file.path}", error) from error
+                raise store_error(told, error) from error
         wanting = need - self.room.free()
         self.store.gc(max_bytes=max(self.store.bytes_at_rest() - wanting, 0))
         try:
             return self.room.reserve(need)
         except OSError as error:
-            raise store_error(f"cannot fetch {file.path}", error) from error
+            raise store_error(told, error) from error
 
     def _take_over(self, run: _Run) -> None:
         """Hash what an earlier attempt has left."""
@@ -266,20 +271,19 @@ class Downloader:
         """Go through the origins until the bytes are all there, and right."""
         failed: list[OriginError] = []
         wrong: list[str] = []
-        origins = self.origins(run.wanted.snapshot)
+        file = run.wanted.file
+        origins = self.outages.ordered(self.origins(run.wanted.snapshot))
         for origin in origins:
             try:
                 while not self._is_right(run, origin, wrong):
                     pass
-                return
-            except WrongBytesError:
-                pass
             except OriginError as error:
-                failed.append(error)
-            if origin is not origins[-1]:
-                why = wrong[-1] if wrong and not failed else failed[-1].what
-                self.hook(Event(What.WARNING, f"{run.wanted.file.path}: {why}; asking the next mirror"))
-        file = run.wanted.file
+                if not isinstance(error, WrongBytesError):
+                    failed.append(error)
+                self.outages.failed(origin, error, file.path, others=origin is not origins[-1])
+            else:
+                self.outages.answered(origin)
+                return
         if wrong:
             what = f"{file.path} of {run.wanted.snapshot.dataset} should be {file.identity}, but {'; '.join(wrong)}"
             hint = "nothing of it was kept; ask another mirror, or tell the hub"

@@ -15,7 +15,7 @@ from forebay.config import HubSettings
 from forebay.errors import AccessError, CacheRequiredError, NotFoundError, StoreReadOnlyError
 from forebay.events import Event, Hook, What, ignore
 from forebay.hub.cards import README, configured
-from forebay.hub.chain import first_answer
+from forebay.hub.chain import Outages, first_answer
 from forebay.hub.download import Downloader, Wanted
 from forebay.hub.http import Transport, Waits
 from forebay.hub.huggingface import HuggingFace
@@ -102,7 +102,8 @@ class Hub:
         self._origins = {**self._configured(self._transport), **(origins or {})}
         self._hasty = {**self._configured(self._hasty_transport), **(origins or {})}
         self._memory = Memory(store)
-        self._resolver = Resolver(store, self._memory, self._for_reference, hook)
+        self._outages = Outages(hook)
+        self._resolver = Resolver(store, self._memory, self._for_reference, hook, self._outages)
         self.partials = Partials(self._fs, store.home, dir_mode=0o2770 if store.settings.group else 0o777)
         self._downloader = Downloader(
             store,
@@ -113,6 +114,7 @@ class Hub:
             attempts=self.settings.attempts,
             waits=self._transport.waits,
             hook=hook,
+            outages=self._outages,
         )
         self._flights = Flights(self._downloader)
 
@@ -195,7 +197,7 @@ class Hub:
                 return True
 
         try:
-            return first_answer(self._hasty[snapshot.hub], ask, self._hook)
+            return first_answer(self._hasty[snapshot.hub], ask, self._outages)
         except (AccessError, NotFoundError):
             return False
 

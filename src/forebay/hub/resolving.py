@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from forebay.errors import CacheRequiredError, NotFoundError, OriginError, StoreError
 from forebay.events import Event, Hook, What
-from forebay.hub.chain import first_answer
+from forebay.hub.chain import Outages, first_answer
 from forebay.hub.memory import Memory, Remembered
 from forebay.hub.origin import Listing, Origin
 from forebay.hub.passing import unkept
@@ -33,6 +33,7 @@ class Resolver:
         memory: what is known.
         origins: whom to ask; with little patience (True) where an answer is at hand already.
         hook: told when an answer is stale.
+        outages: of origins.
         clock: seconds since the epoch.
     """
 
@@ -40,6 +41,7 @@ class Resolver:
     memory: Memory
     origins: Callable[[Reference, bool], Sequence[Origin]]
     hook: Hook
+    outages: Outages
     clock: Callable[[], float] = time.time
     _quiet: dict[str, float] = field(default_factory=dict[str, float])
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -93,7 +95,7 @@ class Resolver:
         def ask(origin: Origin) -> Listing:
             return origin.resolve(reference, token=token)
 
-        listing = first_answer(self.origins(reference, hasty), ask, self.hook)
+        listing = first_answer(self.origins(reference, hasty), ask, self.outages)
         try:
             return self.memory.save(reference, listing, self.clock())
         except StoreError as error:
