@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from forebay.cli.commands.exec import _Room
+from forebay.cli.session import Session
 from forebay.testing import FakeHub, Repository
 from forebay.testing.tinydata import hellaswag
 
@@ -148,6 +151,66 @@ def test_the_command_s_caches(execute, tmp_path) -> None:
     private = execute("-q", "--private-caches", "--", sys.executable, "-c", code).stdout.split()[0]
     assert private.endswith("huggingface")
     assert not Path(private).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--upstream", "bad"), "not an address: 'bad'"),
+        (("--ms-upstream", "ftp://x"), "not an address"),
+        (("--json",), "no such option '--json'"),
+        (("--frsh-seconds", "3"), "no such option"),
+    ],
+)
+def test_wrong_options_are_told_before_the_command_begins(arguments, says, execute, tmp_path) -> None:
+    done = execute(*arguments, "--", "touch", str(tmp_path / "begun"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert says in done.stderr
+    assert not (tmp_path / "begun").exists()
+
+
+def test_settings_that_are_wrong_are_told_before_the_command_begins(execute, tmp_path) -> None:
+    for wrong in ({"FOREBAY_FRESH_SECONDS": "x"}, {"FOREBAY_MAX_BYTES": "x"}):
+        done = execute("--", "touch", str(tmp_path / "begun"), **wrong)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert not (tmp_path / "begun").exists()
+
+
+FETCH = "import os, urllib.request as u; print(u.urlopen(os.environ['HF_ENDPOINT'] + '/a/b/resolve/main/x').read())"
+
+
+def test_a_store_that_cannot_be_used(execute, tmp_path) -> None:
+    """Online the command has what it wants; offline there is nothing to begin with."""
+    (tmp_path / "file").touch()
+    with FakeHub([Repository("a/b", type="model", files={"x": "1"})]) as fake:
+        for unfit in ({"FOREBAY_HOME": str(tmp_path / "file" / "x")}, {"FOREBAY_READ_ONLY": "1"}):
+            done = execute("--upstream", fake.hf_endpoint, "--", sys.executable, "-c", FETCH, **unfit)
+            assert (done.returncode, done.stdout) == (0, "b'1'\n"), done.stderr
+            told = done.stderr.splitlines()
+            assert (len(told), "nothing is kept" in told[0]) == (2, True), told
+            offline = execute("--offline", "--", "touch", str(tmp_path / "begun"), **unfit)
+            assert (offline.returncode, len(offline.stderr.splitlines())) == (1, 1)
+    assert not (tmp_path / "begun").exists()
+
+
+def test_a_store_that_may_only_be_read(execute) -> None:
+    """One warning, and that only when there is something that is not kept."""
+    with FakeHub([Repository("a/b", type="model", files={"x": "1"})]) as fake:
+        execute("--", "true")
+        for command, warnings in (("pass", 0), (FETCH, 1)):
+            arguments = ("--upstream", fake.hf_endpoint, "--", sys.executable, "-c", command)
+            done = execute(*arguments, FOREBAY_READ_ONLY="1")
+            assert done.returncode == 0, done.stderr
+            told = [line for line in done.stderr.splitlines() if "store in" in line]
+            assert len(told) == warnings, done.stderr
+
+
+def test_caches_that_may_not_be_written_are_named(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HF_HOME", "/nonexistent/there")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with ExitStack() as stack:
+        assert _Room(stack, Session(), private=False, offline=False)._caches() is not None
+    assert "HF_HOME may not be written (/nonexistent/there)" in capsys.readouterr().err
 
 
 def test_env(environ) -> None:

@@ -120,3 +120,12 @@ def test_the_client_s_own_id_of_a_request_comes_back(fake, bench) -> None:
     ms = bench(fake).ms
     answer = ms.answer(request("/api/v1/datasets/org/ceval", x_request_id="mine"))
     assert json.loads(answer.body)["RequestId"] == "mine"
+
+
+@pytest.mark.parametrize("token", [None, "tok-eve", "tok-ann"])
+def test_what_is_gated_is_refused_as_the_hub_does(token, bench, ask) -> None:
+    gated = Repository("org/gated", files={"x": "1"}, gated="manual", readers={"ann"}, hubs=["ms"])
+    with FakeHub([gated], users={"tok-ann": "ann", "tok-eve": "eve"}) as fake:
+        path = "/api/v1/datasets/org/gated/repo?Revision=master&FilePath=x"
+        shown = {} if token is None else {"authorization": f"Bearer {token}"}
+        assert bench(fake).ms.answer(request(path, **shown)).status == ask(fake.ms_endpoint + path, **shown).status

@@ -311,6 +311,7 @@ def test_its_own_token_and_tls(fake, tmp_path, start_mirror, upstream) -> None:
         (["--allow", "here"], "--allow"),
         (["--host", "192.0.2.77", "--allow", "10.0.0.0/8"], "cannot listen"),
         (["--upstream", "hub"], "not an address"),
+        (["--ready-file", "/nonexistent/x"], "cannot write /nonexistent/x: No such file"),
     ],
 )
 def test_wrong_options_are_told_in_a_line(arguments, says, tmp_path) -> None:

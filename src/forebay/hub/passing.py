@@ -27,11 +27,11 @@ _SMALL_BYTES = 8 * 2**20
 def unkept(store: Store, error: StoreError) -> Event:
     """Return the warning that a store cannot keep what is fetched: the same for whatever comes after that."""
     reasons: dict[type[StoreError], str] = {
-        StoreFullError: "has no room for what is fetched",
+        StoreFullError: "has no room",
         StoreReadOnlyError: "may not be written",
     }
-    why = reasons.get(type(error), f"cannot keep what is fetched ({error.what})")
-    return Event(What.WARNING, f"the store in {store.home} {why}: that is passed on, and not kept")
+    why = reasons.get(type(error), f"fails ({error.what})")
+    return Event(What.WARNING, f"the store in {store.home} {why}: what is fetched is passed on, and not kept")
 
 
 @dataclass(frozen=True, slots=True)

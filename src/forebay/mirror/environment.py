@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from forebay.errors import InputError
+from forebay.errors import ConfigError, InputError
 
 Shell: TypeAlias = Literal["sh", "fish", "powershell"]
 SHELLS: tuple[Shell, ...] = get_args(Shell)
@@ -21,6 +22,27 @@ _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRA
 _DIRECT = ("127.0.0.1", "localhost", "::1")
 _CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_EVALUATE_CACHE", "HF_METRICS_CACHE",
            "HF_ASSETS_CACHE", "HF_MODULES_CACHE", "HF_XET_CACHE", "TRANSFORMERS_CACHE")  # fmt: skip
+
+
+def check_addresses(urls: Iterable[str]) -> None:
+    """Return if these can be hubs' addresses.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    for url in urls:
+        if not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", url):
+            raise ConfigError(f"not an address: {url!r}", subject=url, hint="write https://huggingface.co")
+
+
+def check_server() -> None:
+    """Return if a mirror can be run here.
+
+    Raises:
+        ConfigError: its server is not installed.
+    """
+    if find_spec("granian") is None:
+        raise ConfigError("the mirror needs granian, which is not installed", hint="pip install granian")
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,9 @@ def _revision(request: Request) -> str | None:
 
 def _refusal(request: Request, trouble: Trouble) -> Answer:
     codes = {401: _FORBIDDEN, 403: _FORBIDDEN, 404: _MISSING}
-    status = 404 if trouble.status == 401 and trouble.code == "RepoNotFound" else trouble.status
+    status = trouble.status
+    if status == 401:  # Hugging Face's word; here it is said of tokens that are none
+        status = 404 if trouble.code == "RepoNotFound" else 403
     return _failure(request, status, codes.get(status, _NOT_NOW), trouble.message)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from forebay import config
 from forebay.errors import ConfigError
 from forebay.events import Event, What
+from forebay.mirror.environment import check_addresses
 from forebay.mirror.gate import Gate
 from forebay.mirror.server import Tls, endpoint, listen, serve
 from forebay.mirror.tally import Tally
@@ -79,9 +80,7 @@ class MirrorOptions:
 def hub_settings(options: MirrorOptions) -> config.HubSettings:
     """Return how a mirror asks upstream."""
     settings = config.resolve_hub()
-    for url in (*options.hf_upstream, *options.ms_upstream):
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"not an address: {url!r}", subject=url, hint="write https://huggingface.co")
+    check_addresses((*options.hf_upstream, *options.ms_upstream))
     given = {
         "hf_endpoints": tuple(url.rstrip("/") for url in options.hf_upstream) or None,
         "ms_endpoints": tuple(url.rstrip("/") for url in options.ms_upstream) or None,
@@ -190,10 +189,18 @@ def _listener(options: MirrorOptions) -> socket.socket:
 
 
 def _publish(path: Path, address: str) -> None:
-    """Write the address so that who waits for the file never finds half of it."""
+    """Write the address so that who waits for the file never finds half of it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(f"{address}\n", "utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(f"{address}\n", "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        hint = "give --ready-file a file that can be written"
+        raise ConfigError(f"cannot write {path}: {error.strerror}", subject=path, hint=hint) from error
 
 
 def _watch_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -23,8 +23,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, cast
 
+from forebay.config import environment
 from forebay.errors import InputError
 from forebay.mirror import cell
+from forebay.mirror.environment import check_server
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 _MIRROR_SECONDS = 15.0
@@ -62,11 +64,13 @@ class Setting:
         mirror: arguments of `forebay mirror` beside those that say where to listen.
         environ: makes the command's environment of the mirror's address.
         tidy: called once the command has ended, while its mirror ends.
+        variables: set in the mirror's own environment.
     """
 
     mirror: Sequence[str]
     environ: Callable[[str], Mapping[str, str]]
     tidy: Callable[[], None] = _nothing
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ def run(plan: Plan) -> Run:
 
     Raises:
         InputError: it cannot be run.
+        ConfigError: there can be no mirror for it.
     """
+    check_server()
     with _Forwarding() as signals:
         return _run(plan, signals)
 
@@ -190,6 +196,7 @@ class _Mirror:
         program = [sys.executable, "-m", "forebay.cli", "mirror", *setting.mirror]
         self._process = subprocess.Popen(
             [*program, "--listen-fd", str(fd), "--stop-on-eof", "--json", "--private", private],
+            env={**environment(), **setting.variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[fd],

@@ -11,6 +11,7 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
+from forebay.cli.commands.exec import reading_only
 from forebay.cli.harnesses import asked, task_options
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError
@@ -75,7 +76,8 @@ def _tried(session: Session, store: Store, harness: Harness, closure: Any, worke
 
         argv = checking.command(check, harness, folder, workers)
         mirror = ["--offline", "--home", str(session.settings().home)]
-        run(Plan(argv, lambda: Setting(mirror, environ), isolate=True, warn=_warn))
+        setting = Setting(mirror, environ, variables=reading_only(store))
+        run(Plan(argv, lambda: setting, isolate=True, warn=_warn))
         checking.take_in(check, folder)
     return check
 

@@ -16,9 +16,10 @@ from forebay.cli.session import Session
 
 if TYPE_CHECKING:
     from forebay.mirror.running import Run, Setting
+    from forebay.store import Store
 
 
-@click.command("exec", cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command("exec", cls=Command, context_settings={"allow_interspersed_args": False})
 @click.option(
     "--offline", is_flag=True, help="Let it reach the store and nothing else, where the system can see to that."
 )
@@ -62,15 +63,19 @@ def exec(  # noqa: A001 - the command's name, by which it is found
     """
     from functools import partial
 
+    from forebay.config import resolve_hub
+    from forebay.mirror.environment import check_addresses
     from forebay.mirror.running import Plan, run
 
-    arguments = ["--home", str(session.settings().home), *(["--offline"] if offline else [])]
+    check_addresses((*upstream, *ms_upstream))
+    resolve_hub()  # the mirror would stumble over what is wrong in there when the command has begun
+    arguments = ["--offline"] if offline else []
     arguments += [*_repeated("--upstream", upstream), *_repeated("--ms-upstream", ms_upstream)]
     arguments += [] if fresh_seconds is None else ["--fresh-seconds", str(fresh_seconds)]
     if prepared is None and not offline:
         arguments.append("--prepared-later")
     with ExitStack() as stack:
-        room = _Room(stack, session, private_caches)
+        room = _Room(stack, session, private=private_caches, offline=offline)
         setting = partial(room.setting, arguments, with_prepared=prepared is not False)
         done = run(Plan(command, setting, isolate=offline and not no_isolation, warn=_warn))
     if not quiet:
@@ -83,6 +88,11 @@ def _repeated(option: str, values: tuple[str, ...]) -> list[str]:
     return [part for value in values for part in (option, value)]
 
 
+def reading_only(store: Store) -> dict[str, str]:
+    """Return what tells a mirror of the same store not to try to write, and to tell of that, where we could not."""
+    return {} if store.writable else {"FOREBAY_READ_ONLY": "1"}
+
+
 class _Room:
     """What a command is given for as long as it runs.
 
@@ -90,30 +100,53 @@ class _Room:
         stack: removes it in the end.
         session: whose store it comes from.
         private: give it empty caches.
+        offline: what is not in the store cannot be had.
     """
 
-    def __init__(self, stack: ExitStack, session: Session, private: bool) -> None:
+    def __init__(self, stack: ExitStack, session: Session, *, private: bool, offline: bool) -> None:
         from forebay.config import environment
 
-        self._stack, self._session, self._private = stack, session, private
+        self._stack, self._session, self._private, self._offline = stack, session, private, offline
         self._present = environment()
         self._datasets_cache: Path | None = None
         self._datasets_kept: Path | None = None
 
     def setting(self, arguments: Sequence[str], *, with_prepared: bool) -> Setting:
-        """Make it, and tell the mirror of it by its arguments."""
+        """Make it, and tell the mirror of it by its arguments.
+
+        Raises:
+            StoreError: there is no store, none can be made, and nothing else to serve from.
+        """
         from forebay.mirror import environment as variables
         from forebay.mirror.running import Setting
 
+        home, for_mirror, nltk_data = self._look_at_store()
         caches = self._caches()
         told = self._lay_datasets_cache(caches) if with_prepared else []
-        nltk_data = self._nltk_data()
 
         def environ(endpoint: str) -> Mapping[str, str]:
             wanted = variables.Wanted(endpoint, caches=caches, nltk_data=nltk_data, datasets_cache=self._datasets_cache)
             return variables.applied(variables.variables(wanted, self._present), self._present)
 
-        return Setting([*arguments, *told], environ, self._tidy)
+        return Setting(["--home", str(home), *arguments, *told], environ, self._tidy, for_mirror)
+
+    def _look_at_store(self) -> tuple[Path, Mapping[str, str], Path | None]:
+        """Return the store that the mirror serves, what its environment shall say, and the store's NLTK data.
+
+        A store that cannot be used must not keep the command from running, if there is a network.
+        """
+        from forebay.errors import StoreError
+        from forebay.store import Store
+
+        settings = self._session.settings()
+        try:
+            with Store.open(settings) as store:  # the mirror will tell what is the matter with it
+                return settings.home, reading_only(store), self._nltk_data(store)
+        except StoreError as error:
+            if self._offline:
+                raise
+            _warn(f"nothing is kept: {error.what}")
+            return self._folder("store"), {"FOREBAY_READ_ONLY": "0"}, None
 
     def _folder(self, name: str) -> Path:
         import tempfile
@@ -130,7 +163,7 @@ class _Room:
         home = usual_hf_home(self._present)
         nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
         if not self._private and not os.access(nearest, os.W_OK):
-            _warn(f"{nearest} may not be written: the command gets caches of its own, removed afterwards")
+            _warn(f"HF_HOME may not be written ({home}): the command gets caches of its own, removed afterwards")
             return self._folder("exec")
         return self._folder("exec") if self._private else None
 
@@ -155,27 +188,26 @@ class _Room:
         kept_told = ["--prepared-kept", str(self._datasets_kept)] if self._datasets_kept is not None else []
         return ["--prepared-into", str(folder), *kept_told]
 
-    def _nltk_data(self) -> Path | None:
+    def _nltk_data(self, store: Store) -> Path | None:
         """Return a folder with the NLTK packages of the store; None: it has none."""
         from forebay.errors import InputError
 
-        with self._session.present_store() as store:
-            if store is None or not store.names.list("hub/url/"):
-                return None
-            from forebay.hub import Hub
-            from forebay.integrations import nltk
+        if not store.names.list("hub/url/"):
+            return None
+        from forebay.hub import Hub
+        from forebay.integrations import nltk
 
-            with Hub(store) as hub:
-                packages = list(nltk.held(hub))
-                if not packages:
-                    return None
-                folder = self._folder("nltk")
-                for package in packages:
-                    try:
-                        nltk.lay_out([package], folder)
-                    except InputError as error:  # one that is no good must not keep the command from running
-                        _warn(str(error))
-                return folder
+        with Hub(store) as hub:
+            packages = list(nltk.held(hub))
+            if not packages:
+                return None
+            folder = self._folder("nltk")
+            for package in packages:
+                try:
+                    nltk.lay_out([package], folder)
+                except InputError as error:  # one that is no good must not keep the command from running
+                    _warn(str(error))
+            return folder
 
     def _tidy(self) -> None:
         """Keep what the command has added to the cache of datasets, and remove that."""
