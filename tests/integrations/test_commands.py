@@ -121,3 +121,17 @@ def test_nltk_data_come_along(hub: FakeHub, call: Call, tmp_path: Path, monkeypa
     done = CliRunner().invoke(forebay, ["exec", "--offline", "--quiet", "--", sys.executable, "-c", code])
     assert done.exit_code == 0, done.output
     assert (seen / "tokenizers" / "punkt_tab" / "english" / "abbrev_types.txt").read_text() == "dr"
+    told = json.loads(CliRunner().invoke(forebay, ["env", "--json"]).stdout)
+    folders = [Path(told["NLTK_DATA"].split(":")[0]), tmp_path / "mine"]
+    assert f"NLTK_DATA={folders[1]}" in CliRunner().invoke(forebay, ["env", "--nltk-data", str(folders[1])]).stdout
+    for folder in folders:  # it stays
+        assert (folder / "tokenizers" / "punkt_tab" / "english" / "abbrev_types.txt").read_text() == "dr"
+    unfit = CliRunner().invoke(forebay, ["env", "--nltk-data", "/dev/null/x"])
+    assert (unfit.exit_code, len(unfit.stderr.splitlines())) == (2, 1)
+
+
+def test_env_without_nltk_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NLTK_DATA", raising=False)
+    monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "none"))
+    assert "NLTK_DATA" not in CliRunner().invoke(forebay, ["env"]).stdout
+    assert not (tmp_path / "none").exists()

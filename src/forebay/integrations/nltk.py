@@ -6,7 +6,7 @@ looks for either; corpora are read from their zip as well, everything else needs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -105,6 +105,29 @@ def lay_out(packages: Iterable[tuple[str, Buffer]], folder: Path) -> Path:
         if not target.exists():
             _unpack(package, data, target)
     return folder
+
+
+def lay_held(hub: Hub, folder: Callable[[], Path], warn: Callable[[str], None]) -> Path | None:
+    """Unpack all packages that the store holds, but for those that are no good; of these it is told.
+
+    Args:
+        hub: the store; nobody is asked.
+        folder: makes where to; called only if there are any.
+        warn: told one line each.
+
+    Returns:
+        The folder; None: the store has none.
+    """
+    packages = list(held(hub))
+    if not packages:
+        return None
+    made = folder()
+    for package in packages:
+        try:
+            lay_out([package], made)
+        except InputError as error:
+            warn(str(error))
+    return made
 
 
 def _unpack(package: str, data: Buffer, target: Path) -> None:

@@ -190,24 +190,13 @@ class _Room:
 
     def _nltk_data(self, store: Store) -> Path | None:
         """Return a folder with the NLTK packages of the store; None: it has none."""
-        from forebay.errors import InputError
-
         if not store.names.list("hub/url/"):
             return None
         from forebay.hub import Hub
         from forebay.integrations import nltk
 
-        with Hub(store) as hub:
-            packages = list(nltk.held(hub))
-            if not packages:
-                return None
-            folder = self._folder("nltk")
-            for package in packages:
-                try:
-                    nltk.lay_out([package], folder)
-                except InputError as error:  # one that is no good must not keep the command from running
-                    _warn(str(error))
-            return folder
+        with Hub(store) as hub:  # a package that is no good must not keep the command from running
+            return nltk.lay_held(hub, lambda: self._folder("nltk"), _warn)
 
     def _tidy(self) -> None:
         """Keep what the command has added to the cache of datasets, and remove that."""
