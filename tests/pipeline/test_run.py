@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pipeline_support import Bench, counts, document
 
-from forebay.errors import CacheRequiredError, ConfigError, RecipeError
+from forebay.errors import CacheRequiredError, ConfigError, RecipeError, SourceError
 from forebay.events import What
 
 OPERATORS = [
@@ -337,6 +337,27 @@ class TestWhatIsTold:
         kinds = [event.what for event in bench.events if event.facts.get("operator")]
         assert kinds.count(What.HIT) == 4 * report.shards
         assert kinds.count(What.MISS) == report.shards
+
+    def test_numbers_that_json_has_no_word_for(self, bench: Bench) -> None:
+        bench.rows[3]["x"] = [float("nan"), 1.5]
+        bench.rows[250]["y"] = {"z": float("-inf")}
+        bench.steps = ["whitespace_normalization_mapper"]
+        bench.write()
+        bench.run(processes=2)
+        assert bench.told() == ["2 numbers that JSON has no word for (NaN, infinities) are null in out.jsonl"]
+        bench.run(bench.make(export_path="out.parquet"))
+        assert bench.told() == []
+
+    def test_an_integer_that_floats_of_another_shard_cannot_hold(self, bench: Bench) -> None:
+        bench.rows[3]["n"] = 2**53 + 1
+        bench.rows[250]["n"] = 1.5
+        bench.write()
+        with pytest.raises(SourceError, match=r"corpus\.jsonl line 4 \(shard 1\): column 'n': the integer 90071992547"):
+            bench.run()
+        bench.rows[3]["n"] -= 1
+        bench.write()
+        bench.run()
+        assert next(row for row in bench.exported() if row["id"] == 3)["n"] == 2.0**53
 
     def test_files_that_are_left_out(self, bench: Bench) -> None:
         for name in ["README.md", "run.log", "LICENSE", "d.txt"]:

@@ -143,6 +143,34 @@ def test_expected_types_decide_over_first_ones() -> None:
         read(b'{"a":1}', options=ReadOptions(expect=expect))
 
 
+BIG = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason", "place"),
+    [
+        ([b'{"a":%d}' % BIG, b'{"a":1.5}'], "column 'a': the integer 9007199254740993 beside", 11),
+        ([b'{"a":1.5}', b'{"a":%d}' % -BIG], "column 'a': the integer -9007199254740993 beside", 11),
+        ([b'{"a":{"b":[%d]}}' % BIG, b'{}', b'{"a":{"b":[1,null,0.5]}}'],
+         r"column 'a\.b\[\]': the integer 9007199254740993 beside", 12),
+        ([b'{"a":[%d,0.5]}' % BIG], r"column 'a\[\]': the integer 9007199254740993 beside", 10),
+    ],
+)  # fmt: skip
+def test_integers_that_no_float_holds_are_not_changed(lines: list[bytes], reason: str, place: int) -> None:
+    with pytest.raises(SourceError, match=rf"f\.jsonl:{place}: {reason} floats, which cannot hold it"):
+        read(*lines)
+    skipped = read(*lines, options=SKIP)
+    assert [bad.line for bad in skipped.bad] == [place - 10]
+    assert skipped.table.num_rows == len(lines) - 1
+
+
+def test_integers_that_floats_hold_become_floats() -> None:
+    assert rows(b'{"a":%d}' % (BIG - 1), b'{"a":%d}' % 2**62, b'{"a":0.5}') == [
+        {"a": float(BIG - 1)}, {"a": 2.0**62}, {"a": 0.5}
+    ]  # fmt: skip
+    assert rows(b'{"a":%d}' % BIG, b'{"a":null}') == [{"a": BIG}, {"a": None}]
+
+
 def test_long_lines() -> None:
     text = "long " * 4_000_000
     (row,) = rows(orjson.dumps({"text": text}))

@@ -342,58 +342,6 @@ class TestDamage:
         assert [(bad.line, bad.text) for bad in rows.bad] == [(0, b"7"), (1, b'"x"'), (1, b'{"a":"y"}')]
 
 
-class TestSeparated:
-    def read(self, path: Path, data: bytes, options: ReadOptions = SMALL) -> tuple[dict[str, Any], list[Any]]:
-        shards = list(sources.ingest(put(path / "a.csv", data), options))
-        return pa.concat_tables([it.table for it in shards]).to_pydict(), [bad for it in shards for bad in it.bad]
-
-    def test_types_are_those_of_the_whole_file(self, tmp_path: Path) -> None:
-        rows = "".join(f"{at},{at},0{at},{at % 2},{at}\n" for at in range(5000))
-        found, _ = self.read(tmp_path, f"i,f,zip,flag,late\n{rows}1,2.5,7,1,x\n".encode())
-        assert {name: type(column[0]) for name, column in found.items()} == {
-            "i": int, "f": float, "zip": str, "flag": int, "late": str
-        }  # fmt: skip
-
-    def test_what_numbers_would_lose_stays_text(self, tmp_path: Path) -> None:
-        found, _ = self.read(tmp_path, b"a,b,c,d,e\n007,99999999999999999999,2020-01-01,nan,+5\n")
-        assert found == {"a": ["007"], "b": ["99999999999999999999"], "c": ["2020-01-01"], "d": ["nan"], "e": ["+5"]}
-
-    def test_empty_is_null_and_quoted_empty_is_text(self, tmp_path: Path) -> None:
-        found, _ = self.read(tmp_path, b'a,b,c\n,"",\nx,y,\n')
-        assert found == {"a": [None, "x"], "b": ["", "y"], "c": [None, None]}
-
-    def test_types_can_be_given(self, tmp_path: Path) -> None:
-        found, _ = self.read(tmp_path, b"a,b\n1,2\n", ReadOptions(types=(("a", "string"), ("b", "double"))))
-        assert found == {"a": ["1"], "b": [2.0]}
-        with pytest.raises(SourceError, match="column 'a' is not int64"):
-            self.read(tmp_path, b"a\nx\n", ReadOptions(types=(("a", "int64"),)))
-
-    def test_quoted_line_ends_and_byte_order_marks(self, tmp_path: Path) -> None:
-        found, _ = self.read(tmp_path, b'\xef\xbb\xbfa,b\r\n"x\r\ny","q""q"\r\n')
-        assert found == {"a": ["x\r\ny"], "b": ['q"q']}
-
-    def test_bad_rows(self, tmp_path: Path) -> None:
-        data = b"a,b\n1,2\n1,2,3\n3,4\n5\n"
-        with pytest.raises(SourceError, match=r"a\.csv: Row #3: Expected 2 columns, got 3: 1,2,3; mend it, or set"):
-            self.read(tmp_path, data)
-        found, bad = self.read(tmp_path, data, SKIP)
-        assert found == {"a": [1, 3], "b": [2, 4]}
-        assert [(it.line + 1, it.text) for it in bad] == [(3, b"1,2,3"), (5, b"5")]
-        assert bad[0].reason == "3 fields where there are 2 columns"
-
-    def test_edges(self, tmp_path: Path) -> None:
-        assert ingested(put(tmp_path / "a.csv", b"")) == []
-        assert self.read(tmp_path, b"a,b\n")[0] == {"a": [], "b": []}
-        with pytest.raises(SourceError, match="columns named twice: a"):
-            self.read(tmp_path, b"a,a\n1,2\n")
-        with pytest.raises(SourceError, match="invalid UTF8"):
-            self.read(tmp_path, b"a\n\xff\n")
-
-    def test_long_fields(self, tmp_path: Path) -> None:
-        text = "x" * 9_000_000
-        assert self.read(tmp_path, f"a\n{text}\n".encode())[0] == {"a": [text]}
-
-
 def test_parquet_without_rows_keeps_its_columns(tmp_path: Path) -> None:
     empty = arrow().slice(0, 0)
     (rows,) = sources.ingest(put(tmp_path / "a.parquet", written(lambda sink: pq.write_table(empty, sink))))

@@ -7,21 +7,24 @@ whatever else is mixed raises `MixedTypesError`, and `type_of` and `Merger` then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from forebay.errors import SourceError
 from forebay.table.buffers import array_of, numbers_of, pack, text_of
 from forebay.table.canonical import canonical
-from forebay.table.schema import TypeConflictError, merge_types, type_text
+from forebay.table.schema import TypeConflictError, leaves, merge_types, type_text
 from forebay.types import JSON
 
 _NULL = type(None)
 INT64 = range(-(2**63), 2**63)
+EXACT = 2**53
+"""Integers up to here, and down to its negative, are all held exactly by a float."""
 MAX_DEPTH = 50
 """Nesting that Arrow's file format takes (64 in all), with room for what wraps it."""
 _JSON_TYPES: dict[type, JSON] = {_NULL: "null", bool: "bool", int: "int64", float: "double", str: "string"}
@@ -80,9 +83,24 @@ def build(values: Sequence[Any]) -> pa.Array:
         if dtype is None:
             return canonical(pa.array(values))
         present = [dtype(0) if value is None else value for value in values] if nulls else values
-        return canonical(array_of(np.array(present, dtype), hidden))
+        made = np.array(present, dtype)
+        if len(found) > 1 and (number := inexact(present, made)) is not None:
+            raise MixedTypesError(f"the integer {number} beside floats, which cannot hold it")
+        return canonical(array_of(made, hidden))
     except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError) as error:
         raise MixedTypesError(str(error)) from error
+
+
+def inexact(values: Sequence[Any], floats: npt.NDArray[Any]) -> int | None:
+    """Return the first integer of `values` that its float does not hold exactly, or None."""
+    if not (np.abs(floats) >= EXACT).any():
+        return None
+    return next((value for value in values if type(value) is int and not is_exact(value)), None)
+
+
+def is_exact(number: int) -> bool:
+    """Tell whether a float holds an integer exactly."""
+    return -EXACT <= number <= EXACT or int(float(number)) == number
 
 
 def _dtype(found: set[type]) -> type[np.generic] | None:
@@ -169,6 +187,19 @@ def _check_text(value: str) -> None:
         raise ValueError("text with a lone surrogate, which is not UTF-8") from None
 
 
+def _large(value: object, place: str) -> Iterator[tuple[str, int]]:
+    """Yield the integers in a value that no float holds, each with its place."""
+    if type(value) is int:
+        if not is_exact(value):
+            yield place, value
+    elif isinstance(value, list):
+        for item in cast("list[object]", value):
+            yield from _large(item, f"{place}[]")
+    elif isinstance(value, dict):
+        for name, item in cast("dict[str, object]", value).items():
+            yield from _large(item, f"{place}.{name}")
+
+
 class Merger:
     """Merges the types of rows one by one: the slow path that finds which row does not fit, and why.
 
@@ -184,6 +215,8 @@ class Merger:
     def __init__(self, expect: Iterable[tuple[str, JSON]] = ()) -> None:
         self._types: dict[str, JSON] = dict(expect)
         self._since: dict[str, int] = {}
+        self._large: dict[str, tuple[int, int]] = {}
+        """Where an integer stood that no float holds: the row and the integer."""
 
     def add(self, number: int, row: Mapping[str, Any]) -> tuple[str, int | None]:
         """Take a row that fits; or say why it does not, and which row first had the type that it does not fit."""
@@ -198,6 +231,14 @@ class Merger:
             return reason, self._since.get(name)
         except ValueError as error:
             return f"column {name!r}: {error}", None
+        large = dict(chain.from_iterable(_large(value, name) for name, value in row.items()))
+        if large or self._large:
+            floats = {place for name, kind in updates.items() for place, leaf in leaves(kind, name) if leaf == "double"}
+            for place in sorted(floats & {*large, *self._large}):
+                since, integer = self._large.get(place, (None, 0))
+                shown = large.get(place, integer)
+                return f"column {place!r}: the integer {shown} beside floats, which cannot hold it", since
+            self._large = {**{place: (number, integer) for place, integer in large.items()}, **self._large}
         for name, kind in updates.items():
             if self._types.get(name, "null") == "null" and kind != "null":
                 self._since[name] = number
@@ -208,7 +249,7 @@ class Merger:
 def float_leaves(array: pa.Array) -> Iterable[pa.Array]:
     """Yield the float arrays of a column, those inside lists and structs too."""
     kind = array.type
-    if pa.types.is_float64(kind):
+    if pa.types.is_floating(kind):
         yield array
     elif pa.types.is_struct(kind):
         for at in range(kind.num_fields):

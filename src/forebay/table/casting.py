@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import types as kinds
 
 from forebay.errors import SourceError
 from forebay.table.buffers import array_of, numbers_of, valid_bits
+from forebay.table.building import EXACT, is_exact
 from forebay.table.canonical import canonical
 from forebay.table.schema import Column, Schema, type_text
 from forebay.types import JSON
@@ -23,6 +25,23 @@ _BY_NAME = {
     "halffloat": pa.float16(), "float": pa.float32(), "double": pa.float64(), "date32[day]": pa.date32(),
     "date64[ms]": pa.date64(), "month_day_nano_interval": pa.month_day_nano_interval(),
 }  # fmt: skip
+
+
+class _Inexact(pa.ArrowInvalid):  # pyright: ignore[reportUntypedBaseClass]  # pyarrow has no types for it
+    """An integer that no float holds: `at` is its place in its array."""
+
+    def __init__(self, number: int, at: int) -> None:
+        super().__init__(f"the integer {number} is beside floats, which cannot hold it")
+        self.at = at
+
+
+class InexactError(SourceError):
+    """A column of integers must become floats, which would change one; `row` is its row, None if that is unknown."""
+
+    def __init__(self, column: str, error: _Inexact, kind: pa.DataType) -> None:
+        hint = "write the column's numbers as text, or all of them as integers"
+        super().__init__(f"column {column!r}: {error}", subject=column, hint=hint)
+        self.row = error.at if kinds.is_integer(kind) else None
 
 
 def describe(schema: pa.Schema, seen: Mapping[str, int | str] | None = None) -> Schema:
@@ -121,6 +140,8 @@ def cast_table(rows: pa.Table, schema: Schema) -> pa.Table:
         array = found.chunk(0) if found.num_chunks == 1 else canonical(found)
         try:
             arrays.append(cast_array(array, kind))
+        except _Inexact as error:
+            raise InexactError(column.name, error, array.type) from None
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             raise SourceError(
                 f"column {column.name!r}: cannot turn {array.type} into {type_text(column.type)}: {error}",
@@ -150,10 +171,17 @@ def cast_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
         buffers = [*array.buffers()[:2]]
         return pa.Array.from_buffers(made, len(array), buffers, array.null_count, 0, cast("Any", [child]))
     if kinds.is_floating(kind) and kinds.is_integer(array.type):
-        # Integers beyond 2^53 become the nearest float, as everywhere where an integer meets a float.
         numbers = numbers_of(array).astype(np.float64)
+        if (at := _first_inexact(array, numbers)) is not None:
+            raise _Inexact(array[at].as_py(), at)
         return canonical(array_of(numbers, ~valid_bits(array)).cast(kind))
     return array.cast(kind)
+
+
+def _first_inexact(array: pa.Array, floats: npt.NDArray[np.float64]) -> int | None:
+    """Return the place of the first integer that its float does not hold exactly, or None."""
+    large = np.flatnonzero((np.abs(floats) >= EXACT) & valid_bits(array))
+    return next((at for at in large.tolist() if not is_exact(array[at].as_py())), None)
 
 
 def _only_wider(have: pa.DataType, want: pa.DataType) -> bool:

@@ -12,7 +12,7 @@ from forebay.types import JSON
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text"]
 Compression = Literal["", "gz", "zst", "bz2", "xz"]
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised whenever the same bytes and options would give other rows."""
 
 

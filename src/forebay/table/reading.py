@@ -330,7 +330,7 @@ def _as_expected(kinds: Mapping[str, JSON], expect: Schema) -> bool:
 
 
 def _huge(leaf: pa.Array) -> bool:
-    numbers = np.abs(values_of(leaf, np.float64))
+    numbers = np.abs(values_of(leaf, np.float64))  # JSON makes no others
     return bool(((numbers >= 2.0**63) & (numbers < np.inf)).any())
 
 

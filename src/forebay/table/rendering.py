@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from forebay.errors import InputError
 from forebay.table import ipc
+from forebay.table.buffers import numbers_of
+from forebay.table.building import float_leaves
 from forebay.table.canonical import canonical_table
 from forebay.table.casting import arrow_schema, describe
 from forebay.table.export import ExportCompression, ExportFormat, Sink, compressed
@@ -56,6 +59,12 @@ def render(rows: pa.Table, file_format: ExportFormat = "jsonl", compression: Exp
     if file_format != "jsonl":
         return memoryview(ipc.encode(rows))
     return compressed(_json_lines(rows), compression)
+
+
+def wordless(rows: pa.Table) -> int:
+    """Return how many numbers JSON has no word for: NaN and infinities, which become null in it."""
+    leaves = (leaf for column in rows.columns for chunk in column.chunks for leaf in float_leaves(chunk))
+    return sum(len(leaf) - int(np.count_nonzero(np.isfinite(numbers_of(leaf)))) for leaf in leaves)
 
 
 def _tables(parts: Iterable[Buffer], schema: pa.Schema) -> Iterator[pa.Table]:

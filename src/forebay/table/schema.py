@@ -14,7 +14,7 @@ has no union (a string and a number, say) is a conflict, which is an error that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from forebay.errors import SourceError
@@ -252,6 +252,19 @@ def depth(kind: JSON) -> int:
     if name in ("fixed_list", "map"):
         return 1 + max(depth(part) for part in _parts(inner))
     return 0
+
+
+def leaves(kind: JSON, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the plain types inside a type of JSON's, each with where it is: ``("column.field[]", "double")``."""
+    if not isinstance(kind, dict):
+        yield path, str(kind)
+        return
+    ((name, inner),) = kind.items()
+    if name == "list":
+        yield from leaves(inner, f"{path}[]")
+    elif name == "struct":
+        for field in _parts(inner):
+            yield from leaves(_parts(field)[1], f"{path}.{_parts(field)[0]}")
 
 
 def type_text(kind: JSON) -> str:

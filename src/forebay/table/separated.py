@@ -1,32 +1,46 @@
 """Files of separated values, CSV and TSV.
 
 They say no types, so a first pass over the file finds them: a column is int64, float or bool if every value that is
-not empty reads as one, else it is text. What a number would lose stays text: leading zeros, digits beyond 64 bits.
+not empty reads as one, else it is text. What a number would lose stays text: leading zeros, digits beyond 64 bits,
+and, beside floats, integers that no float holds.
 Dates stay text. An empty field is null; a quoted empty field is empty text. Rows may hold quoted line ends, so numbers
 in errors are row numbers, the header being row 1.
+
+A quote that is never closed would make one field of all that follows, without a word. So a row of our own is read after
+the file's last: where it does not come out, a quote has swallowed it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from forebay.errors import SourceError
-from forebay.table.buffers import numbers_of, valid_bits
+from forebay.table.buffers import numbers_of, valid_bits, values_of
+from forebay.table.building import is_exact
 from forebay.table.casting import arrow_type, describe
 from forebay.table.cutting import cut
 from forebay.table.options import ReadOptions
+from forebay.table.pythonic import values_list
 from forebay.table.reading import BadRow, Rows
 from forebay.table.resolving import SourceFile
-from forebay.table.streams import open_stream
+from forebay.table.streams import Stream, open_stream
 
+_SHOWN = 60
+_UNCLOSED = "a quote that is never closed"
+_END = "forebayendoffile"
+_DIGITS = 16
+"""An integer of fewer is held exactly by a float."""
+_LONG = rf"^-?[0-9]{{{_DIGITS},}}$"
 _BLOCKS = (4 << 20, 64 << 20, 1 << 30)
 """Bytes read at a time; a row must fit, so a larger block is tried where one does not."""
 _PATTERNS = {
@@ -49,7 +63,7 @@ def read_separated(file: SourceFile, options: ReadOptions) -> Iterator[Rows]:
             break
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error) or block == _BLOCKS[-1]:
-                raise _source_error(file, error) from error
+                raise _source_error(layout, error) from error
     else:
         raise AssertionError("no block size left")
     bad: list[BadRow] = []
@@ -59,7 +73,7 @@ def read_separated(file: SourceFile, options: ReadOptions) -> Iterator[Rows]:
             yield Rows(rows, schema, tuple(bad))
             bad.clear()
     except pa.ArrowInvalid as error:
-        raise _source_error(file, error) from error
+        raise _source_error(layout, error) from error
     if bad:  # nothing but bad rows
         yield Rows(pa.table({}), describe(pa.schema([])), tuple(bad))
 
@@ -69,6 +83,8 @@ class _Layout:
     file: SourceFile
     options: ReadOptions
     block_bytes: int
+    refused: list[BadRow] = field(default_factory=list)
+    """The row that made Arrow give up."""
 
     @contextmanager
     def texts(self, bad: list[BadRow] | None) -> Generator[Iterator[pa.Table]]:
@@ -78,24 +94,57 @@ class _Layout:
             yield iter(())
             return
         with open_stream(self.file.path, self.file.compression) as stream:
+            whole = _Ended(stream, names, self._delimiter)
+            aside = [] if bad is None else bad
             convert = csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             )  # fmt: skip
-            with csv.open_csv(cast("Any", stream), self._read(), self._parse(bad), convert) as reader:
+            with csv.open_csv(cast("Any", whole), self._read(), self._parse(aside, whole), convert) as reader:
                 # The first batch has no rows: a file that is but a header has columns too.
                 start = pa.schema([(name, pa.string()) for name in names]).empty_table()
-                yield chain([start], (pa.Table.from_batches([batch]) for batch in reader))
+                yield chain([start], self._to_the_end(reader, whole, aside))
+
+    def _to_the_end(self, reader: Iterable[pa.RecordBatch], whole: _Ended, bad: list[BadRow]) -> Iterator[pa.Table]:
+        """Yield the file's rows, and see that they end where the file does."""
+        row = 2  # the header is 1
+        held: pa.RecordBatch | None = None
+        for batch in filter(len, reader):
+            if held is not None:
+                row += held.num_rows
+                yield pa.Table.from_batches([held])
+            held = batch
+        if held is None:
+            if not whole.swallowed:  # by the header
+                raise self._unclosed(1)
+            return
+        if not whole.swallowed:
+            last = held.slice(held.num_rows - 1)
+            if values_list(last.column(0))[0] != _END:
+                if not self.options.skip_bad_rows:
+                    raise self._unclosed(row + held.num_rows - 1)
+                text = str(values_list(last.column(last.num_columns - 1))[0])
+                bad.append(BadRow(row + held.num_rows - 2, _UNCLOSED, _without_end(text)))
+            held = held.slice(0, held.num_rows - 1)
+        yield pa.Table.from_batches([held])
+
+    def _unclosed(self, row: int) -> SourceError:
+        path = self.file.path
+        hint = "close it, or double a quote that is part of the text"
+        return SourceError(f"{path}:{row}: {_UNCLOSED}", subject=path, hint=hint)
 
     def _names(self) -> list[str]:
         with open_stream(self.file.path, self.file.compression) as stream:
+            whole = _Ended(stream, [""], self._delimiter)
             try:
-                with csv.open_csv(cast("Any", stream), self._read(), self._parse(None)) as reader:
+                with csv.open_csv(cast("Any", whole), self._read(), self._parse(None, whole)) as reader:
                     names = reader.schema.names
             except pa.ArrowInvalid as error:
-                if "Empty CSV" in str(error):
-                    return []
+                if "Empty CSV" in str(error):  # not even our own row was found
+                    raise self._unclosed(1) from None
                 raise
+        if names == [_END]:
+            return []
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise SourceError(f"{self.file.path}:1: columns named twice: {', '.join(twice)}", subject=self.file.path)
         return names
@@ -103,17 +152,60 @@ class _Layout:
     def _read(self) -> csv.ReadOptions:
         return csv.ReadOptions(block_size=self.block_bytes, use_threads=False)
 
-    def _parse(self, bad: list[BadRow] | None) -> csv.ParseOptions:
+    def _parse(self, bad: list[BadRow] | None, whole: _Ended) -> csv.ParseOptions:
         def handle(row: csv.InvalidRow) -> str:
+            if bad is None:
+                return "skip"  # this is but about the header
+            reason = f"{row.actual_columns} fields where there are {row.expected_columns} columns"
+            if _END in row.text:
+                whole.swallowed, reason = True, _UNCLOSED
+            found = BadRow((row.number or 1) - 1, reason, _without_end(row.text))
             if not self.options.skip_bad_rows:
+                self.refused.append(found)
                 return "error"
-            if bad is not None:
-                reason = f"{row.actual_columns} fields where there are {row.expected_columns} columns"
-                bad.append(BadRow((row.number or 1) - 1, reason, row.text.encode()))
+            bad.append(found)
             return "skip"
 
-        delimiter = "\t" if self.file.format == "tsv" else self.options.delimiter
-        return csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=handle)
+        return csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=handle)
+
+    @property
+    def _delimiter(self) -> str:
+        return "\t" if self.file.format == "tsv" else self.options.delimiter
+
+
+class _Ended:
+    """A stream with a row of our own after its last; `swallowed` if that was found in a malformed row."""
+
+    closed = False
+    swallowed = False
+
+    def __init__(self, stream: Stream, names: list[str], delimiter: str) -> None:
+        self._stream = stream
+        self._end = f"\n{_END}{delimiter * (len(names) - 1)}\n".encode()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, none only at the end. Our row comes with the last of the file's: Arrow wants the
+        header and its line end in one."""
+        wanted = max(1, size - len(self._end)) if size >= 0 else sys.maxsize
+        parts: list[bytes] = []
+        while wanted and (data := self._stream.read(wanted if size >= 0 else -1)):
+            parts.append(data)
+            wanted -= len(data)
+        if wanted:
+            parts.append(self._end)
+            self._end = b""
+        return b"".join(parts)
+
+    def readable(self) -> bool:
+        """Arrow asks for this."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to do: whoever opened the stream closes it."""
+
+
+def _without_end(text: str) -> bytes:
+    return text.partition(f"\n{_END}")[0].encode()
 
 
 def _find_types(layout: _Layout) -> dict[str, pa.DataType]:
@@ -140,7 +232,7 @@ def _find_types(layout: _Layout) -> dict[str, pa.DataType]:
 
 
 def _narrow(kinds: set[str], column: pa.Array) -> None:
-    """Keep the kinds as which every text of `column` reads."""
+    """Keep the kinds as which every text of `column` reads, and which hold all of it."""
     for kind in tuple(kinds):
         fits = numbers_of(
             pc.call_function("match_substring_regex", [column], pc.MatchSubstringOptions(_PATTERNS[kind]))
@@ -152,6 +244,18 @@ def _narrow(kinds: set[str], column: pa.Array) -> None:
             column.cast(pa.int64())
         except pa.ArrowInvalid:  # beyond 64 bits: text, since a float would lose digits
             kinds.clear()
+
+    if "double" in kinds and _holds_large_integers(column):
+        kinds.discard("double")
+
+
+def _holds_large_integers(texts: pa.Array) -> bool:
+    """Tell whether a text is an integer that no float holds."""
+    lengths = values_of(pc.call_function("binary_length", [texts]), np.int32)
+    if not lengths.size or lengths.max() < _DIGITS:
+        return False
+    long = pc.call_function("match_substring_regex", [texts], pc.MatchSubstringOptions(_LONG))
+    return any(not is_exact(int(text)) for text in values_list(texts.filter(long)) if text is not None)
 
 
 def _typed(layout: _Layout, kinds: dict[str, pa.DataType], bad: list[BadRow]) -> Iterator[pa.Table]:
@@ -169,7 +273,14 @@ def _typed(layout: _Layout, kinds: dict[str, pa.DataType], bad: list[BadRow]) ->
             yield pa.table(columns)
 
 
-def _source_error(file: SourceFile, error: pa.ArrowInvalid) -> SourceError:
+def _source_error(layout: _Layout, error: pa.ArrowInvalid) -> SourceError:
+    path = layout.file.path
+    if layout.refused:
+        row = layout.refused[0]
+        shown = row.text[:_SHOWN].decode("utf-8", "backslashreplace") + ("…" if len(row.text) > _SHOWN else "")
+        return SourceError(f"{path}:{row.line + 1}: {row.reason}: {shown!r}", subject=path,
+                           hint="mend it, or set on_bad_rows: skip to leave such rows out")  # fmt: skip
     what = str(error).removeprefix("CSV parse error: ")
-    hint = "mend it, or set on_bad_rows: skip to leave such rows out" if "Expected" in what else "mend it"
-    return SourceError(f"{file.path}: {what}", subject=file.path, hint=hint)
+    if "straddl" in what:
+        what = f"a row of more than {_BLOCKS[-1] >> 20} MiB, or a quote that is never closed"
+    return SourceError(f"{path}: {what}", subject=path, hint="mend it")

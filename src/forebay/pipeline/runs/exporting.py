@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import StoreError
+from forebay.events import Event, What
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.recipe import Export
 from forebay.pipeline.runs.report import ExportReport
@@ -56,6 +57,11 @@ def write(
         with _Parts(export, result, scheduler, space, _previous(export, store)) as parts:
             done = parts.join()
             report = ExportReport(str(export.path), True, done.bytes, done.digest, parts.reused)
+            if parts.lost:
+                text = (
+                    f"{parts.lost} numbers that JSON has no word for (NaN, infinities) are null in {export.path.name}"
+                )
+                scheduler.hook(Event(What.WARNING, text))
             if store is not None:
                 _remember(export, key, report, parts.ranges(done.parts), space, store)
             return report
@@ -82,6 +88,8 @@ class _Parts:
     previous: _Previous
     keys: list[str] = field(default_factory=list)
     reused: int = 0
+    lost: int = 0
+    """Numbers of the parts rendered now that the format cannot hold."""
     _rendered: dict[int, Path] = field(default_factory=dict)
     _stats: list[Schema] = field(default_factory=list)
     _old: mmap.mmap | None = None
@@ -142,6 +150,7 @@ class _Parts:
 
     def _take(self, number: int, result: Message) -> None:
         self._rendered[number] = Path(str(result["part"]))
+        self.lost += cast("int", result["lost"])
         if result["stats"]:
             self._stats.append(Schema.from_json(result["stats"]))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from forebay.errors import BuildError, ForebayError, RecipeError, StoreError
+from forebay.errors import BuildError, ForebayError, RecipeError, SourceError, StoreError
 from forebay.pipeline.operator import OperatorKind
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import Link, Stage
@@ -237,7 +237,12 @@ class StageRun:
         own = tables.load(cast("Any", self), self.shard)
         present = Schema(tuple(column for column in wanted.columns if column.name in own.column_names))
         absent = Schema(tuple(column for column in wanted.columns if column.name not in own.column_names))
-        cast_rows = casting.cast_table(own.select(list(present.names)), present)
+        try:
+            cast_rows = casting.cast_table(own.select(list(present.names)), present)
+        except casting.InexactError as error:
+            row = error.row
+            where = self.place.shard_text if row is None else place_of(self.place, self.shard, row, self.read)
+            raise SourceError(f"{where}: {error.what}", subject=error.subject, hint=error.hint) from error
         changed = {name: cast_rows.column(name) for name in present.names}
         empty = casting.cast_table(own.select([]), absent)
         changed |= {name: empty.column(name) for name in absent.names}

@@ -9,7 +9,7 @@
 ``stage``  stage, shard, place, first, order, gap, keep,      shard, steps, summary | busy
            lease
 ``choose`` operator, summaries, rows, key, keep               layers: one or null per shard
-``render`` shard, schema, format, compression, stats, part    part, stats (their schema)
+``render`` shard, schema, format, compression, stats, part    part, stats (their schema), lost (numbers)
 ========== ================================================== ====================================================
 """
 
@@ -211,7 +211,8 @@ def render(worker: Worker, task: Message, work: Work) -> None:
     part = rendering.render(rows, cast("Any", task["format"]), cast("Any", task["compression"]))
     path = Path(str(task["part"]))
     path.write_bytes(part)
-    work.result = {"part": str(path), "stats": stats}
+    lost = rendering.wordless(rows) if task["format"] == "jsonl" else 0
+    work.result = {"part": str(path), "stats": stats, "lost": lost}
 
 
 def _leased(worker: Worker, task: Message, work: Work) -> bool:
