@@ -29,14 +29,12 @@ class Argument:
         name: of the global, where it is one.
         operation: ``+``, ``/``, ``%``, ``join`` (an f-string), ``format`` (a part of one), or "".
         parts: what the operation is done on.
-        keyword: the keyword that it is given by, or "".
     """
 
     constant: Any = None
     name: str = ""
     operation: str = ""
     parts: tuple[Argument, ...] = ()
-    keyword: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +42,14 @@ class Call:
     """How a name is called or subscripted.
 
     Attributes:
-        arguments: the first two arguments; fewer where the next is not made of constants and globals alone.
+        arguments: some of them, each with its place, a number or a keyword: the first ones, up to one that is not made
+            of constants and globals alone, and the last ones if they are constants.
         keywords: names of the keyword arguments.
         empty: whether it is called without any argument, or with None alone.
         stored: whether an item of it is only assigned: ``os.environ["X"] = "1"``.
     """
 
-    arguments: tuple[Argument, ...] = ()
+    arguments: tuple[tuple[str, Argument], ...] = ()
     keywords: tuple[str, ...] = ()
     empty: bool = False
     stored: bool = False
@@ -63,24 +62,28 @@ def call_of(code: CodeType, steps: list[dis.Instruction], at: int, following: in
     if steps[following].opname == "CONTAINS_OP":
         # `"X" in os.environ`; a jump to here means that the constant is one of several that may be tested.
         literal = at and steps[at - 1].opname == "LOAD_CONST" and not steps[at].is_jump_target
-        return Call((Argument(steps[at - 1].argval),)) if literal else Call()
+        return Call((("0", Argument(steps[at - 1].argval)),)) if literal else Call()
     closing = _closing(steps, at, following)
     if closing is None:
         return Call()
     step = steps[closing]
     if step.opname in _SUBSCRIPTS or step.argrepr == "[]":
-        return Call(tuple(_arguments(steps, following, closing)[:1]), stored=step.opname == "STORE_SUBSCR")
+        index = tuple(("0", item) for item in _arguments(steps, following, closing)[:1])
+        return Call(index, stored=step.opname == "STORE_SUBSCR")
     if step.opname == "CALL_FUNCTION_EX":
         return Call()
     keywords = _keywords(code, steps, closing)
     count = next((later.arg or 0 for later in steps[closing:] if later.opname.startswith("CALL")), 0)
     arguments = _arguments(steps, following, closing)
-    places = ["" for _ in range(count - len(keywords))] + list(keywords)
-    placed = [
-        Argument(item.constant, item.name, item.operation, item.parts, place)
-        for item, place in zip(arguments, places, strict=False)
-    ]
-    return Call(tuple(placed[:2]), keywords, not count or (count == 1 and arguments == [Argument(None)]))
+    places = [*map(str, range(count - len(keywords))), *keywords]
+    placed = list(zip(places, arguments, strict=False))
+    inner = [inner for inner in steps[following:closing] if inner.opname != "KW_NAMES"]
+    if not any("JUMP" in step.opname for step in inner):  # else the last constant may be one of several
+        for place in reversed(places[len(placed) :]):
+            if not inner or inner[-1].opname != "LOAD_CONST":
+                break
+            placed.append((place, Argument(inner.pop().argval)))
+    return Call(tuple(placed), keywords, not count or (count == 1 and arguments == [Argument(None)]))
 
 
 def evaluated(argument: Argument, names: Mapping[str, Any]) -> Any:

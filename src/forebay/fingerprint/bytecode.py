@@ -6,7 +6,7 @@ Names are read from bytecode, not from source, because the compiler has settled 
 from __future__ import annotations
 
 import dis
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import cast
@@ -56,6 +56,10 @@ class References:
     loads: tuple[Load, ...]
     attributes: frozenset[str]
     """Every attribute name read, from whatever object."""
+    load_ticks: tuple[int, ...] = ()
+    """Of each load, when it comes, by a clock that attributes go by, too."""
+    ticks: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of each attribute, when it is first read."""
     named: frozenset[str] = frozenset()
     """Beside those, what code that finds attributes by text (``getattr``) may mean; ``*`` if it does."""
 
@@ -63,8 +67,9 @@ class References:
 @dataclass(slots=True)
 class _Scan:
     free: frozenset[str]
-    loads: dict[Load, None] = field(default_factory=dict)
-    attributes: set[str] = field(default_factory=set)
+    loads: dict[Load, int] = field(default_factory=dict[Load, int])
+    attributes: dict[str, int] = field(default_factory=dict[str, int])
+    clock: int = 0
     named: set[str] = field(default_factory=set)
 
 
@@ -72,7 +77,9 @@ def references(code: CodeType) -> References:
     """Return what `code` refers to."""
     scan = _Scan(frozenset(code.co_freevars))
     _scan(code, scan, {})
-    return References(tuple(scan.loads), frozenset(scan.attributes), frozenset(scan.named))
+    loads = tuple(scan.loads)
+    ticks = tuple(scan.loads.values())
+    return References(loads, frozenset(scan.attributes), ticks, scan.attributes, frozenset(scan.named))
 
 
 def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ...]]]) -> None:
@@ -83,12 +90,14 @@ def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ..
             imported.update(_bindings(steps, at))  # what is imported and never used does not matter
         elif step.opname in _ATTRIBUTES:
             if not (step.argval in _OPENERS and _writes(steps, at)):
-                scan.attributes.add(str(step.argval))
+                scan.clock += 1
+                scan.attributes.setdefault(str(step.argval), scan.clock)
         else:
             for name, last in _names(step):
                 load = _load(code, scan, imported, steps, at, name)
                 if load is not None:
-                    scan.loads[load if last else load.bare] = None
+                    scan.clock += 1
+                    scan.loads.setdefault(load if last else load.bare, scan.clock)
     by_text = not _BY_TEXT.isdisjoint(code.co_names)
     if by_text:
         scan.named.add("*")

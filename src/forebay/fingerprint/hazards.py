@@ -173,7 +173,7 @@ def known_name(value: Any) -> str:
         if isinstance(owner, type):
             return f"{_public(owner.__module__)}.{owner.__qualname__}.{value.__name__}"
         return _known(_public(value.__module__), value.__name__) if isinstance(value.__module__, str) else ""
-    if isinstance(value, FunctionType | type):
+    if isinstance(value, FunctionType | type) or type(value).__name__ == "cython_function_or_method":
         return _known(_public(value.__module__), value.__qualname__)
     if value is sys.modules:
         return "sys.modules"
@@ -185,9 +185,12 @@ def _known(module: str, name: str) -> str:
     """Return the dotted name of something; of a function that reads files, the public one if it lies deeper."""
     top = module.partition(".")[0]
     if top in _DEEP and f"{module}.{name}" not in _HAZARDS:
-        for known in (f"{top}.{name}", f"{top}.{module.rpartition('.')[2].lstrip('_')}.{name}"):
+        parts = [part.lstrip("_") for part in module.split(".")]
+        while parts:
+            known = ".".join((*parts, name))
             if _HAZARDS.get(known) is _FILE:
                 return known
+            parts.pop()
     return f"{module}.{name}"
 
 

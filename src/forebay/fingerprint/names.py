@@ -17,6 +17,7 @@ from forebay.fingerprint.containers import FileContent
 from forebay.fingerprint.graph import Node
 from forebay.fingerprint.origins import Origin, origin_of_module
 from forebay.fingerprint.scratch import is_counter
+from forebay.fingerprint.seeding import Code
 from forebay.fingerprint.sources import CodeInfo
 from forebay.fingerprint.walk import Walk
 
@@ -62,6 +63,7 @@ class Names:
         self.builtins = builtins
         self.done: set[tuple[str, str]] = set()
         self.seeded: set[str] = set()
+        self.tick = 0
 
     def describe(self, cells: Mapping[str, Any]) -> None:
         """Describe the node as this code, and let it depend on what its names mean; `cells` holds its closure."""
@@ -69,9 +71,11 @@ class Names:
         node.kind, node.content, node.where = "function", info.content, info.where
         self.walk.named |= info.references.attributes
         self.walk.named_by_text |= info.references.named
-        self.walk.random.code.append((node, info.references.attributes))
+        code = Code(info.references)
+        self.walk.random.code[id(node)] = code
         attributed: set[str] = set()
-        for load in info.references.loads:
+        for load, self.tick in zip(info.references.loads, info.references.load_ticks, strict=True):
+            code.edges.append(len(node.edges))
             if load.scope == "free":
                 attributed.add(load.root)
                 self._free(load, cells)
@@ -79,6 +83,7 @@ class Names:
                 self._import(load)
             else:
                 self._global(load)
+        code.edges.append(len(node.edges))
         for name in cells.keys() - attributed:  # handed on to nested code, or read by super()
             if not info.bumps(name):
                 self._cell(name, cells[name])
@@ -219,7 +224,7 @@ class Names:
             return True
         if family := hazards.seeds(name, empty=load.call.empty):
             self.seeded.add(family)
-            self.walk.random.seeds.append((self.node, family, len(self.node.edges)))
+            self.walk.random.seeds.append((self.node, family, self.tick))
             return False
         if reads := hazards.READ_BY.get(name):
             self.walk.named_by_text.add(reads)
@@ -232,7 +237,7 @@ class Names:
         concern = found.concern(name.removeprefix("builtins."), self._where(load))
         if found.family:
             if found.family not in self.seeded:
-                self.walk.random.draws.append((self.node, found.family, concern, len(self.node.edges)))
+                self.walk.random.draws.append((self.node, found.family, concern, self.tick))
             return True
         self.node.notes.append(concern)
         return name.startswith("sys.modules")
@@ -242,7 +247,9 @@ class Names:
             return False
         if load.call.stored:
             return True
-        variable = evaluated(load.call.arguments[0], self.globals) if load.call.arguments else None
+        places = dict(load.call.arguments)
+        name_given = places.get("0") or places.get("key")
+        variable = evaluated(name_given, self.globals) if name_given else None
         if not isinstance(variable, str):
             self.node.notes.append(hazards.UNREAD_ENVIRONMENT.concern(name, self._where(load)))
             return True
@@ -257,10 +264,8 @@ class Names:
 
     def _open(self, load: Load) -> bool:
         """Depend on the content of a file that the code opens for reading under a fixed name."""
-        given: dict[str, Any] = {}
-        for place, argument in zip(("file", "mode"), load.call.arguments, strict=False):
-            given[argument.keyword or place] = evaluated(argument, self.globals)
-        path, mode = given.get("file"), given.get("mode")
+        given = {place: evaluated(argument, self.globals) for place, argument in load.call.arguments}
+        path, mode = given.get("0", given.get("file")), given.get("1", given.get("mode"))
         if isinstance(mode, str) and is_writing(mode):
             return True
         if not isinstance(path, str | PurePath):
