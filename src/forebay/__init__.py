@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from forebay.errors import ForebayError as ForebayError
     from forebay.events import Event as Event
     from forebay.events import Hook as Hook
+    from forebay.hub.fetching import fetch as fetch
     from forebay.hub.loading import load as load
+    from forebay.hub.snapshot import Snapshot as Snapshot
     from forebay.pipeline.api import explain as explain
     from forebay.pipeline.api import filter as filter  # noqa: A004 - the public name of the verb
     from forebay.pipeline.api import key as key
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Event", "ForebayError", "Hook", "Recipe", "RunOptions", "RunReport", "Settings", "Store", "Table", "__version__",
-    "cached", "explain", "filter", "key", "load", "map", "open", "run", "settings",
+    "Event", "ForebayError", "Hook", "Recipe", "RunOptions", "RunReport", "Settings", "Snapshot", "Store", "Table",
+    "__version__", "cached", "explain", "fetch", "filter", "key", "load", "map", "open", "run", "settings",
 ]  # fmt: skip
 
 _HOMES = {
@@ -52,10 +54,12 @@ _HOMES = {
     "RunOptions": "forebay.pipeline.recipes.options:RunOptions",
     "RunReport": "forebay.pipeline.runs.report:RunReport",
     "Settings": "forebay.config:Settings",
+    "Snapshot": "forebay.hub.snapshot:Snapshot",
     "Store": "forebay.store:Store",
     "Table": "forebay.table:Table",
     "cached": "forebay.pipeline.cached:cached",
     "explain": "forebay.pipeline.api:explain",
+    "fetch": "forebay.hub.fetching:fetch",
     "filter": "forebay.pipeline.api:filter",
     "key": "forebay.pipeline.api:key",
     "load": "forebay.hub.loading:load",

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
+import forebay
 from forebay.config import resolve, resolve_hub
 from forebay.errors import ConfigError
+from forebay.events import What
+from forebay.hub import Hub
+
+from .conftest import FILES, World  # pyright: ignore
 
 
 def test_the_hubs_themselves_are_the_default() -> None:
@@ -79,3 +84,22 @@ def test_proxies_of_the_environment() -> None:
     settings = resolve_hub({"https_proxy": "http://p:1", "HTTP_PROXY": "http://q:2", "NO_PROXY": "a, .b"})
     assert settings.proxies == {"https": "http://p:1", "http": "http://q:2"}
     assert settings.no_proxy == ("a", ".b")
+
+
+def test_a_store_fetches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`store.fetch` and `forebay.fetch`, as the environment says where from and where to."""
+    monkeypatch.setenv("HF_ENDPOINT", world.fake.hf_endpoint)
+    monkeypatch.setenv("FOREBAY_HOME", str(world.home))
+    with forebay.open(home=str(world.home)) as store:
+        snapshot = store.fetch("hf://datasets/team/small", include=["data/*"], hook=world.events.append)
+        assert len(snapshot.files) == len(FILES)
+        with Hub(store, world.settings(offline=True)) as hub:
+            assert bytes(hub.read(snapshot, "data/train.csv")) == FILES["data/train.csv"]
+            assert hub.file(snapshot, "README.md") is None
+    assert any(event.what is What.FETCH for event in world.events)
+    asked = len(world.fake.log)
+    with pytest.raises(forebay.ForebayError, match="README.md"):
+        forebay.fetch("hf://datasets/team/small", offline=True)
+    assert forebay.fetch("hf://datasets/team/small", include=["data"], offline=True) == snapshot
+    assert isinstance(snapshot, forebay.Snapshot)
+    assert len(world.fake.log) == asked

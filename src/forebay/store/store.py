@@ -17,6 +17,7 @@ from forebay.events import Event, Hook, What, ignore
 from forebay.io import Filesystem, Lease, LeaseFolder, LocalFilesystem, Progress
 from forebay.store.aside import Quarantine
 from forebay.store.batch import Batch, Workshop
+from forebay.store.fetching import Fetching
 from forebay.store.files import Files, store_error
 from forebay.store.flight import Flight
 from forebay.store.holds import Holds, Pin
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class Store:
+class Store(Fetching):
     """Objects by the digest of their content, and entries that name them by the key of the work that made them.
 
     Safe to use from threads, from several processes at once, and after fork(). Reading needs
@@ -97,9 +98,8 @@ class Store:
         """Digests of files outside of the store, for `forebay.fingerprint.file_digest`."""
         self.names = Names(fs, layout, files, self._check_writable)
         """Human names for entries."""
-        self._finish = weakref.finalize(
-            self, finish, self._recency, self.file_memo, self._ledger, session, index, self.writable
-        )
+        kept = self._recency, self.file_memo, self._ledger, session, index, self.writable
+        self._finish = weakref.finalize(self, finish, *kept)
         if self.writable:
             scanner.remove_temporaries()
 
