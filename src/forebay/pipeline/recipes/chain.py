@@ -17,7 +17,7 @@ from forebay.pipeline.recipes import functions
 from forebay.pipeline.recipes.recipe import Recipe, Step
 
 if TYPE_CHECKING:
-    from forebay.fingerprint import KeyTree
+    from forebay.fingerprint import FileMemo, KeyTree
 
 _IGNORED = frozenset(
     [
@@ -152,20 +152,20 @@ class Chain:
         return next((link.index for link in self.links if not link.use.cache), len(self.links))
 
 
-def bind(recipe: Recipe) -> Chain:
-    """Bind every step of a recipe.
+def bind(recipe: Recipe, memo: FileMemo | None = None) -> Chain:
+    """Bind every step of a recipe; `memo` remembers digests of the files that users' functions read.
 
     Raises:
         RecipeError: an unknown operator or parameter; names the recipe's line.
         UnhashableError: a user's function depends on something that no key can be made of.
     """
-    links = tuple(Link(index, _bind(step, recipe), step.line) for index, step in enumerate(recipe.steps))
+    links = tuple(Link(index, _bind(step, recipe, memo), step.line) for index, step in enumerate(recipe.steps))
     return Chain(links, _stages(links))
 
 
-def _bind(step: Step, recipe: Recipe) -> Use:
+def _bind(step: Step, recipe: Recipe, memo: FileMemo | None) -> Use:
     if functions.is_user(step):
-        return functions.bind(step, recipe)
+        return functions.bind(step, recipe, memo)
     from forebay.pipeline import catalog
 
     where = f"{recipe.path.name}:{step.line}: " if recipe.path and step.line else ""

@@ -4,7 +4,7 @@
 
     - mapper: {function: "ops.py:clean", input: row, params: {lower: true}}
     - filter: {function: "mypackage.rules:keep", input: batch, batch_size: 500}
-    - mapper: {function: "models.py:Tagger", init: {path: tagger.bin}, version: "3"}   # a class: made once per worker
+    - mapper: {function: "models.py:Tagger", init: {path: tagger.bin}, files: tagger.bin}   # a class: one per worker
     - deduplicator: {function: "ops.py:canonical_url"}                                 # equal keys are duplicates
     - selector: {function: "ops.py:score", top: 1000}
 
@@ -14,21 +14,18 @@ here imports an array library; the adapters that compute are in `forebay.pipelin
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from forebay.errors import RecipeError, UnhashableError
 from forebay.pipeline.operator import OperatorKind
-from forebay.pipeline.recipes import document, importing
+from forebay.pipeline.recipes import document, finding
 from forebay.pipeline.recipes.recipe import Recipe, Step
 
 if TYPE_CHECKING:
-    from forebay.fingerprint import KeyTree
+    from forebay.fingerprint import FileMemo, KeyTree
 
 Input = Literal["row", "batch", "arrow"]
 
@@ -43,6 +40,7 @@ _OPTIONS = frozenset(
         "input",
         "params",
         "init",
+        "files",
         "version",
         "cache",
         "name",
@@ -84,6 +82,8 @@ class UserOperator:
     writes: tuple[str, ...] | None = None
     cache: bool = True
     user: bool = True
+    files: bool = False
+    """Whether the recipe names the files that it reads."""
 
     @property
     def params(self) -> Mapping[str, object]:
@@ -102,8 +102,8 @@ def is_user(step: Step) -> bool:
     return step.function is not None or step.name in KINDS or step.name in _TWINS
 
 
-def bind(step: Step, recipe: Recipe) -> UserOperator:
-    """Find a step's function and make its key.
+def bind(step: Step, recipe: Recipe, memo: FileMemo | None = None) -> UserOperator:
+    """Find a step's function and make its key; `memo` remembers digests of the files that it reads.
 
     Raises:
         RecipeError: no such function, or an option that is unknown or of the wrong type.
@@ -119,7 +119,9 @@ def bind(step: Step, recipe: Recipe) -> UserOperator:
     with ExitStack() as imports:  # its own modules are where it looks for them until it is keyed
         call = _call(step, options, kind, recipe, where, imports)
         name = str(options.get("name") or _name(call.function, kind))
-        key = _key(name, kind, call, options)
+        named = _columns(options, "files", where, "files") or ()
+        files = finding.files(named, recipe, where, memo)
+        key = _key(name, kind, call, options, files)
     return UserOperator(
         name=name,
         kind=kind,
@@ -128,6 +130,7 @@ def bind(step: Step, recipe: Recipe) -> UserOperator:
         reads=_columns(options, "reads", where),
         writes=_columns(options, "writes", where),
         cache=bool(options.get("cache", True)) and key.cacheable,
+        files=bool(files),
     )
 
 
@@ -137,7 +140,7 @@ def _call(
     spelled = step.function if step.function is not None else options.get("function")
     if spelled is None:
         raise RecipeError(f"{where}{step.name} has no function", hint='say function: "ops.py:clean"')
-    function = _find(spelled, recipe, where, imports) if isinstance(spelled, str) else spelled
+    function = finding.find(spelled, recipe, where, imports) if isinstance(spelled, str) else spelled
     if not callable(function):
         raise RecipeError(f"{where}{spelled} is not a function", subject=spelled)
     given = options.get("input", "row")
@@ -212,126 +215,23 @@ def _lambda(source: str, where: str) -> Callable[..., Any]:
     return cast("Callable[..., Any]", eval(compile(tree, "<recipe>", "eval"), {}))
 
 
-def _find(spelled: str, recipe: Recipe, where: str, imports: ExitStack) -> object:
-    """`ops.py:clean` or `package.module:clean` -> the object."""
-    place, colon, attribute = spelled.rpartition(":")
-    if not colon:
-        place, _, attribute = spelled.rpartition(".")
-    if not place or not attribute:
-        raise RecipeError(f"{where}cannot find function {spelled!r}", subject=spelled,
-                          hint='write "ops.py:clean" or "package.module:clean"')  # fmt: skip
-    load = _from_file if place.endswith(".py") else _from_name
-    module = load(place, recipe, where, imports)
-    found: object = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            names = [name for name in dir(found) if not name.startswith("_")]
-            raise RecipeError(f"{where}{place} has no {attribute!r}", subject=spelled,
-                              hint=document.nearest(attribute, names))  # fmt: skip
-        found = getattr(found, part)
-    return found
-
-
-def _folders(recipe: Recipe) -> list[Path]:
-    return [recipe.base] + ([recipe.path.parent] if recipe.path else [])
-
-
-def _file(place: str, recipe: Recipe, where: str) -> Path:
-    """A file that a recipe names: relative to the working folder, else to the recipe's."""
-    for folder in _folders(recipe):
-        path = folder / Path(place).expanduser()
-        if path.is_file():
-            return path.resolve()
-    raise RecipeError(f"{where}no such file: {place}", subject=place,
-                      hint="it is relative to the working folder or to the recipe's")  # fmt: skip
-
-
-def _from_file(place: str, recipe: Recipe, where: str, imports: ExitStack) -> ModuleType:
-    """Import a Python file."""
-    file = _file(place, recipe, where)
-    imports.enter_context(importing.own(file.parent))
-    try:
-        return _executed(file)
-    except Exception as error:  # the user's module may raise anything while it is imported
-        hint = ""
-        if isinstance(error, ImportError) and "no known parent package" in str(error):
-            if (file.parent / "__init__.py").is_file():
-                return _from_package(file, place, where, imports)
-            hint = "it is imported by itself: write `import c` instead of `from . import c`, or add an __init__.py"
-        raise _cannot_import(where, place, error, hint) from error
-
-
-def _from_package(file: Path, place: str, where: str, imports: ExitStack) -> ModuleType:
-    """Import a Python file that imports relatively, as the part of its package that it is."""
-    import importlib
-
-    folder, name = importing.package_of(file)
-    imports.enter_context(importing.own(folder))
-    sys.modules.pop(name, None)  # in a long-lived process the file may have been edited since
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # the user's module may raise anything while it is imported
-        raise _cannot_import(where, place, error) from error
-
-
-def _cannot_import(where: str, place: str, error: Exception, hint: str = "") -> RecipeError:
-    return RecipeError(f"{where}cannot import {place}: {type(error).__name__}: {error}", subject=place, hint=hint)
-
-
-def _executed(file: Path) -> ModuleType:
-    import importlib.util  # only for recipes with functions of their own
-
-    name = file.stem
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(file):
-        del sys.modules[name]  # in a long-lived process the file may have been edited since
-    elif loaded is not None:
-        name = f"_recipe_{name}"  # never hide another module of that name
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _from_name(place: str, recipe: Recipe, where: str, imports: ExitStack) -> ModuleType:
-    import importlib
-
-    folders = _folders(recipe)
-    for folder in folders:
-        importing.let_import(folder)
-    home = next((folder for folder in folders if importing.holds(folder, place.partition(".")[0])), None)
-    if home is not None:
-        imports.enter_context(importing.own(home))
-    try:
-        return importlib.import_module(place)
-    except Exception as error:  # the user's module may raise anything while it is imported
-        raise _cannot_import(where, place, error) from error
-
-
 def _name(function: Callable[..., Any], kind: OperatorKind) -> str:
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     name = name.rpartition("<locals>.")[2]
     return kind.value if name == "<lambda>" else name
 
 
-def _columns(options: Mapping[str, object], key: str, where: str) -> tuple[str, ...] | None:
+def _columns(options: Mapping[str, object], key: str, where: str, what: str = "column names") -> tuple[str, ...] | None:
     value = options.get(key)
     if value is None:
         return None
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or not all(isinstance(one, str) for one in cast("list[object]", items)):
-        raise RecipeError(f"{where}{key} must be a list of column names", subject=value)
+        raise RecipeError(f"{where}{key} must be a list of {what}", subject=value)
     return tuple(cast("list[str]", items))
 
 
-def _key(name: str, kind: OperatorKind, call: Call, options: Mapping[str, object]) -> KeyTree:
+def _key(name: str, kind: OperatorKind, call: Call, options: Mapping[str, object], files: Sequence[KeyTree]) -> KeyTree:
     """The Merkle tree over everything that the operator's results depend on."""
     from forebay.fingerprint import combine, tree
 
@@ -352,6 +252,8 @@ def _key(name: str, kind: OperatorKind, call: Call, options: Mapping[str, object
         tree(call.init, label="init"),
         tree(how, label="how"),
     ]
+    if files:
+        children.append(combine("files", "files", files))
     return combine(name, f"user-{kind.value}", children)
 
 

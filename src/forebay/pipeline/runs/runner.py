@@ -15,6 +15,7 @@ from forebay.errors import CacheRequiredError, NotFoundError, StoreError
 from forebay.events import Event, Hook, OncePerMessage, Tee, What, ignore
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import bind
+from forebay.pipeline.recipes.functions import UserOperator
 from forebay.pipeline.recipes.options import RunOptions, processes, retained_operators
 from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs import record, standing
@@ -60,7 +61,8 @@ def run(
         recipe = replace(recipe, retain=chosen.retain)
     warnings: list[str] = []
     told = OncePerMessage(Tee(hook, partial(_collect, warnings)))
-    report = _Run(recipe, bind(recipe), store, chosen, told, origin).go()
+    chain = bind(recipe, None if store is None else store.file_memo)
+    report = _Run(recipe, chain, store, chosen, told, origin).go()
     return replace(report, warnings=tuple(dict.fromkeys(warnings)))
 
 
@@ -109,8 +111,12 @@ class _Run(Request):
                 continue  # of the catalogue, or never cached because the user says so
             from forebay.fingerprint import concerns
 
+            named = isinstance(link.use, UserOperator) and link.use.files
             for concern in concerns(link.use.key):
-                self.hook(Event(What.WARNING, f"{link.label}: {concern.sentence}"))
+                if concern.kind == "file" and named:
+                    continue
+                more = ", or name it in the recipe: files: [PATH]" if concern.kind == "file" else ""
+                self.hook(Event(What.WARNING, f"{link.label}: {concern.sentence}{more}"))
 
     def _run_key(self, origin: Origin) -> Key | None:
         """The run's key; None where the run may not be remembered."""
