@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from forebay.testing import FakeHub, Repository
-from forebay.testing.tinydata import hellaswag
+from forebay.testing.tinydata import arc, hellaswag
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def fake():
     metric = Repository(
         "evaluate-metric/nearly", type="space", hubs=["hf"], files={"README.md": "# m", "nearly.py": METRIC}
     )
-    with FakeHub([hellaswag(), Repository("org/ceval", files=files), metric]) as hub:
+    with FakeHub([hellaswag(), arc(), Repository("org/ceval", files=files), metric]) as hub:
         yield hub
 
 
@@ -51,6 +54,38 @@ def test_datasets_of_all_ages(name, python, fake, start_mirror, upstream, run_cl
     assert run_client(LOAD, mirror.endpoint, python=python(name), home="cold").split()[-1] == "12"
     fake.die()
     assert run_client(LOAD, mirror.endpoint, python=python(name), home="warm").split()[-1] == "12"
+
+
+ARC = """
+from datasets import load_dataset
+rows = load_dataset("allenai/ai2_arc", "ARC-Easy", split="test")
+print(rows.num_rows, type(rows[0]["choices"]["text"]).__name__, len(rows.map(lambda row: {"n": 1})))
+"""
+
+
+def test_one_cache_for_versions_that_cannot_read_each_other_s(python, fake, tmp_path) -> None:
+    """Version 3 fails at what 4 and 5 keep in the cache that they share; what it makes itself stays as well."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+        "FOREBAY_HOME": str(tmp_path / "store"),
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    }
+    command = [sys.executable, "-m", "forebay.cli", "exec", "--upstream", fake.hf_endpoint, "--"]
+    seen = []
+    for name in ("hf5", "datasets36", "hf4", "datasets36", "hf5"):
+        # theirs is not our sys.path
+        script = ["env", "-u", "PYTHONPATH", python(name), "-c", ARC]
+        done = subprocess.run([*command, *script], env=environ, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout) == (0, "6 list 6\n"), (name, done.stderr[-2000:])
+        seen.append(_arrow(tmp_path / ".cache" / "huggingface" / "datasets"))
+    assert seen[0] < seen[1] <= seen[2] <= seen[3] == seen[4]
+
+
+def _arrow(cache: Path) -> set[tuple[str, int]]:
+    """Return the Arrow of datasets, not of what was computed: nothing of it is made twice."""
+    return {(str(path), path.stat().st_mtime_ns) for path in cache.rglob("ai2_arc-*.arrow")}
 
 
 MODELSCOPE = """

@@ -16,7 +16,7 @@ import pytest
 from forebay.config import HubSettings, resolve
 from forebay.hub import FetchOptions, Hub, Snapshot
 from forebay.hub.covering import cover, make_cover
-from forebay.mirror.caches import bring_home, cached_name, lay_links
+from forebay.mirror.caches import bring_home, cached_name, home_of, lay_links
 from forebay.mirror.shelf import LARGE_CARD_BYTES, Shelf
 from forebay.store import Store
 from forebay.testing import FakeHub, Repository
@@ -368,3 +368,30 @@ def test_a_cache_that_may_not_be_written_costs_the_command_nothing(execute, tmp_
     (tmp_path / ".cache" / "huggingface" / "datasets").write_text("no folder")
     printed, _ = execute("print(1)")
     assert printed == "1\n"
+
+
+def test_versions_that_cannot_read_a_folder_have_another(tmp_path: Path) -> None:
+    """In the cache that is shared a dataset has one folder for all versions of the library."""
+    made = tmp_path / "a___b" / "default" / "0.0.0" / "abc" / "dataset_info.json"
+    assert home_of(tmp_path, "a___b", "3.6.0") == tmp_path / "a___b"
+    made.parent.mkdir(parents=True)
+    made.write_text('{"features": {"x": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"}}}')
+    assert home_of(tmp_path, "a___b", "3.6.0") == tmp_path / "a___b"
+    made.write_text('{"features": {"x": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"}}}')
+    older = home_of(tmp_path, "a___b", "3.6.0")
+    assert older == tmp_path / "older-datasets" / "a___b"
+    assert {home_of(tmp_path, "a___b", version) for version in ("4.0.0", "5.2.0", "")} == {tmp_path / "a___b"}
+    older.mkdir(parents=True)
+    (tmp_path / "shown").mkdir()
+    lay_links(tmp_path / "shown", tmp_path)
+    assert "older-datasets" not in os.listdir(tmp_path / "shown")
+
+
+def test_each_load_sees_its_own_version_s_folder(hub: Hub, shelf: Shelf, tmp_path: Path) -> None:
+    snapshot, link = hub.resolve(HELLASWAG), tmp_path / "cache" / "Rowan___hellaswag"
+    info = tmp_path / "kept" / "Rowan___hellaswag" / "default" / "0.0.0" / "abc" / "dataset_info.json"
+    info.parent.mkdir(parents=True)
+    info.write_text('{"_type": "List"}')
+    for version, folder in (("5.2.0", "."), ("3.6.0", "older-datasets"), ("4.8.4", ".")):
+        assert not shelf.takes(snapshot, version)
+        assert link.resolve() == tmp_path / "kept" / folder / "Rowan___hellaswag"

@@ -22,6 +22,11 @@ _RESULTS = "cache-*"
 """What `map`, `filter` and the like keep beside the Arrow that they read."""
 
 
+_OLDER = "older-datasets"
+"""Folder of the library's cache for what versions before 4 make of a dataset that a later one has made there."""
+_NEWER_FEATURES = re.compile(r'"_type":\s*"(List|Json)"')
+
+
 def cached_name(id: str) -> str:  # noqa: A002 - the hubs' own word
     """Return the name of a dataset's folder in the library's cache."""
     space, _, name = id.rpartition("/")
@@ -38,8 +43,25 @@ def lay_links(folder: Path, kept: Path) -> None:
     for name in _SHARED:
         (kept / name).mkdir(parents=True, exist_ok=True)
     for path in kept.iterdir():
-        if path.is_dir():
+        if path.is_dir() and path.name != _OLDER:
             (folder / path.name).symlink_to(path)
+
+
+def home_of(kept: Path, name: str, version: str) -> Path:
+    """Return where a version of the library keeps a dataset.
+
+    Version 4 brought features that earlier ones do not know, and fail to read. Each dataset has one folder in the cache
+    for all versions, so where that holds such features, earlier versions have another.
+    """
+    if version.partition(".")[0] not in ("2", "3"):
+        return kept / name
+    for info in (kept / name).glob("*/*/*/dataset_info.json"):
+        try:
+            if _NEWER_FEATURES.search(info.read_text("utf-8")):
+                return kept / _OLDER / name
+        except (OSError, UnicodeDecodeError):
+            continue
+    return kept / name
 
 
 def lay_results(folder: Path, kept: Path, name: str) -> None:

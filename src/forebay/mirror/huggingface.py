@@ -69,13 +69,24 @@ class HuggingFace:
         self.library.admit(picture, request.token, request.owns)
         file = picture.snapshot.get(path)
         if file is None:
-            if self.shelf is not None and _is_load(request, picture, path) and self.shelf.takes(picture.snapshot):
+            if self._is_on_shelf(request, picture, path):
                 return _error(404, "RepoNotFound", "prepared: the library finds it in its cache")
             return _error(404, "EntryNotFound", "Entry not found", headers)
         if segments[at] == "raw" and file.lfs_sha256:
             return serving.of_bytes(request, _pointer(file), headers)
         opened, spoiled = self.library.opener(picture, file, request.token), self.library.spoiled(file)
         return serving.of_file(request, file, headers, opened, spoiled=spoiled)
+
+    def _is_on_shelf(self, request: Request, picture: Picture, path: str) -> bool:
+        """Tell whether a `load_dataset` begins like this, of what the program will find in its cache.
+
+        The library asks for a script of the dataset's name before all else.
+        """
+        name = request.segments[-4] if len(request.segments) > 3 else ""
+        library, _, version = request.headers.get("user-agent", "").partition(";")[0].partition("/")
+        if self.shelf is None or picture.snapshot.type != "dataset" or path != f"{name}.py" or library != "datasets":
+            return False
+        return self.shelf.takes(picture.snapshot, version)
 
     # /api
 
@@ -179,13 +190,6 @@ class HuggingFace:
         sha, date = picture.snapshot.commit, picture.info.get("lastModified", _EPOCH)
         commit = {"id": sha, "title": f"commit {sha[:12]}", "message": "", "authors": [], "date": date}
         return as_json([commit], headers={"X-Total-Count": "1"})
-
-
-def _is_load(request: Request, picture: Picture, path: str) -> bool:
-    """Tell whether this is how a `load_dataset` begins: the library asks for a script of the dataset's name."""
-    name = request.segments[-4] if len(request.segments) > 3 else ""
-    mine = request.headers.get("user-agent", "").startswith("datasets/")
-    return mine and picture.snapshot.type == "dataset" and path == f"{name}.py"
 
 
 def refusal(trouble: Trouble) -> Answer:

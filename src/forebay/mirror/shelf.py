@@ -23,7 +23,7 @@ from forebay.hub import Hub, Snapshot
 from forebay.hub.arrowview import lay_one
 from forebay.hub.covering import Cover, cover, make_cover
 from forebay.hub.placing import Placer
-from forebay.mirror.caches import cached_name, lay_results
+from forebay.mirror.caches import cached_name, home_of, lay_results
 
 LARGE_CARD_BYTES = 16 * 2**10
 """A smaller card is parsed in less time than it takes to notice."""
@@ -98,15 +98,20 @@ class Shelf:
         """Note another id for a dataset: the library looks for the one that its caller has written."""
         self._place(now).ids.add(asked)
 
-    def takes(self, snapshot: Snapshot) -> bool:
-        """Tell whether a load of a dataset can be answered by the program's cache; lay it there if so."""
-        card = snapshot.get("README.md")
-        if card is None or (card.size or 0) < LARGE_CARD_BYTES:
-            self._link(snapshot.id)
-            return False
+    def takes(self, snapshot: Snapshot, version: str = "") -> bool:
+        """Tell whether a load of a dataset can be answered by the program's cache; lay it there if so.
+
+        Args:
+            snapshot: what is loaded.
+            version: of the library that loads it; "": not known.
+        """
         place = self._place(snapshot.id)
+        card = snapshot.get("README.md")
         with place.guard:
-            fits = self._fits(place, snapshot)
+            if not place.laid:
+                for id in sorted(place.ids):  # noqa: A001 - the hubs' own word
+                    self._link(id, version)
+            fits = card is not None and (card.size or 0) >= LARGE_CARD_BYTES and self._fits(place, snapshot)
         if fits:
             with self._guard:
                 self.loads += 1
@@ -127,8 +132,6 @@ class Shelf:
             seen = self._seen(place)
             found = self._covered(place, snapshot, seen) if seen else None
             if found is None or not seen <= found.names:
-                for id in place.ids:  # noqa: A001 - the hubs' own word
-                    self._link(id)
                 return False
             place.cover, place.commit = found, snapshot.commit
         return self._laid(place, place.cover, snapshot)
@@ -210,13 +213,16 @@ class Shelf:
     def _root(self, id: str) -> Path:  # noqa: A002
         return self._folder / cached_name(id)
 
-    def _link(self, id: str) -> None:  # noqa: A002
+    def _link(self, id: str, version: str) -> None:  # noqa: A002
         if self._kept is None:
             return
         name = cached_name(id)
+        home, link = home_of(self._kept, name, version), self._folder / name
         try:
-            (self._kept / name).mkdir(parents=True, exist_ok=True)
-            (self._folder / name).symlink_to(self._kept / name)
+            home.mkdir(parents=True, exist_ok=True)
+            if link.is_symlink() and link.readlink() != home:
+                link.unlink()
+            link.symlink_to(home)
         except OSError:
             pass  # it is there already; or it is not kept
 
