@@ -338,6 +338,14 @@ class TestWhatIsTold:
         assert kinds.count(What.HIT) == 4 * report.shards
         assert kinds.count(What.MISS) == report.shards
 
+    def test_options_that_contradict_each_other(self, bench: Bench) -> None:
+        with pytest.raises(ConfigError, match="no cache and refresh contradict each other; refresh replaces"):
+            bench.run(use_cache=False, refresh=True)
+        with pytest.raises(ConfigError, match="use_cache: false and refresh contradict"):
+            bench.run(bench.make(use_cache=False), refresh=True)
+        with pytest.raises(ConfigError, match="last:0 would keep no operator's results; that is: final"):
+            bench.run(retain="last:0")
+
     def test_numbers_that_json_has_no_word_for(self, bench: Bench) -> None:
         bench.rows[3]["x"] = [float("nan"), 1.5]
         bench.rows[250]["y"] = {"z": float("-inf")}

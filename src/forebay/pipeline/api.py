@@ -80,6 +80,7 @@ def map(  # noqa: A001 - the public name of the verb
     Args:
         data: a list of dicts, a `pyarrow.Table`, a `datasets.Dataset` or a `forebay.Table`.
         function: as in a recipe: takes a row (dict), or as ``input="batch"`` a dict of lists, or ``"arrow"`` a table.
+            It returns the whole row, batch or table: columns left out are dropped (the `map` of datasets merges).
         store: where results are kept; None: the default store.
         processes: worker processes; 1 computes in this process.
         hook: is told of progress and warnings.

@@ -2,7 +2,7 @@
 
 ::
 
-    - mapper: {function: "ops.py:clean", input: row, params: {lower: true}}
+    - mapper: {function: "ops.py:clean", input: row, params: {lower: true}}            # returns the whole row
     - filter: {function: "mypackage.rules:keep", input: batch, batch_size: 500}
     - mapper: {function: "models.py:Tagger", init: {path: tagger.bin}, files: tagger.bin}   # a class: one per worker
     - deduplicator: {function: "ops.py:canonical_url"}                                 # equal keys are duplicates

@@ -17,11 +17,11 @@ class RunOptions:
     use_cache: bool | None = None
     """False: look nothing up and keep nothing."""
     refresh: bool = False
-    """Compute everything again; what differs from the cache replaces it and is told."""
+    """Compute everything again; what differs from the cache replaces it and is told. Contradicts `use_cache` False."""
     dry_run: bool = False
     """Only say what would be computed, and why."""
     retain: str | None = None
-    """Which intermediate results stay after a successful run: ``all``, ``last:K`` (operators) or ``final``."""
+    """Which intermediate results stay after a successful run: ``all``, ``last:K`` (operators, from 1) or ``final``."""
     require_cache: bool = False
     """A miss is an error."""
     check: bool = True
@@ -44,17 +44,33 @@ def processes(options: RunOptions, wanted: int | None) -> int:
     return count
 
 
+def caching(options: RunOptions, wanted: bool) -> bool:
+    """Return whether to look anything up and keep anything; `wanted` is what the recipe says.
+
+    Raises:
+        ConfigError: nothing is to be kept, but computed again for it.
+    """
+    chosen = wanted if options.use_cache is None else options.use_cache
+    if options.refresh and not chosen:
+        says = "use_cache: false" if options.use_cache is None else "no cache"
+        hint = "refresh replaces what the store holds; without a cache all is computed anyway"
+        raise ConfigError(f"{says} and refresh contradict each other", subject="refresh", hint=hint)
+    return chosen
+
+
 def retained_operators(spelling: str, operators: int) -> int:
     """Return how many of the last operators keep their results: all of them, K, or none.
 
     Raises:
-        ConfigError: neither all, nor last:K, nor final.
+        ConfigError: neither all, nor last:K with K from 1, nor final.
     """
     if spelling == "all":
         return operators
     if spelling == "final":
         return 0
     word, colon, count = spelling.partition(":")
+    if word == "last" and colon and count.isdigit() and not int(count):
+        raise ConfigError(f"{spelling} would keep no operator's results", subject=spelling, hint="that is: final")
     if word == "last" and colon and count.isdigit():
         return min(int(count), operators)
     raise ConfigError(f"not a retention: {spelling!r}", subject=spelling, hint="say all, last:K or final")

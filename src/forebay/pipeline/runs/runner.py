@@ -16,7 +16,7 @@ from forebay.events import Event, Hook, OncePerMessage, Tee, What, ignore
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import bind
 from forebay.pipeline.recipes.functions import UserOperator
-from forebay.pipeline.recipes.options import RunOptions, processes, retained_operators
+from forebay.pipeline.recipes.options import RunOptions, caching, processes, retained_operators
 from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs import record, standing
 from forebay.pipeline.runs.files import FilesOrigin
@@ -50,12 +50,13 @@ def run(
         origin: the rows to start from, where they are not the recipe's files.
 
     Raises:
+        ConfigError: options that are wrong or contradict each other.
         RecipeError, SourceError, UnhashableError: what is wrong with the recipe or the data.
         BuildError: an operator raised.
         CacheRequiredError: something is not in the store and `require_cache` is set.
     """
     chosen = options or RunOptions()
-    if not (recipe.use_cache if chosen.use_cache is None else chosen.use_cache):
+    if not caching(chosen, recipe.use_cache):
         store = None
     if chosen.retain is not None:
         recipe = replace(recipe, retain=chosen.retain)

@@ -2,9 +2,9 @@
 
 A function takes one of three inputs:
 
-- ``row``: a dict, one value per column. A mapper returns a dict (its keys are the row's new columns; it may change and
-  return the one it was given), a filter a bool, a flat-mapper an iterable of dicts, a deduplicator a key (equal keys
-  are duplicates, None never is), a selector a number;
+- ``row``: a dict, one value per column. A mapper returns a dict, the whole row: a column that it leaves out is dropped
+  (it may change and return the one it was given), a filter a bool, a flat-mapper an iterable of dicts, a deduplicator
+  a key (equal keys are duplicates, None never is), a selector a number;
 - ``batch``: a dict of equally long lists; the same, one per row. A flat-mapper returns a dict of lists with one more
   column, ``__parent``: the number in the batch of the row that each came from, ascending;
 - ``arrow``: a `pyarrow.Table` of the whole shard; results are a table, or an Arrow or numpy array with one value per
