@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from forebay.testing import FakeHub, Repository
-from forebay.testing.tinydata import arc, hellaswag
+from forebay.testing.tinydata import arc, ceval, hellaswag
 
 
 @pytest.fixture
@@ -118,3 +118,45 @@ def test_evaluate(python, fake, start_mirror, upstream, run_client) -> None:
     fake.die()
     again = run_client(code, mirror.endpoint, python=python("lmeval"), home="warm", HF_UPDATE_DOWNLOAD_COUNTS="0")
     assert again.split("\n")[-2] == "{'nearly': 0.5}"
+
+
+SWIFT = """
+import pathlib
+import huggingface_hub, modelscope
+from datasets import load_dataset
+from modelscope import MsDataset
+rows = MsDataset.load(
+    "evalscope/ceval", subset_name="accountant", split="test", version="master",
+    download_mode="reuse_dataset_if_exists", use_streaming=False, trust_remote_code=True,
+)
+print(len(rows))
+rows = load_dataset(
+    "allenai/ai2_arc", name="ARC-Easy", split="test", streaming=False, revision="main",
+    download_mode="reuse_dataset_if_exists", num_proc=None, trust_remote_code=True,
+)
+print(len(rows))
+for folder in (
+    modelscope.snapshot_download("org/model", "master", ignore_patterns=["*.bin"]),
+    huggingface_hub.snapshot_download("org/model", repo_type="model", revision="main", ignore_patterns=["*.bin"]),
+):
+    print(sorted(path.name for path in pathlib.Path(folder).iterdir() if not path.name.startswith(".")))
+"""
+
+
+def test_the_calls_of_ms_swift(python, tmp_path) -> None:
+    """By which it takes datasets and models from both hubs; it is too large to be installed for a test."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+        "FOREBAY_HOME": str(tmp_path / "store"),
+    }
+    model = Repository("org/model", type="model", files={"config.json": "{}", "a.safetensors": b"x", "b.bin": b"y"})
+    said = ["3", "6", "['a.safetensors', 'config.json']", "['a.safetensors', 'config.json']"]
+    with FakeHub([arc(), ceval(subjects=["accountant"]), model]) as hub:
+        for arguments in (("--upstream", hub.hf_endpoint, "--ms-upstream", hub.ms_endpoint), ("--offline",)):
+            command = [sys.executable, "-m", "forebay.cli", "exec", "--private-caches", *arguments, "--"]
+            script = ["env", "-u", "PYTHONPATH", python("evalscope"), "-c", SWIFT]
+            done = subprocess.run([*command, *script], env=environ, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stderr[-3000:]
+            assert [line for line in done.stdout.splitlines() if line in said] == said, done.stdout
