@@ -123,6 +123,8 @@ def test_signatures(home: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> 
         (["create", "b.tar", "demo", "--volume-size", "7"], 2, "too small"),
         (["create", "b.tar", "demo", "--level", "99"], 2, "99"),
         (["create", "no/such/b.tar", "demo"], 1, "cannot write"),
+        (["create", ".", "demo"], 2, ". is a folder; name the archive: data.tar"),
+        (["create", "..", "demo", "--replace"], 2, ".. is a folder"),
         (["install", "nothing"], 2, "no bundle nothing"),
         (["verify", "store"], 2, "MANIFEST.json"),
         (["inspect", "store/index.sqlite"], 2, "it is no bundle"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_fetch_as_json(hub: FakeHub, call_json: Callable[..., Any]) -> None:
 def test_fetch_from_a_list(hub: FakeHub, call: Callable[..., Result], tmp_path: Path) -> None:
     listing = tmp_path / "list.txt"
     listing.write_text(
-        "# what we need\nhf://datasets/team/small/README.md\n\n  ms://datasets/team/small  # all of it\n"
+        "\ufeff# what we need\nhf://datasets/team/small/README.md\n\n  ms://datasets/team/small  # all of it\n"
     )
     assert "2 reused" not in call("fetch", "--from", str(listing), "--exclude", "data/b.csv").output
     assert "0 fetched, 3 reused" in call("fetch", "--from", str(listing), "--exclude", "data/b.csv").output
@@ -161,3 +162,42 @@ def test_fetch_takes_the_files_of_a_configuration(
         assert call_json("fetch", "hf://datasets/org/script#any")["files"] == 2
         assert "is a model, and has no configurations" in call("fetch", "hf://org/model#x", code=2).output
     assert "#CONFIG" in call("fetch", "--help").output
+
+
+def test_fetch_says_that_a_hub_is_busy(hub: FakeHub, call: Callable[..., Result]) -> None:
+    hub.faults.add(HubFault(status=429, retry_after="2"), "*/api/*", times=1)
+    told = call("fetch", "hf://datasets/team/small").output
+    assert "answers 429 (too many requests); waiting 2 s before attempt 2" in told
+
+
+def test_a_dataset_is_pinned_and_shown_by_its_reference(hub: FakeHub, call: Callable[..., Result]) -> None:
+    call("fetch", "hf://datasets/team/small")
+    assert call("pin", "hf://datasets/team/small").output.startswith("pinned snapshot ")
+    assert "hf://datasets/team/small" in call("show", "hf://datasets/team/small#any").output
+    assert call("unpin", "hf://datasets/team/small@main").output.startswith("unpinned snapshot ")
+    refused = call("show", "hf://datasets/team/other", code=2).output
+    assert "hf://datasets/team/other is not in the store" in refused
+    assert refused.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["lock", "bundle"])
+def test_a_group_without_a_command_is_one_line(command: str, call: Callable[..., Result]) -> None:
+    assert call(command, code=2).output == f"forebay {command}: missing command; see forebay {command} --help\n"
+
+
+def test_a_view_on_a_full_disk_says_where(
+    hub: FakeHub, call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("fetch", "hf://datasets/team/small")
+    (tmp_path / "file").write_text("no folder")
+    refused = call("view", "hf", str(tmp_path / "file" / "v"), code=1).output
+    assert f"cannot lay out {tmp_path / 'file' / 'v'}: Not a directory" in refused
+    from forebay.hub.placing import Placer
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Placer, "place", full)
+    refused = call("view", "hf", str(tmp_path / "v"), code=1).output
+    assert f"cannot lay out {tmp_path / 'v'}: No space left on device; make room, or choose a folder" in refused
+    assert refused.count("\n") == 1

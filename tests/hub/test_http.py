@@ -1,10 +1,15 @@
 """The transport: pages, waiting, proxies, redirects, and answers that are none."""
 
+import threading
+from pathlib import Path
+
 import pytest
 
 from forebay.config import HubSettings
-from forebay.errors import OriginError
+from forebay.errors import ConfigError, OriginError
+from forebay.events import Event, What
 from forebay.hub.http import Busy, Transport, Waits, next_page
+from forebay.hub.patience import Patience
 from forebay.testing import HubFault
 
 from .conftest import World  # pyright: ignore
@@ -104,3 +109,36 @@ def test_silence_is_a_dead_connection(world: World) -> None:
 def test_proxies(url: str, no_proxy: tuple[str, ...], proxied: bool) -> None:
     transport = Transport(HubSettings(proxies={"https": "http://proxy:3128"}, no_proxy=no_proxy))
     assert (transport._proxy(url) is not None) == proxied  # pyright: ignore[reportPrivateUsage]
+
+
+def test_who_waits_is_told_and_nobody_waits_for_an_hour(world: World) -> None:
+    told: list[Event] = []
+    slept: list[float] = []
+    patience = Patience(Waits(), told.append, slept.append)
+    assert not patience.wait(0, Busy("h answers 429 (too many requests)", retry_after=30.0))
+    assert not patience.wait(0, Busy("h answers 429 (too many requests)", retry_after=30.0))  # another thread's
+    assert not patience.wait(0, Busy("h answers 500"))
+    assert [round(seconds) for seconds in slept[:2]] == [30, 30]
+    message = "h answers 429 (too many requests); waiting 30 s before attempt 2"
+    assert [(event.what, event.message) for event in told] == [(What.WARNING, message)]
+    with pytest.raises(Busy, match="asks to be left alone for 3600 s"):
+        patience.wait(0, Busy("h answers 429", retry_after=3600.0))
+    stop = threading.Event()
+    stop.set()
+    assert patience.wait(0, Busy("h answers 429", retry_after=100.0), stop)
+
+
+def test_a_hub_that_asks_for_an_hour_is_given_up(world: World) -> None:
+    world.fake.faults.add(HubFault(status=429, retry_after="3600"), "*/resolve/*")
+    hub = world.hub()
+    with pytest.raises(OriginError, match=r"429 \(too many requests\) and asks to be left alone for 3600 s"):
+        hub.fetch_file(hub.resolve("hf://datasets/team/small"), "README.md")
+    assert len([one for one in world.fake.log if "/resolve/" in one.path]) == 1
+
+
+def test_why_nobody_could_be_reached(world: World, tmp_path: Path) -> None:
+    with pytest.raises(Busy, match=r"cannot reach 127\.0\.0\.1:1: Connection refused;"):
+        Transport(world.settings(attempts=1)).get("http://127.0.0.1:1/x")
+    lost = Transport(world.settings(ca_bundle=str(tmp_path / "ca.pem")))
+    with pytest.raises(ConfigError, match=r"cannot read certificates from .*ca\.pem: No such file.*SSL_CERT_FILE"):
+        lost.get(f"{world.fake.hf_endpoint}/x")

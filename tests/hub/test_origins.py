@@ -321,6 +321,14 @@ def test_an_object_store_that_cannot_be_reached(world: World, bucket: dict[str, 
         hub.fetch("s3://bucket/some/prefix")
 
 
+def test_without_credentials_the_error_says_which_are_meant() -> None:
+    def opened(_: str, __: Any) -> Any:
+        raise RuntimeError("Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in 2ms")
+
+    with pytest.raises(AccessError, match=r"no credentials to read s3://bucket/x; set AWS_ACCESS_KEY_ID"):
+        ObjectStore({}, opened).resolve(parse("s3://bucket/x"))
+
+
 def test_without_obstore_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

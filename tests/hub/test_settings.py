@@ -98,7 +98,7 @@ def test_a_store_fetches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
             assert hub.file(snapshot, "README.md") is None
     assert any(event.what is What.FETCH for event in world.events)
     asked = len(world.fake.log)
-    with pytest.raises(forebay.ForebayError, match="README.md"):
+    with pytest.raises(forebay.ForebayError, match=r"README\.md"):
         forebay.fetch("hf://datasets/team/small", offline=True)
     assert forebay.fetch("hf://datasets/team/small", include=["data"], offline=True) == snapshot
     assert isinstance(snapshot, forebay.Snapshot)

@@ -116,6 +116,8 @@ def create(
         raise InputError(f"no level of zstd: {options.level}", subject=options.level, hint="give 1 to 19")
     if options.volume_bytes is not None and options.volume_bytes < BLOCK:
         raise InputError(f"volumes of {options.volume_bytes} bytes are too small", hint="give 1MB or more")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder", subject=out, hint=f"name the archive: {out / 'data.tar'}")
     with ExitStack() as stack:
         stack.enter_context(store.reading([(entry.kind, entry.key) for entry in wanted.entries]))
         if store.writable:

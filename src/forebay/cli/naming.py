@@ -1,4 +1,4 @@
-"""From what a user types to an entry: a key, its first digits, ``kind:digits``, or a name such as ``runs/demo``."""
+"""From what a user types to an entry: a key, its first digits, ``kind:digits``, a name (``runs/demo``), a reference."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
         NotFoundError: there is none.
         InputError: there are several, or the digits are too few.
     """
+    if "://" in text:
+        return _referred(store, text)
     kind, _, digits = text.rpartition(":")
     digits = digits.lower()
     if not re.fullmatch(r"[0-9a-f]{1,64}", digits):
@@ -42,6 +44,20 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
         what = "is in several kinds" if is_hex64(digits) else "begins several keys"
         raise InputError(f"{text!r} {what}: {shown}{more}", subject=text, hint="give more digits, or kind:digits")
     return found[0]
+
+
+def _referred(store: Store, text: str) -> tuple[str, Key]:
+    """Return the snapshot that a reference means, as the store knows it."""
+    from forebay.hub import parse
+    from forebay.hub.holdings import chosen
+    from forebay.hub.memory import Memory
+    from forebay.hub.snapshot import SNAPSHOT
+
+    reference = parse(text).whole
+    known = Memory(store).known(reference)
+    if known is not None:
+        return SNAPSHOT, known.snapshot.key
+    return SNAPSHOT, chosen(store, [reference])[-1].snapshot.key  # the latest that was asked for
 
 
 def _named(store: Store, text: str) -> tuple[str, Key]:

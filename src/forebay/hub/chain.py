@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from forebay.errors import OriginError
 from forebay.events import Event, Hook, What
-from forebay.hub.http import Busy
 from forebay.hub.origin import Origin
+from forebay.hub.patience import Busy
 
 Result = TypeVar("Result")
 

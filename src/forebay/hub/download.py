@@ -24,9 +24,9 @@ from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullE
 from forebay.events import Event, Hook, What
 from forebay.hub.chain import Outages
 from forebay.hub.content import Check
-from forebay.hub.http import Busy, Waits
 from forebay.hub.origin import Origin
 from forebay.hub.partial import InMemory, Partials, Sink
+from forebay.hub.patience import Busy, Patience
 from forebay.hub.publishing import Publisher, Ready
 from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
 from forebay.hub.vouching import is_vouched, owner, place, vouched_by
@@ -114,7 +114,7 @@ class Downloader:
         partials: where bytes gather.
         room: of the store's disk.
         attempts: how often each origin is asked in vain.
-        waits: between attempts.
+        patience: between attempts.
         hook: told of FETCH (one connection's bytes), PROGRESS (phase ``file``), WAIT, WARNING.
         outages: of origins.
     """
@@ -125,7 +125,7 @@ class Downloader:
     partials: Partials
     room: Room
     attempts: int
-    waits: Waits
+    patience: Patience
     hook: Hook
     outages: Outages
     publisher: Publisher = field(init=False)
@@ -320,7 +320,7 @@ class Downloader:
                 attempt = 1 if run.check.seen > before else attempt + 1
                 if attempt >= self.attempts:
                     raise
-                if run.wanted.stop.wait(self.waits.seconds(attempt - 1, error)):
+                if self.patience.wait(attempt - 1, error, run.wanted.stop):
                     raise Stopped from None
                 run.resume_or_begin_anew()
                 continue

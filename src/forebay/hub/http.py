@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 import time
@@ -17,30 +16,18 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
 
 from forebay.config import HubSettings
-from forebay.errors import OriginError
+from forebay.errors import ConfigError, OriginError
+from forebay.events import Hook, ignore
+from forebay.hub.patience import Busy, Patience, Waits
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 _MOST_REDIRECTS = 10
 _MOST_ANSWER_BYTES = 256 * 2**20
-_LONGEST_WAIT_SECONDS = 20.0
-_LONGEST_RETRY_AFTER_SECONDS = 120.0
 _DRAIN_BYTES = 64 * 2**10
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-class Busy(OriginError):
-    """An answer that asks for patience (408, 429, 5xx), or a connection that broke.
-
-    Attributes:
-        retry_after: seconds that the server asks us to wait; None: it does not say.
-    """
-
-    def __init__(self, what: str, *, retry_after: float | None = None, subject: object = None) -> None:
-        super().__init__(what, subject=subject, hint="try again later; what has come so far is kept")
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +54,19 @@ class Answer:
             raise OriginError(what, subject=self.url, hint="is it a hub, and no log-in page?") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """How long to wait before the next attempt: exponential, with jitter, or as long as the server asks."""
-
-    first_seconds: float = 0.5
-    longest_seconds: float = _LONGEST_WAIT_SECONDS
-
-    def seconds(self, attempt: int, error: OriginError) -> float:
-        """Return how long to wait after the failed attempt number `attempt` (from 0)."""
-        asked = error.retry_after if isinstance(error, Busy) else None
-        if asked is not None:
-            return min(asked, _LONGEST_RETRY_AFTER_SECONDS) + random.uniform(0, min(0.25, 0.1 * asked + 0.01))
-        most = min(self.first_seconds * 2**attempt, self.longest_seconds)
-        return random.uniform(most / 2, most)
-
-
 class Transport:
     """Sends requests. Safe to use from several threads, and after fork().
 
     Args:
         settings: time-outs, proxies, tokens.
         waits: between attempts.
+        hook: told by WARNING of waits that a person would notice.
     """
 
-    def __init__(self, settings: HubSettings, waits: Waits | None = None) -> None:
+    def __init__(self, settings: HubSettings, waits: Waits | None = None, hook: Hook = ignore) -> None:
         self.settings = settings
         self.waits = waits or Waits()
+        self.patience = Patience(self.waits, hook)
         self.requests = 0
         """Sent so far, redirects and repetitions included."""
         self._guard = threading.Lock()
@@ -103,7 +76,12 @@ class Transport:
     def _tls(self) -> Any:
         import ssl
 
-        return ssl.create_default_context(cafile=self.settings.ca_bundle)
+        path = self.settings.ca_bundle
+        try:
+            return ssl.create_default_context(cafile=path)
+        except OSError as error:  # a file without certificates is one, too
+            what = f"cannot read certificates from {path}: {error.strerror or error}"
+            raise ConfigError(what, subject=path, hint="set or unset SSL_CERT_FILE (or REQUESTS_CA_BUNDLE)") from error
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, *, attempts: int | None = None) -> Answer:
         """Ask for a whole answer, with patience: `HubSettings.attempts` times.
@@ -120,7 +98,7 @@ class Transport:
             except Busy as error:
                 if attempt + 1 >= (attempts or self.settings.attempts):
                     raise
-                time.sleep(self.waits.seconds(attempt, error))
+                self.patience.wait(attempt, error)
                 attempt += 1
 
     def _get_once(self, url: str, headers: Mapping[str, str]) -> Answer:
@@ -359,11 +337,11 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, NameResolutionError):
         return "its name is not known"
+    if isinstance(error, NewConnectionError):  # a ConnectTimeoutError, too
+        return re.sub(r"^\[Errno \d+\] ", "", str(error).rpartition(": ")[2])
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
         return "no answer in time"
     cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
     if isinstance(cause, IncompleteRead):
         return f"{cause.expected} bytes are missing"
-    if isinstance(error, NewConnectionError):
-        return str(error).rpartition(": ")[2]
     return str(cause).rpartition(": ")[2] or type(cause).__name__

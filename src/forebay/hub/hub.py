@@ -96,9 +96,9 @@ class Hub:
         self._hook = hook
         self._fs = fs or LocalFilesystem(exact_modes=store.settings.group)
         self._own_transport = transport is None
-        self._transport = transport or Transport(self.settings, waits)
+        self._transport = transport or Transport(self.settings, waits, hook)
         hasty = replace(self.settings, attempts=min(_HASTY_ATTEMPTS, self.settings.attempts))
-        self._hasty_transport = Transport(hasty, waits)
+        self._hasty_transport = Transport(hasty, waits, hook)
         self._origins = {**self._configured(self._transport), **(origins or {})}
         self._hasty = {**self._configured(self._hasty_transport), **(origins or {})}
         self._memory = Memory(store)
@@ -112,7 +112,7 @@ class Hub:
             partials=self.partials,
             room=Room(self._fs, store.home, min_free_bytes=store.settings.min_free_bytes),
             attempts=self.settings.attempts,
-            waits=self._transport.waits,
+            patience=self._transport.patience,
             hook=hook,
             outages=self._outages,
         )

@@ -6,6 +6,7 @@ Credentials and endpoints are the store's own variables (``AWS_ACCESS_KEY_ID``, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,10 +14,17 @@ from typing import Any
 from blake3 import blake3
 
 from forebay.errors import AccessError, ConfigError, ForebayError, InputError, NotFoundError
-from forebay.hub.http import Busy
 from forebay.hub.origin import Listing
+from forebay.hub.patience import Busy
 from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, SnapshotFile, key_of, listed
+
+_METADATA = re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal|metadata/identity")
+_HINTS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true",
+}
 
 
 def open_bucket(url: str, options: Mapping[str, Any]) -> Any:
@@ -114,11 +122,12 @@ def _told(error: Exception, where: str) -> Exception:
         return error
     kind = type(error).__name__
     text = str(error).partition("\n")[0][:200]
+    if _METADATA.search(str(error)):  # whom a cloud's own machines ask for credentials, when nothing else names any
+        return AccessError(f"no credentials to read {where}", subject=where, hint=_HINTS[where.partition(":")[0]])
     if isinstance(error, FileNotFoundError) or kind == "NotFoundError":
         return NotFoundError(f"nothing at {where}", subject=where, hint="check bucket and prefix")
     if kind in ("UnauthenticatedError", "PermissionDeniedError"):
-        hint = "set the store's own variables (AWS_ACCESS_KEY_ID …)"
-        return AccessError(f"not allowed to read {where}", subject=where, hint=hint)
+        return AccessError(f"not allowed to read {where}", subject=where, hint=_HINTS[where.partition(":")[0]])
     if kind == "PreconditionError":
         return InputError(f"{where} has changed since it was looked at", subject=where, hint="fetch again")
     return Busy(f"cannot read {where}: {text}", subject=where)

@@ -29,7 +29,7 @@ _PLACE = click.Path(path_type=Path)
 _SHOWN = 10
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 def bundle() -> None:
     """Carry data to a machine without network.
 

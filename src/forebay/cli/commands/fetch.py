@@ -118,7 +118,7 @@ def _as_json(snapshot: Snapshot) -> dict[str, JSON]:
 def _listed(path: Path) -> list[str]:
     """Return the references in a file: one per line; blank lines and what follows ``# `` do not count."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()  # Windows' editors put a mark before the first line
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file", subject=str(path), hint="check --from") from error
     except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from forebay.types import JSON
 _PLACE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 def lock() -> None:
     """Look into lock files, which say what references meant.
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def pin(session: Session, keys: tuple[str, ...], note: str, as_json: bool) -> None:
     """Keep entries for ever: eviction spares them.
 
-    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name. A run is pinned with the table that it gave.
+    KEY is a key, its first digits (6 or more), KIND:DIGITS, a name, or hf://datasets/NS/NAME.
+    A run is pinned with the table that it gave.
     """
     with session.named(keys) as (store, named):
         found = _with_tables(store, named)
@@ -44,7 +45,8 @@ def pin(session: Session, keys: tuple[str, ...], note: str, as_json: bool) -> No
 def unpin(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     """Let eviction have pinned entries again.
 
-    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name. A run is unpinned with the table that it gave.
+    KEY is a key, its first digits (6 or more), KIND:DIGITS, a name, or hf://datasets/NS/NAME.
+    A run is unpinned with the table that it gave.
     """
     with session.named(keys) as (store, named):
         found = _with_tables(store, named)

@@ -35,7 +35,7 @@ _SOME = 4
 def show(session: Session, key: str, as_json: bool) -> None:
     """Show one entry and what its key is made of.
 
-    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name.
+    KEY is a key, its first digits (6 or more), KIND:DIGITS, a name, or hf://datasets/NS/NAME.
     """
     with session.named([key]) as (store, [(kind, whole)]):
         entry = store.get(kind, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.session import Session, emit, say, say_sentence
+from forebay.errors import ForebayError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
     from forebay.hub.placing import Laid, Way
@@ -58,12 +60,26 @@ def view(ctx: click.Context, kind: Kind, folder: Path, references: tuple[str, ..
 
     session = ctx.ensure_object(Session)
     with session.store() as store:
-        laid = lay(store, kind, folder, references, way=way)
+        try:
+            laid = lay(store, kind, folder, references, way=way)
+        except OSError as error:
+            if isinstance(error, ForebayError):
+                raise
+            raise _not_laid(folder, error) from error
     if as_json:
         emit(laid.to_json())
     else:
         _tell(kind, folder, laid)
     ctx.exit(1 if laid.missing else 0)
+
+
+def _not_laid(folder: Path, error: OSError) -> StoreError:
+    """Return the error of a folder that cannot be written."""
+    what = f"cannot lay out {folder}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "make room, or choose a folder on the store's file system, where nothing is copied; what is laid stays"
+        return StoreFullError(what, subject=folder, hint=hint)
+    return StoreError(what, subject=folder, hint="choose a folder that you may write to")
 
 
 def _tell(kind: Kind, folder: Path, laid: Laid) -> None:
