@@ -84,6 +84,7 @@ def test_check_loads_everything_offline(hub: FakeHub, call: Call) -> None:
     assert tried["org/scored [test]"]["error"]
     assert tried["NLTK punkt_tab"]["tasks"] == ["scored"]
     assert [row["what"] for row in told["unknown"]] == ["dataset xnli"]
+    assert "HfUriError" in told["unknown"][0]["why"]
 
 
 def test_check_loads_what_is_gated(hub: FakeHub, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

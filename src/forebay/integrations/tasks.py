@@ -240,8 +240,9 @@ def trouble_with(load: Load) -> Gap | None:
     if load.path.startswith(("/", ".", "~")):
         return Gap(what, "a path on this machine", "copy it along yourself")
     if not REPOSITORY.fullmatch(load.path):
-        why = "no namespace: today's hub clients want NAMESPACE/NAME" if load.path else "no dataset is named"
-        return Gap(what, why, "look the full name up on the hub")
+        bare = "no namespace: today's huggingface_hub refuses it (HfUriError), online too"
+        why = bare if load.path else "no dataset is named"
+        return Gap(what, why, "look its NAMESPACE/NAME up on the hub, and write that into the task")
     return None
 
 
