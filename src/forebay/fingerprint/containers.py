@@ -67,7 +67,7 @@ def _sequence(walk: Walk, node: Node, value: Any) -> None:
         return
     names = getattr(type(value), "_fields", None) if type(value) is not tuple else None
     for number, item in enumerate(items):
-        label = str(names[number]) if names and len(names) == len(items) else str(number)
+        label = str(names[number]) if isinstance(names, tuple) and len(names) == len(items) else str(number)
         walk.child(node, label, item, str(number).encode())
 
 
@@ -258,15 +258,14 @@ def _stateless(walk: Walk, node: Node, value: Any) -> None:
     cls: type = type(value)
     node.kind, node.content = "object", _family(cls).encode()
     node.detail = cls.__qualname__
-    state: dict[str, Any] = getattr(value, "__dict__", {})
+    own = _assigned(cls)
+    state = {name: item for name, item in getattr(value, "__dict__", {}).items() if name not in own}
     if origin_of_class(cls).is_user:
         walk.child(node, "class", cls)
-        own = _assigned(cls)
-        state = {name: item for name, item in state.items() if name not in own}
-        if not _is_local(cls):
-            attributes(walk, node, state)
     if _is_local(cls):
         _local(walk, node, state)
+    else:
+        attributes(walk, node, state)
 
 
 def _is_local(cls: type) -> bool:
