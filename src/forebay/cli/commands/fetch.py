@@ -59,7 +59,7 @@ def fetch(
 
     \b
     hf://datasets/NS/NAME[@REVISION][/PATH]   a dataset on Hugging Face
-    hf://datasets/NS/NAME[@REVISION]#CONFIG   of it, the files of one configuration
+    hf://datasets/NS/NAME[@REVISION]#CONFIG   the files of one configuration
     hf://NS/NAME                              a model
     ms://datasets/NS/NAME, ms://NS/NAME       ModelScope
     https://HOST/FILE[#sha256=HEX]            any URL
