@@ -367,7 +367,9 @@ def test_what_does_not_fit_together_is_kept_one_by_one(tmp_path: Path) -> None:
     with Store.open(Settings(home=tmp_path / "s", max_bytes=100_000)) as store:
         space = Space(store, Scratch())
         space.publish_all(parcels)
-        assert space.broken == ""
-        newest = parcels[-1].entries[0]
-        assert store.get(newest.kind, newest.key) is not None
+        assert "no room for 40000 bytes" in space.broken  # what it has published is not evicted for more
+        kept = [store.get(parcel.entries[0].kind, parcel.entries[0].key) is not None for parcel in parcels]
+        assert kept == [True, True, False]
+        assert [len(space.read(digest)) for parcel in parcels for digest in parcel.kept] == [40_000] * 3
         assert [len(space.read(digest)) for digest in loose] == [100] * 3
+        space.keeper.close()

@@ -12,6 +12,7 @@ import pytest
 from pipeline_support import Bench, counts
 
 from forebay.errors import BuildError, RecipeError, UnhashableError
+from forebay.pipeline.recipes import importing
 
 OPS = """
 import pyarrow as pa
@@ -162,7 +163,7 @@ class TestKindsAndForms:
         assert [row["text"] for row in found] == ["> " + row["text"] for row in user.rows]
         made = [
             module.Prefix.made
-            for module in list(sys.modules.values())
+            for module in (*sys.modules.values(), *importing._FOLDERS[str(user.folder)].values())
             if getattr(module, "__file__", "") == str(user.folder / "ops.py")
         ]
         assert made == [1]

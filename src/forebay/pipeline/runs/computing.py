@@ -172,7 +172,7 @@ class Computation:
         ref = parcel.put("detail", detail.to_bytes())
         entry = replace(record.entry_of(run_key, report), objects=(ref,))
         parcel.entries.append(entry)
-        told = work.space.broken
+        told = work.space.broken or work.scheduler.broken
         if not work.space.publish(parcel):
             if not told:
                 self._run.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))
@@ -217,11 +217,12 @@ class Computation:
             self._run.options.check,
             read_options(self._run.recipe),
         )
-        scheduler = Scheduler(partial(_executor, job, self._run.hook), self._run.hook)
+        scheduler = Scheduler(partial(_executor, job, self._run.hook), self._run.hook, space.keeper.keep)
         ledger = Ledger(self._run.chain.links, self._run.hook)
         try:
             yield Work(space, scheduler, ledger, Flow(self._run.chain, space, scheduler, ledger, self._run.hook))
         finally:
+            space.keeper.close()
             scheduler.close()  # the scratch folder goes with the last one who holds the space
 
 

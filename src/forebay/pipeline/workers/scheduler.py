@@ -23,6 +23,10 @@ class Task:
     done: Callable[[Message], None]
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Scheduler:
     """Runs lists of tasks. Workers are started by `start`, or with the first task, and live until `close`.
@@ -32,6 +36,8 @@ class Scheduler:
 
     make: Callable[[], Executor]
     hook: Hook
+    settle: Callable[[], None] = _nothing
+    """Called before tasks are given out."""
     damaged: list[str] = field(default_factory=list)
     broken: str = ""
     """Why a worker's store takes nothing any more, or ""."""
@@ -59,6 +65,7 @@ class Scheduler:
             ForebayError: see `run`.
         """
         under_way: dict[int, Task] = {}
+        self.settle()
         for task in tasks:
             self._submit(task, under_way)
         pause, longest = _BUSY_WAIT_SECONDS

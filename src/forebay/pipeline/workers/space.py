@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from blake3 import blake3
 
 from forebay.errors import ObjectMissingError, StoreError
+from forebay.pipeline.workers.keeping import Keeper
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Space:
         self.scratch = scratch
         self.refresh = refresh
         self.broken = "" if store is None or store.writable else "the store is read-only"
+        self.keeper = Keeper(store)
         self._fresh: set[tuple[str, Key]] = set()
 
     def read(self, digest: Digest, /) -> memoryview:
@@ -152,7 +154,10 @@ class Space:
             return None
         try:
             entry = self.store.get(kind, key)
-            return entry if entry is not None and self.store.complete(entry) else None
+            if entry is None or not self.store.complete(entry):
+                return None
+            self.keeper.found(kind, key)
+            return entry
         except StoreError as error:
             self.broken = self.broken or str(error)
             return None
@@ -214,6 +219,7 @@ class Space:
         stale = [entry for entry in parcel.entries if self.refresh and self._differs(store, entry)]
         for entry in stale:
             store.remove(entry.kind, entry.key)
+        self.keeper.keep((entry.kind, entry.key) for entry in parcel.entries)
         with store.batch() as batch:
             batch.put_all(list(parcel.kept.values()))
             for entry in parcel.entries:

@@ -121,6 +121,7 @@ class Worker:
         self._finished.put(None)
         if self._publisher is not None:
             self._publisher.join()
+        self.job.space.keeper.close()
 
     @property
     def reply(self) -> Reply:
