@@ -102,10 +102,13 @@ def test_index_that_finds_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with opened((home, None)) as store:
             put(store, "old", payload("old"))
             monkeypatch.setattr(Index, "write", write)
+            failed = False
             try:
                 put(store, "new", *data)
             except StoreFullError:
-                pass
+                failed = True
+            if not lasting:
+                assert (store.get("delta", key("new")) is None) == failed
             if lasting:
                 store.abandon() if refused % 2 else store.close()
             monkeypatch.setattr(Index, "write", written)

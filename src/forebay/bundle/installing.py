@@ -149,17 +149,11 @@ class _Installer:
         entries = self._read_entries()
         fresh, kept, differing = self._sorted_out(entries)
         taker = Taker(self._store, self._source, link=self._options.link, hook=self._hook)
-        new: list[Entry] = []
-        try:
-            with self._store.batch() as batch:
-                taker.take(batch)
-                self._source.check_end()
-                for entry in fresh:
-                    batch.add(entry)
-                new = [entry for entry in fresh if self._store.get(entry.kind, entry.key) is None]
-        except BaseException:  # a disk that fails between two entries leaves the first
-            self._take_back(new)
-            raise
+        with self._store.batch() as batch:
+            taker.take(batch)
+            self._source.check_end()
+            for entry in fresh:
+                batch.add(entry)
         set_ = self._set_names(manifest.names, fresh)
         return InstallReport(
             id=self._source.id,
@@ -258,13 +252,10 @@ class _Installer:
         except BaseException:
             for name, there in before:
                 _quietly(lambda n=name, t=there: self._store.names.set(n, *t) if t else self._store.names.remove(n))
-            self._take_back(fresh)
+            for entry in fresh:
+                _quietly(lambda e=entry: self._store.remove(e.kind, e.key))
             raise
         return done
-
-    def _take_back(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            _quietly(lambda e=entry: self._store.remove(e.kind, e.key))
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -20,7 +20,7 @@ from forebay.store.layout import Layout, check_hex, check_kind
 from forebay.store.ledger import Intent, Ledger, Published
 from forebay.store.reading import Reader
 from forebay.store.session import Session
-from forebay.types import Buffer, Digest, Entry, ObjectRef
+from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
 
 _MOST_OPEN = 48
 _SLAB_BYTES = 8 * 2**20
@@ -68,6 +68,7 @@ class Batch:
         self._unflushed: list[Staged] = []
         self._staged_entries: list[Staged] = []
         self._published: list[tuple[Digest, CodecName]] = []
+        self._published_entries: dict[tuple[str, Key], bytes] = {}
 
     def put(self, role: str, data: Buffer | Iterable[Buffer]) -> ObjectRef:
         """Stage an object: encode it, reserve its room and write it to a temporary file.
@@ -254,7 +255,7 @@ class Batch:
         ref = ObjectRef(role, Digest(hasher.hexdigest()), total)
         if not self.rely([ref]):
             staged.discard()
-            self._shop.ledger.give_up(numbers, ())
+            self._shop.ledger.give_up(numbers, (), {})
         else:
             self._shop.ledger.amend(Intent(numbers[0], staged.size, ref.digest), drop=numbers[1:])
             self._note(_Waiting(ref.digest, kept, staged))
@@ -322,6 +323,7 @@ class Batch:
         shop.files.note_durable(target for _, target in group)
         self._make_relied_durable()
         staged = [(self._stage_entry(data), shop.layout.entry(entry.kind, entry.key)) for entry, data in new]
+        self._published_entries = {(entry.kind, entry.key): data for entry, data in new}
         publish(shop.fs, staged, replace=True, dir_mode=shop.files.dir_mode)
         published = [Published(entry, len(data)) for entry, data in new]
         shop.ledger.settle(self._numbers, [*self._published, *self._relied.items()], published)
@@ -374,7 +376,9 @@ class Batch:
         for staged in (*(each.staged for each in self._waiting), *self._staged_entries):
             staged.discard()
         try:
-            self._shop.ledger.give_up(self._numbers, [digest for digest, _ in self._published])
+            self._shop.ledger.give_up(
+                self._numbers, [digest for digest, _ in self._published], self._published_entries
+            )
         except (OSError, StoreError):
             pass  # the error that brought us here is the one to tell
 

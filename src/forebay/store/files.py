@@ -66,6 +66,13 @@ class Files:
         except OSError as error:
             raise store_error(f"cannot write {path}", error) from error
 
+    def holds(self, path: Path, data: bytes) -> bool:
+        """Tell whether a file is there with just these bytes."""
+        try:
+            return self._fs.read(path) == data
+        except OSError:
+            return False
+
     def make_durable(self, paths: Iterable[Path]) -> None:
         """See that published files that somebody else made survive a power cut: he may not have come so far yet.
 

@@ -9,7 +9,7 @@ them looks which of the files came into being, and takes them into the books.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -170,18 +170,25 @@ class Ledger:
 
         self.transact(work)
 
-    def give_up(self, numbers: Iterable[int], digests: Iterable[Digest]) -> None:
-        """Drop intents whose work failed, and the objects that came into being for nobody.
+    def give_up(
+        self, numbers: Iterable[int], digests: Iterable[Digest], entries: Mapping[tuple[str, Key], bytes]
+    ) -> None:
+        """Drop intents whose work failed, entries that were published all the same, and objects that are nobody's now.
 
-        An entry may have been published all the same, before the books could say so; then it counts, and its objects.
+        Args:
+            numbers: of the intents.
+            digests: of objects that may have come into being.
+            entries: the files of entries that may have. Left is what somebody else has put there since, and what took
+                an older one's place: that cannot come back.
         """
-        numbers = list(numbers)
-        meant = [self._live[number] for number in numbers if number in self._live]
 
         def work(db: sqlite3.Connection) -> None:
-            for intent in meant:
-                if intent.kind is not None and intent.key is not None:
-                    self.books.sync_entry(db, intent.kind, intent.key)
+            known = "SELECT 1 FROM entries WHERE kind = ? AND key = ?"
+            new = [place for place in entries if db.execute(known, place).fetchone() is None]
+            paths = {place: self._layout.entry(*place) for place in new}
+            self._unlink(path for place, path in paths.items() if self._files.holds(path, entries[place]))
+            for kind, key in entries:
+                self.books.sync_entry(db, kind, key)
             self._forget(db, numbers)
             plan = Plan()
             for digest in digests:
