@@ -376,9 +376,7 @@ class Batch:
         for staged in (*(each.staged for each in self._waiting), *self._staged_entries):
             staged.discard()
         try:
-            self._shop.ledger.give_up(
-                self._numbers, [digest for digest, _ in self._published], self._published_entries
-            )
+            self._shop.ledger.give_up(self._numbers, [digest for digest, _ in self._published], self._published_entries)
         except (OSError, StoreError):
             pass  # the error that brought us here is the one to tell
 
