@@ -240,8 +240,11 @@ class StoreStateMachine(RuleBasedStateMachine):
 
     @rule()
     def verify(self) -> None:
-        """There is no damage that was not seen when it was done."""
-        assert self.store.verify().ok
+        """There is no damage that was not seen when it was done, and every entry that lost an object is told."""
+        report = self.store.verify()
+        assert report.damaged == ()
+        told = {(gap.kind, gap.name) for gap in report.missing}
+        assert told == {(kind, _key(name)) for kind, name in self.hollow if self._lacks_files(kind, name)}
 
     @rule()
     def read_only(self) -> None:
@@ -307,6 +310,11 @@ class StoreStateMachine(RuleBasedStateMachine):
         for place, known in list(self.known.items()):
             if data in known.payloads:
                 self.hollow[place] = self.known.pop(place)
+
+    def _lacks_files(self, kind: str, name: str) -> bool:
+        """Tell whether an entry that lost an object is still there, and still without it."""
+        payloads = self.hollow[kind, name].payloads
+        return self.store.get(kind, _key(name)) is not None and not all(map(self._files_of, payloads))
 
     def _files_of(self, data: bytes) -> list[Path]:
         digest = _digest(data)
