@@ -68,6 +68,7 @@ class Worker:
         self._publisher: threading.Thread | None = None
         self._broke = ""
         self._failed: Message | None = None
+        self._parts = False
 
     def start(self, reply: Reply) -> None:
         """See `Handler`."""
@@ -96,11 +97,13 @@ class Worker:
         self.publish(work)
 
     def publish(self, work: Work) -> None:
-        """Hand over to the publisher; one without a number is a part, and is not answered."""
-        if work.parcel.entries or work.parcel.kept or work.parcel.loose or work.lease:
+        """Hand over to the publisher; one without a number is a part of the next that has one, and is not answered."""
+        makes = work.parcel.entries or work.parcel.kept or work.parcel.loose or work.lease
+        if makes or self._parts:  # no answer overtakes the parts that it speaks of
             self._finished.put(work)
         elif work.number >= 0:
             self.reply.done(work.number, work.result)
+        self._parts = work.number < 0
 
     def _look_closer(self, task: Message) -> None:
         """Read all that a task needs, so that whatever else is damaged is set aside now, and made again in one go."""
