@@ -102,7 +102,10 @@ def read_small(source: Source, member: Member) -> Buffer:
     assert isinstance(packed, PackedObject)
     if packed.pack == "none":
         return joined(source.pieces(member), member.size)
-    return joined(_unpacked(source, member), packed.size)
+    whole = bytearray(packed.size)
+    for _ in _unpacked(source, member, memoryview(whole)):
+        pass
+    return whole
 
 
 def read_large(source: Source, member: Member, coders: Coders) -> Iterator[Buffer]:
@@ -145,19 +148,19 @@ def check_small(source: Source, member: Member) -> None:
             pass
         return
     hasher = blake3()
-    for piece in _unpacked(source, member):
+    for piece in _unpacked(source, member, source.scratch.room("frame", FRAME_BYTES)):
         hasher.update(piece)
     if hasher.hexdigest() != packed.digest:
         raise wrong_bytes(source, member)
 
 
-def _unpacked(source: Source, member: Member) -> Iterator[bytes]:
-    """Yield the decoded frames of a small object."""
+def _unpacked(source: Source, member: Member, room: memoryview) -> Iterator[memoryview]:
+    """Yield the decoded frames of a small object; `room` as for `unpack`."""
     packed = member.what
     assert isinstance(packed, PackedObject)
-    data = source.content(member)
+    data = source.content(member, source.scratch.room("packed", member.size))
     try:
-        yield from unpack(data, packed.size)
+        yield from unpack(data, packed.size, room)
     except BundleError as error:
         raise source.refused(member, error.what) from error
 

@@ -105,8 +105,8 @@ class Coders:
             ahead -= size
             yield known, begun.result()
 
-    def unpacked(self, pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-        """Yield the content of frames, in order, some ahead.
+    def unpacked(self, pieces: Iterable[bytes], size: int) -> Iterator[memoryview]:
+        """Yield the content of frames, in order, some ahead; a piece is overwritten once the next one is asked for.
 
         Args:
             pieces: the packed bytes, in pieces of any size.
@@ -115,19 +115,22 @@ class Coders:
         Raises:
             BundleError: they are not frames as `packed` makes them, or unpack to another size.
         """
-        running: deque[Future[bytes]] = deque()
+        running: deque[tuple[Future[None], memoryview, int]] = deque()
+        spare: list[memoryview] = []
         left = size
         for frame, content in _split(pieces):
             if content != min(left, FRAME_BYTES):
                 raise BundleError("its frames are not of the size that they should have")
             left -= content
-            running.append(self._pool.submit(unpack_frame, frame, content))
+            room = spare.pop() if spare else memoryview(bytearray(FRAME_BYTES))
+            running.append((self._pool.submit(unpack_frame, frame, room[:content]), room, content))
             if len(running) > 2 * self.threads:
-                yield running.popleft().result()
+                yield _done(running[0])
+                spare.append(running.popleft()[1])
         if left:
             raise BundleError(f"it unpacks to {size - left} bytes instead of {size}")
         while running:
-            yield running.popleft().result()
+            yield _done(running.popleft())
 
     def _first(self, read: Callable[[], memoryview]) -> tuple[memoryview, bytes]:
         view = read()
@@ -153,8 +156,8 @@ class Coders:
         return coder.compress(data)
 
 
-def unpack_frame(frame: Buffer, content: int) -> bytes:
-    """Return the content of one frame.
+def unpack_frame(frame: Buffer, room: memoryview) -> None:
+    """Unpack one frame into `room`, which is as large as its content.
 
     Raises:
         BundleError: it is damaged.
@@ -165,28 +168,43 @@ def unpack_frame(frame: Buffer, content: int) -> bytes:
     if coder is None:
         coder = _OWN.unpacker = zstandard.ZstdDecompressor(max_window_size=8 * FRAME_BYTES)
     try:
-        found = coder.decompress(frame, max_output_size=content)
+        filled = coder.stream_reader(frame).readinto(room)  # in one pass: all of it is here, and the room for it
     except zstandard.ZstdError as error:
         raise BundleError("it does not unpack") from error
-    if len(found) != content:
+    if filled != len(room):
         raise BundleError("a frame unpacks to another size than it says")
-    return found
 
 
-def unpack(data: Buffer, size: int) -> Iterator[bytes]:
-    """Yield the content of small packed data, frame by frame, in this thread; see `Coders.unpacked`."""
-    view, at, left = memoryview(data), 0, size
+def unpack(data: Buffer, size: int, room: memoryview) -> Iterator[memoryview]:
+    """Yield the content of small packed data, frame by frame, in this thread; see `Coders.unpacked`.
+
+    Args:
+        data: the frames.
+        size: how many bytes they must unpack to.
+        room: where to. If it has `size` bytes the frames' contents lie there one after another, and stay. Else it has
+            `FRAME_BYTES`, and each overwrites the one before.
+    """
+    view, at, done = memoryview(data), 0, 0
+    stays = len(room) >= size
     while at < len(view):
         found = _frame_end(view, at)
         if found is None:
             raise BundleError("it ends within a frame")
         end, content = found
-        if content != min(left, FRAME_BYTES):
+        if content != min(size - done, FRAME_BYTES):
             raise BundleError("its frames are not of the size that they should have")
-        yield unpack_frame(view[at:end], content)
-        at, left = end, left - content
-    if left:
-        raise BundleError(f"it unpacks to {size - left} bytes instead of {size}")
+        piece = room[done : done + content] if stays else room[:content]
+        unpack_frame(view[at:end], piece)
+        yield piece
+        at, done = end, done + content
+    if done < size:
+        raise BundleError(f"it unpacks to {done} bytes instead of {size}")
+
+
+def _done(begun: tuple[Future[None], memoryview, int]) -> memoryview:
+    future, room, content = begun
+    future.result()
+    return room[:content]
 
 
 def _cut(view: memoryview) -> Iterator[Buffer]:

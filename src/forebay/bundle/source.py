@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from blake3 import blake3
 from forebay.bundle import archive, signing
 from forebay.bundle.archive import BLOCK, Member
 from forebay.bundle.manifest import MOST_BYTES, Manifest, PackedObject, manifest_id, parse
+from forebay.bundle.scratch import Scratch
 from forebay.bundle.stream import FileStream, MemoryStream, Stream, base_of, open_plain, open_volumes
 from forebay.errors import BundleError, NotFoundError
 from forebay.types import Buffer
@@ -40,6 +40,8 @@ class Source(ABC):
         """BLAKE3 of its MANIFEST."""
         self.members = list(archive.members(self.manifest, len(manifest_bytes)))
         """All members, the MANIFEST first."""
+        self.scratch = Scratch()
+        """Memory for whoever looks at members."""
 
     @property
     def total(self) -> int:
@@ -72,13 +74,17 @@ class Source(ABC):
         """Return the path of a member that is a file of its own, which belongs to this user; None: it is none."""
         return None
 
-    def content(self, member: Member) -> Buffer:
+    def content(self, member: Member, room: memoryview | None = None) -> Buffer:
         """Return the content of a small member, which is what the MANIFEST says.
+
+        Args:
+            member: which.
+            room: as many bytes, where it may be put together if it comes in pieces.
 
         Raises:
             BundleError: it is not.
         """
-        return joined(self.checked(member), member.size)
+        return joined(self.checked(member), member.size, room)
 
     def checked(self, member: Member) -> Iterator[Buffer]:
         """Yield the content of a member; when it is through, its BLAKE3 was right.
@@ -195,7 +201,6 @@ class FolderSource(Source):
     def __init__(self, folder: Path) -> None:
         self.place = folder
         self._sound: set[Path] = set()
-        self._local = threading.local()
         descriptor = open_plain(folder / archive.MANIFEST)
         with os.fdopen(descriptor, "rb") as file:
             if os.fstat(descriptor).st_size > MOST_BYTES:
@@ -212,7 +217,7 @@ class FolderSource(Source):
             if member.size <= _BUFFER_BYTES:
                 yield os.read(descriptor, member.size)
                 return
-            buffer = self._buffer()
+            buffer = self.scratch.room("piece", _BUFFER_BYTES)
             left = member.size
             while left:
                 count = os.readv(descriptor, [buffer[: min(left, _BUFFER_BYTES)]])
@@ -240,13 +245,6 @@ class FolderSource(Source):
     def close(self) -> None:
         """See `Source.close`."""
 
-    def _buffer(self) -> memoryview:
-        """Return this thread's buffer: pages that were touched before are several times as fast as new ones."""
-        found: memoryview | None = getattr(self._local, "buffer", None)
-        if found is None:
-            found = self._local.buffer = memoryview(bytearray(_BUFFER_BYTES))
-        return found
-
     def _path(self, member: Member) -> Path:
         assert self.place is not None
         path = self.place / member.name  # made of digests, kinds and fixed words only
@@ -259,16 +257,25 @@ class FolderSource(Source):
         return path
 
 
-def joined(pieces: Iterable[Buffer], size: int) -> Buffer:
-    """Return pieces of `size` bytes together as one, without copying where it is one already."""
+def joined(pieces: Iterable[Buffer], size: int, room: memoryview | None = None) -> Buffer:
+    """Return pieces of `size` bytes together as one, without copying where it is one already.
+
+    Args:
+        pieces: what to join; each may be overwritten once the next one is asked for, if there are several.
+        size: bytes of all of them.
+        room: as many bytes to put them into; None: new ones.
+    """
     whole: Buffer = b""
+    done = 0
     for piece in pieces:
         if len(piece) == size:
             whole = piece
-        elif isinstance(whole, bytearray):
-            whole += piece
-        else:
-            whole = bytearray(piece)
+            continue
+        if room is None:
+            room = memoryview(bytearray(size))
+        room[done : done + len(piece)] = piece
+        done += len(piece)
+        whole = room[:done]
     return whole
 
 
