@@ -45,6 +45,24 @@ def test_fetch_says_how_many_of_a_repository(hub: FakeHub, call: Callable[..., R
         assert ": 1 of 3 files, 400 B\n" in told
 
 
+@pytest.mark.parametrize("option", [(), ("--include", "*.txt")])
+def test_files_of_the_same_content_count_one_by_one(
+    hub: FakeHub, call: Callable[..., Result], option: tuple[str, ...]
+) -> None:
+    hub.shelf.add(Repository("team/twins", files={"a.txt": "", "b.txt": "", "c.txt": "x"}))
+    told = call("fetch", "hf://datasets/team/twins", *option).output
+    assert ": 3 files, 1 B\n" in told
+    assert "3 files, 1 B: 2 fetched, 1 reused" in told
+    assert "3 files, 1 B: 0 fetched, 3 reused" in call("fetch", "hf://datasets/team/twins", *option).output
+
+
+def test_what_is_not_known_yet_is_not_counted_as_none() -> None:
+    progress = FetchProgress()
+    facts = {"phase": "file", "path": "README.md", "state": "present", "done": 5, "total": 5, "dataset": "team/small"}
+    progress.note(Event(What.PROGRESS, facts={**facts}))
+    assert line(progress) == "1 file, 5 B"
+
+
 def test_fetch_as_json(hub: FakeHub, call_json: Callable[..., Any]) -> None:
     told = call_json("fetch", "hf://datasets/team/small", "ms://datasets/team/small", "--include", "data/*")
     assert (told["files"], told["fetched"], told["reused"], told["network_bytes"]) == (4, 2, 2, 800)

@@ -116,7 +116,9 @@ def line(progress: FetchProgress) -> str:
     seen = progress.seen()
     done, here = sum(file.finished for file in seen), sum(file.done for file in seen)
     network = sum(progress.network_bytes.values())
-    parts = [f"{done:,} of {progress.files:,} files", f"{text.size(here)} of {text.size(progress.bytes)}"]
+    parts = [text.counted(done, "file"), text.size(here)]
+    if progress.files:  # else only what is looked into to know what to fetch
+        parts = [f"{done:,} of {progress.files:,} files", f"{text.size(here)} of {text.size(progress.bytes)}"]
     running = here - sum(file.done for file in seen if file.state == "present")
     speed = max(network, running) / progress.elapsed if progress.elapsed > 0 else 0
     if speed:

@@ -173,7 +173,7 @@ class Downloader:
             wanted.check_stop()
             entry = self.present(wanted.snapshot, wanted.file)
             if entry is not None:
-                self._tell(wanted, "present", wanted.file.size or 0, "")
+                self.tell(wanted, "present", wanted.file.size or 0)
                 return entry
             lease = self._lease(wanted)
             if lease is not None:
@@ -192,7 +192,7 @@ class Downloader:
         self.hook(Event(What.WAIT, f"waiting for another to fetch {wanted.file.path}", key=key, kind=FILE))
         wait = _POLL_SECONDS / 5
         while (progress := self.store.lease_progress(key)) is not None:
-            self._tell(wanted, "waiting", progress.done, progress.host)
+            self.tell(wanted, "waiting", progress.done, progress.host)
             if wanted.stop.wait(wait):
                 raise Stopped
             wait = min(wait * 1.5, _POLL_SECONDS * 4)
@@ -221,7 +221,7 @@ class Downloader:
         finally:
             sink.pause()
         sink.drop()
-        self._tell(wanted, "fetched", entry.cost.bytes, "")
+        self.tell(wanted, "fetched", entry.cost.bytes)
         return entry
 
     def _sink(self, wanted: Wanted) -> Sink:
@@ -370,9 +370,9 @@ class Downloader:
         if now - run.told >= _TELL_SECONDS:
             run.told = now
             run.lease.progress(run.wanted.file.path, run.check.seen, run.check.size or 0)
-            self._tell(run.wanted, "running", run.check.seen, host)
+            self.tell(run.wanted, "running", run.check.seen, host)
 
-    def _tell(self, wanted: Wanted, state: str, done: int, host: str) -> None:
+    def tell(self, wanted: Wanted, state: str, done: int, host: str = "") -> None:
         """Tell how far a file is: ``present``, ``waiting``, ``running``, ``fetched``."""
         file = wanted.file
         facts = {"phase": "file", "path": file.path, "state": state, "done": done, "total": file.size, "host": host}

@@ -303,9 +303,7 @@ class Hub:
         self._hook(Event(What.PROGRESS, f"fetching {snapshot.dataset}", snapshot.key, SNAPSHOT, facts=facts))
         if self._is_whole(snapshot, files):
             for file in files:
-                told: dict[str, JSON] = {"path": file.path, "done": file.size, "total": file.size, "host": ""}
-                told |= {"phase": "file", "state": "present", "dataset": snapshot.dataset}
-                self._hook(Event(What.PROGRESS, key=file.key, kind=FILE, facts=told))
+                self._downloader.tell(Wanted(snapshot, file), "present", file.size or 0)
             return snapshot
         if self.store.writable and not offline:
             self.partials.sweep(_ABANDONED_SECONDS, lambda key: self.store.lease_progress(key) is not None)
@@ -329,8 +327,12 @@ class Hub:
     ) -> None:
         stop = threading.Event()
 
-        def one(wanted: Wanted) -> Entry:
-            return self._present(wanted) if offline else self._downloader.fetch(wanted)
+        def one(same: Sequence[SnapshotFile]) -> Entry:
+            wanted = Wanted(snapshot, same[0], options.token, stop, slots)
+            entry = self._present(wanted) if offline else self._downloader.fetch(wanted)
+            for file in same[not offline :]:  # of these nobody has told yet
+                self._downloader.tell(replace(wanted, file=file), "present", file.size or 0)
+            return entry
 
         by_key: dict[Key, list[SnapshotFile]] = {}
         for file in files:  # the same bytes at several paths are one download
@@ -342,9 +344,7 @@ class Hub:
         workers = max(options.workers, 1)
         slots = threading.Semaphore(workers)
         with ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="forebay-fetch") as pool:
-            waiting = {
-                pool.submit(one, Wanted(snapshot, same[0], options.token, stop, slots)): same for same in ordered
-            }
+            waiting = {pool.submit(one, same): same for same in ordered}
             try:
                 done, rest = wait(waiting, return_when=FIRST_EXCEPTION)
                 failed = next((future for future in done if future.exception() is not None), None)
