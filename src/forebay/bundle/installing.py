@@ -192,10 +192,12 @@ class _Installer:
 
     def _check_room(self, manifest: Manifest) -> None:
         """Refuse what cannot fit even if all that is in the store went; the batches see to the rest."""
-        need = sum(min(each.size, each.packed) for each in manifest.objects if not self._store.has(each.digest))
+        need = sum(min(each.size, each.packed) for each in manifest.objects)
         usage = self._store.usage()
         most = usage.free_bytes + usage.bytes - self._store.settings.min_free_bytes
         room = most if usage.max_bytes is None else min(most, usage.max_bytes)
+        if need > room:
+            need = sum(min(each.size, each.packed) for each in manifest.objects if not self._store.has(each.digest))
         if need > room:
             what = f"it needs {need} bytes, and {self._store.home} can hold {max(room, 0)}"
             raise StoreFullError(what, subject=self._store.home, hint="raise max_bytes or free the disk")
