@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from forebay.cli.app import forebay
+from forebay.hub import FetchOptions, Hub
 from forebay.testing import FakeHub, Repository
 
-from .conftest import World
+from .conftest import SUBJECTS, World
 
 Typed = Callable[..., tuple[int, str, str]]
 
@@ -43,6 +44,24 @@ def test_view_and_adopt(world: World, typed: Typed, tmp_path: Path) -> None:
     code, out, _ = typed("view", "hf", tmp_path / "hf", "--home", tmp_path / "store")
     assert code == 1
     assert "missing: hf://org/model: config.json" in out
+
+
+def test_a_view_can_be_pasted_and_says_how_to_get_the_rest(world: World, typed: Typed, tmp_path: Path) -> None:
+    folder = tmp_path / "a view #1"
+    code, out, _ = typed("view", "hf", folder, "hf://org/model", "--home", world.home)
+    assert (code, out.splitlines()[-1]) == (0, f"HF_HOME='{folder}' HF_HUB_OFFLINE=1")
+    home, mmlu = tmp_path / "store", "hf://datasets/cais/mmlu"
+    with world.store(home) as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch(mmlu, FetchOptions(include=["README.md", f"{SUBJECTS[0]}/*"]))
+    code, out, _ = typed("view", "hf", folder, f"{mmlu}#{SUBJECTS[0]}", "--home", home)
+    assert (code, "missing" in out) == (0, False)
+    code, out, _ = typed("view", "hf", folder, "--home", home)
+    assert code == 1
+    assert f"`forebay fetch {mmlu}`, where there is a network, brings it" in out
+    code, out, _ = typed("view", "datasets", tmp_path / "arrow", f"{mmlu}#{SUBJECTS[1]}", "--home", home)
+    assert code == 1
+    assert f"missing: {mmlu}#{SUBJECTS[1]}: not in the store" in out
+    assert f"`forebay fetch {mmlu}#{SUBJECTS[1]}`, where there is a network, brings it" in out
 
 
 def test_errors_are_one_line(typed: Typed, tmp_path: Path) -> None:

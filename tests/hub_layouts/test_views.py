@@ -14,10 +14,10 @@ from forebay.hub.holdings import Held
 from forebay.hub.memory import Memory
 from forebay.hub.origin import Listing
 from forebay.hub.placing import Placer, Way
-from forebay.hub.views import lay
+from forebay.hub.views import Kind, lay
 from forebay.store import Store
 
-from .conftest import Client, World
+from .conftest import SUBJECTS, Client, World
 
 TRAIN = "data/train-00000-of-00001.parquet"
 HELLASWAG = "hf://datasets/Rowan/hellaswag"
@@ -119,6 +119,22 @@ def test_references_choose(world: World, store: Store, tmp_path: Path) -> None:
         lay(store, "hf", tmp_path, ["https://example.org/a"])
     with pytest.raises(InputError, match="known: hf"):
         lay(store, "torch", tmp_path)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("kind", ["hf", "evalscope"])
+def test_a_configuration_or_a_path_chooses_files(world: World, store: Store, tmp_path: Path, kind: Kind) -> None:
+    mmlu, subject = "hf://datasets/cais/mmlu", SUBJECTS[0]
+    laid = lay(store, kind, tmp_path / "one", [f"{mmlu}#{subject}"])
+    names = {path.name for path in (tmp_path / "one").rglob("*.parquet")}
+    assert names == {f"{split}-00000-of-00001.parquet" for split in ("test", "validation", "dev")}
+    assert {path.parent.name for path in (tmp_path / "one").rglob("*.parquet")} == {subject}
+    assert not laid.missing
+    lay(store, kind, tmp_path / "two", [f"{mmlu}#{subject}", f"{mmlu}/all"])
+    assert {path.parent.name for path in (tmp_path / "two").rglob("*.parquet")} == {subject, "all"}
+    lay(store, kind, tmp_path / "all", [f"{mmlu}#{subject}", mmlu])
+    assert {path.parent.name for path in (tmp_path / "all").rglob("*.parquet")} > {subject, "all"}
+    with pytest.raises(NotFoundError, match="no configuration 'nope'"):
+        lay(store, kind, tmp_path / "none", [f"{mmlu}#nope"])
 
 
 def test_no_path_leads_out(world: World, tmp_path: Path) -> None:

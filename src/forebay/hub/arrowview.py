@@ -59,7 +59,9 @@ def lay_present(store: Store, placer: Placer, folder: Path, held: Sequence[Held]
     """Lay out what is prepared already."""
     for one in held:
         if one.snapshot.type == "dataset":
-            _lay_all(store, placer, folder, one, found_of(store, one.snapshot))
+            there = found_of(store, one.snapshot)
+            names = one.configurations or {each.configuration for each in there}
+            _lay_all(store, placer, folder, one, [each for each in there if each.configuration in names])
 
 
 def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str], *, asked: bool) -> list[Prepared]:
@@ -98,7 +100,8 @@ def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str], *, aske
     known = configurations(hub.store, one.snapshot)
     expected = names or (known.names if known is not None else ())
     there = {each.configuration for each in found} | (set() if asked else lacking)
-    placer.laid.missing += [f"{dataset}#{name}: not prepared" for name in expected if name not in there]
+    for name in (name for name in expected if name not in there):
+        placer.laid.missing.append(f"{dataset}#{name}: {'not in the store' if name in lacking else 'not prepared'}")
     return found
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from forebay.errors import InputError, NotFoundError
+from forebay.hub.cards import README, configured
 from forebay.hub.memory import Memory, reference_named
 from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile
@@ -23,6 +24,8 @@ class Held:
         revisions: branches and tags that meant it when they were last asked for.
         ids: its id, and others by which it was asked for (before it was renamed, say).
         asked: when it was last asked for, in seconds since the epoch; 0: not known.
+        paths: of the files that were chosen; None: all.
+        configurations: those that were chosen; none: all.
     """
 
     snapshot: Snapshot
@@ -30,6 +33,8 @@ class Held:
     revisions: set[str] = field(default_factory=set[str])
     ids: set[str] = field(default_factory=set[str])
     asked: float = 0.0
+    paths: frozenset[str] | None = None
+    configurations: frozenset[str] = frozenset()
 
     @property
     def is_default(self) -> bool:
@@ -41,9 +46,9 @@ class Held:
         return content(store, self.entry, file)
 
     def contents(self, store: Store) -> Iterator[tuple[SnapshotFile, ObjectRef | None]]:
-        """Yield each of its files, and the content where the store holds it."""
+        """Yield each of its files that were chosen, and the content where the store holds it."""
         named = {ref.role: ref for ref in self.entry.objects}
-        for file in self.snapshot.files:
+        for file in (file for file in self.snapshot.files if self.paths is None or file.path in self.paths):
             ref = named.get(f"file:{file.path}")
             yield file, ref if ref is not None and store.has(ref.digest) else content(store, None, file)
 
@@ -118,6 +123,33 @@ def chosen(store: Store, references: Iterable[str | Reference]) -> list[Held]:
             raise NotFoundError(what, subject=str(reference), hint=f"`forebay fetch {reference.whole}` first")
         keys.update(one.snapshot.key for one in found)
     return [one for one in everything if one.snapshot.key in keys]
+
+
+def narrowed(store: Store, one: Held, references: Sequence[Reference]) -> Held:
+    """Note which of its files references choose, by a path or a configuration.
+
+    Raises:
+        InputError: a configuration of what is no dataset.
+        NotFoundError: there is no such file or configuration, or the README that tells them is not in the store.
+    """
+    meant = [reference for reference in references if _is_meant(one, reference)]
+    if not meant or any(not reference.path and not reference.config for reference in meant):
+        return one
+    paths: set[str] = set()
+    for reference in meant:
+        chosen = {file.path for file in one.snapshot.chosen(within=reference.path)}
+        of = configured(one.snapshot, reference, lambda: _card(store, one)) if reference.config else None
+        paths |= chosen if of is None else chosen & of
+    names = frozenset(reference.config for reference in meant)
+    return replace(one, paths=frozenset(paths), configurations=names - {""})
+
+
+def _card(store: Store, one: Held) -> memoryview:
+    ref = one.content(store, one.snapshot.file(README))
+    if ref is None:
+        what = f"{README} of {one.snapshot.dataset}, which tells its configurations, is not in the store"
+        raise NotFoundError(what, subject=README, hint=f"`forebay fetch {one.snapshot.reference.whole}/{README}`")
+    return store.read(ref.digest)
 
 
 def _is_meant(one: Held, reference: Reference) -> bool:

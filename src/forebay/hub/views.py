@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from forebay.errors import InputError, ObjectDamagedError, ObjectMissingError
-from forebay.hub.holdings import Held, chosen
+from forebay.hub.holdings import Held, chosen, narrowed
 from forebay.hub.placing import Laid, Placer, Way
-from forebay.hub.reference import Reference
+from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import FILE, SNAPSHOT, SnapshotFile, listed
 from forebay.store import Store
 from forebay.types import ObjectRef
@@ -43,7 +43,7 @@ def lay(
         store: what there is.
         kind: see the module.
         folder: made where it is not there.
-        references: of repositories; a reference's configuration chooses among prepared ones; none: all that there is.
+        references: of repositories; a configuration or a path chooses among their files; none: all that there is.
         way: how files are laid.
 
     Returns:
@@ -51,10 +51,10 @@ def lay(
 
     Raises:
         InputError: no such kind, or no such reference.
-        NotFoundError: the store has nothing of a reference.
+        NotFoundError: the store has nothing of a reference, or there is no such configuration.
         OSError: the folder may not be written.
     """
-    references = list(references)
+    references = [parse(reference) for reference in references]
     if kind == "datasets":
         from forebay.hub.arrowview import (
             lay_prepared,
@@ -64,7 +64,7 @@ def lay(
     if kind not in _LAYOUTS:
         raise InputError(f"no view {kind!r}", subject=kind, hint=f"known: {', '.join(KINDS)}")
     placer = Placer(store, way)
-    held = chosen(store, references)
+    held = [narrowed(store, one, references) for one in chosen(store, references)]
     with ExitStack() as stack:
         for one in held:
             files = ((FILE, file.key) for file in one.snapshot.files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ _WAYS = {
     "symlink": "linked by symbolic links", "kept": "there already",
 }  # fmt: skip
 _SHOWN = 10
+_NAMED = 3
 
 
 @click.command(cls=Command)
@@ -93,6 +95,10 @@ def _tell(kind: Kind, folder: Path, laid: Laid) -> None:
         say_sentence(f"missing: {name}")
     if len(laid.missing) > _SHOWN:
         say(f"missing: {len(laid.missing) - _SHOWN:,} more")
+    wanting = dict.fromkeys(name.split(": ")[0] for name in laid.missing if not name.endswith(": not prepared"))
+    if wanting:
+        more = " …" if len(wanting) > _NAMED else ""
+        say_sentence(f"`forebay fetch {' '.join([*wanting][:_NAMED])}{more}`, where there is a network, brings it")
     if laid.files:
         hint = _VARIABLES.get(kind, "run evalscope in {0}")
-        say(hint.format(folder.absolute()))
+        say(hint.format(shlex.quote(str(folder.absolute()))))
