@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forebay.io import LeaseFolder, LocalFilesystem, Room, Trouble, publish, stage, unique_token
+from forebay.io import LeaseFolder, LocalFilesystem, Room, Trouble, owned_token, publish, stage
 from forebay.io.local import despite_stale
 
 
@@ -43,10 +43,10 @@ def test_a_full_disk(small: Path) -> None:
     """Publishing fails by ENOSPC with the path, leaves no temporary, and works again when there is room."""
     fs = LocalFilesystem()
     for number in range(3):
-        with stage(fs, small / "tmp", unique_token()) as part:
+        with stage(fs, small / "tmp", owned_token()) as part:
             part.write(bytes(300_000))
             part.publish(small / f"o/{number}")
-    with pytest.raises(OSError, match="small/tmp/") as caught, stage(fs, small / "tmp", unique_token()) as part:
+    with pytest.raises(OSError, match="small/tmp/") as caught, stage(fs, small / "tmp", owned_token()) as part:
         part.write(bytes(300_000))
     assert Trouble.of(caught.value) is Trouble.FULL
     assert list((small / "tmp").iterdir()) == []
@@ -54,7 +54,7 @@ def test_a_full_disk(small: Path) -> None:
         Room(fs, small).reserve(300_000)
     assert {len(fs.read(small / f"o/{number}")) for number in range(3)} == {300_000}
     fs.unlink(small / "o/0")
-    with Room(fs, small).reserve(300_000), stage(fs, small / "tmp", unique_token()) as part:
+    with Room(fs, small).reserve(300_000), stage(fs, small / "tmp", owned_token()) as part:
         part.write(bytes(300_000))
         assert part.publish(small / "o/0")
 

@@ -61,6 +61,19 @@ else:
 """
 
 
+KILLED_WHILE_EXPORTING = """
+import os
+from forebay.table.unfinished import Journal
+note, written = Journal.note, []
+def note_or_die(self, size, digest):
+    note(self, size, digest)
+    written.append(size)
+    if len(written) == 4:
+        os.kill(os.getpid(), 9)
+Journal.note = note_or_die
+"""
+
+
 @pytest.fixture
 def slow(bench: Bench) -> Bench:
     (bench.folder / "ops.py").write_text(SLOW)
@@ -74,7 +87,8 @@ def slow(bench: Bench) -> Bench:
     return bench
 
 
-def start(bench: Bench, processes: int = 2, **recipe: Any) -> subprocess.Popen[str]:
+def start(bench: Bench, processes: int = 2, before: str = "", **recipe: Any) -> subprocess.Popen[str]:
+    """Run in a process of its own, which does `before` first."""
     import json
 
     values = {
@@ -85,8 +99,8 @@ def start(bench: Bench, processes: int = 2, **recipe: Any) -> subprocess.Popen[s
     }
     code = RUNNER.format(tests=str(Path(__file__).parent))
     return subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps(values)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        [sys.executable, "-c", before + code, json.dumps(values)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
 
@@ -139,6 +153,22 @@ class TestKills:
         assert counts(report)["slow"][1] > 0
         assert slow.out.read_bytes() == wanted
         assert slow.run().no_op
+
+    @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.zst"])
+    def test_killed_while_it_exports_no_part_is_rendered_twice(self, bench: Bench, name: str) -> None:
+        export = str(bench.folder / name)
+        process = start(bench, before=KILLED_WHILE_EXPORTING, export_path=export)
+        process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL
+        assert len(list(bench.folder.glob(".out*"))) == 2
+        report = bench.run(bench.make(export_path=export), processes=2)
+        assert not any(computed for computed, _ in counts(report).values())
+        assert report.export is not None
+        assert report.export.parts_reused == 4
+        written = Path(export).read_bytes()
+        assert list(bench.folder.glob(".out*")) == []
+        bench.run(bench.make(export_path=export), use_cache=False)
+        assert Path(export).read_bytes() == written
 
     def test_a_killed_worker_costs_a_warning(self, slow: Bench, tmp_path: Path) -> None:
         wanted = expected(slow, tmp_path)

@@ -10,8 +10,9 @@ from forebay.io.lease import Lease, Progress
 from forebay.io.leasing import LeaseFolder
 from forebay.io.local import LocalFilesystem
 from forebay.io.process import ProcessName
-from forebay.io.publish import MOST_OPEN_FILES, Staged, flush, link_staged, make_home, publish, stage, unique_token
+from forebay.io.publish import MOST_OPEN_FILES, Staged, flush, link_staged, make_home, publish, stage
 from forebay.io.space import Reservation, Room
+from forebay.io.temporary import abandoned, owned_token, temporary, temporary_folder
 from forebay.io.trouble import Trouble
 
 __all__ = [
@@ -33,10 +34,13 @@ __all__ = [
     "Room",
     "Staged",
     "Trouble",
+    "abandoned",
     "flush",
     "link_staged",
     "make_home",
+    "owned_token",
     "publish",
     "stage",
-    "unique_token",
+    "temporary",
+    "temporary_folder",
 ]

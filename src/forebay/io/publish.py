@@ -319,8 +319,3 @@ def _in_threads(actions: Sequence[Callable[[], object]], count: int) -> None:
         thread.join()
     if errors:
         raise errors[0]
-
-
-def unique_token() -> str:
-    """Return a name for temporaries that no other process or thread will choose."""
-    return f"{os.getpid():x}-{os.urandom(8).hex()}"

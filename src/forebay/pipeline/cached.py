@@ -170,9 +170,10 @@ def _fleeting_folder() -> Path:
     import atexit
     import os
     import shutil
-    import tempfile
 
-    folder, ours = Path(tempfile.mkdtemp(prefix="forebay-store-")), os.getpid()
+    from forebay.io import temporary_folder
+
+    folder, ours = temporary_folder("store"), os.getpid()
 
     def remove() -> None:
         if os.getpid() == ours:  # not a child that was forked meanwhile

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Literal, cast
 from blake3 import blake3
 
 from forebay.errors import BuildError, ForebayError, InputError
-from forebay.io import Filesystem, LocalFilesystem, Staged, publish, stage, unique_token
+from forebay.io import Filesystem, LocalFilesystem, Staged, publish, stage
+from forebay.table import unfinished
 from forebay.table.schema import Schema
 from forebay.types import Buffer, Digest
 
@@ -74,15 +75,18 @@ def target_for(path: Path) -> Target:
     return Target(path, cast("ExportFormat", kind), cast("ExportCompression", compression))
 
 
-def join(parts: Iterable[Buffer], target: Target, *, fs: Filesystem | None = None) -> Exported:
+def join(
+    parts: Iterable[Buffer], target: Target, *, names: Sequence[str] = (), fs: Filesystem | None = None
+) -> Exported:
     """Write parts, in order, as one file, which appears whole or not at all.
 
     Written under a temporary name beside the target, flushed, renamed. Whatever was there stays until then, and for
-    good if this fails; nothing else is left behind.
+    good if this fails; nothing else is left behind, unless this process is killed: see `forebay.table.unfinished`.
 
     Args:
         parts: from `render`, of the target's format and compression.
         target: where to.
+        names: of the parts of JSON Lines, by which whoever finds them unfinished knows them; none: nobody will.
         fs: stands in for the local disk.
 
     Raises:
@@ -95,11 +99,12 @@ def join(parts: Iterable[Buffer], target: Target, *, fs: Filesystem | None = Non
         disk.make_dirs(path.parent)
         if _is_folder(disk, path):
             raise InputError(f"{target.path} is a folder", subject=target.path, hint="name a file")
-        with stage(disk, path.parent, f".{path.name}.{unique_token()}.tmp", ahead=True) as staged:
+        with stage(disk, path.parent, unfinished.new_name(path), ahead=True) as staged:
             sink = Sink(staged)
             lengths: list[int] = []
             if target.format == "jsonl":
-                lengths = _concatenate(parts, sink, target.compression)
+                with unfinished.Journal(disk, staged.path, names) as journal:
+                    lengths = _concatenate(parts, sink, target.compression, journal)
             else:
                 from forebay.table import rendering  # Arrow, which those who join lines need not load
 
@@ -151,8 +156,13 @@ def compressed(data: Buffer, compression: ExportCompression) -> Buffer:
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress(data)
 
 
-def _concatenate(parts: Iterable[Buffer], sink: Sink, compression: ExportCompression) -> list[int]:
-    lengths = [sink.write(part) for part in parts]
+def _concatenate(
+    parts: Iterable[Buffer], sink: Sink, compression: ExportCompression, journal: unfinished.Journal
+) -> list[int]:
+    lengths: list[int] = []
+    for part in parts:
+        lengths.append(sink.write(part))
+        journal.note(lengths[-1], sink.digest)
     if compression and not sink.bytes:
         sink.write(compressed(b"", compression))  # no bytes at all would not be a compressed file
     return lengths

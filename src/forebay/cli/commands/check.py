@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +56,7 @@ def _tried(session: Session, store: Store, harness: Harness, closure: Any, worke
     from forebay.config import environment
     from forebay.hub import Hub
     from forebay.integrations import checking, nltk
+    from forebay.io import temporary
     from forebay.mirror import environment as variables
     from forebay.mirror.running import Plan, Setting, run
 
@@ -65,8 +64,7 @@ def _tried(session: Session, store: Store, harness: Harness, closure: Any, worke
     if not check.trials:
         return check
     present = environment()
-    with tempfile.TemporaryDirectory(prefix="forebay-check-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary("check") as folder:
         with Hub(store) as hub:
             data = nltk.lay_out(nltk.held(hub), folder / "nltk")
 

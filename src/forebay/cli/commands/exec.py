@@ -149,10 +149,9 @@ class _Room:
             return self._folder("store"), {"FOREBAY_READ_ONLY": "0"}, None
 
     def _folder(self, name: str) -> Path:
-        import tempfile
+        from forebay.io import temporary
 
-        made = tempfile.TemporaryDirectory(prefix=f"forebay-{name}-", ignore_cleanup_errors=True)
-        return Path(self._stack.enter_context(made))
+        return self._stack.enter_context(temporary(name))
 
     def _caches(self) -> Path | None:
         """Return a folder for the command's caches; None: it keeps its own."""

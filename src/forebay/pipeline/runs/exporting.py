@@ -3,7 +3,7 @@
 What a table's rendering in a format amounts to (digest, and for JSON Lines the bytes of each shard) is remembered
 under the table's content (entry ``export``), not under a path; a name under ``exports/`` remembers which rendering a
 path holds. So an export is up to date when the file's digest, remembered by its times, says so; and where only some
-shards changed, the bytes of the others are taken from the file that is there.
+shards changed, the bytes of the others are taken from the file that is there, or from what a killed export left.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from forebay.pipeline.workers.executor import Message
 from forebay.pipeline.workers.scheduler import Scheduler, Task
 from forebay.pipeline.workers.space import Parcel, Space
 from forebay.table.schema import Schema, union
+from forebay.table.unfinished import Unfinished
 from forebay.types import JSON, Buffer, Digest, Entry, Key
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def write(
         if entry is not None and entry.meta["digest"] == present:
             _name(export, key, store)
             return ExportReport(str(export.path), False, cast("int", entry.meta["bytes"]), str(present))
+    left = Unfinished(export.path)
     try:
-        with _Parts(export, result, scheduler, space, _previous(export, store)) as parts:
+        with _Parts(export, result, scheduler, space, _previous(export, store), left.parts) as parts:
             done = parts.join()
+            left.remove()
             report = ExportReport(str(export.path), True, done.bytes, done.digest, parts.reused)
             if parts.lost:
                 text = (
@@ -86,6 +89,8 @@ class _Parts:
     scheduler: Scheduler
     space: Space
     previous: _Previous
+    unfinished: Mapping[str, Buffer]
+    """Parts by key, of exports that were killed."""
     keys: list[str] = field(default_factory=list)
     reused: int = 0
     lost: int = 0
@@ -112,7 +117,8 @@ class _Parts:
 
     def join(self) -> Any:
         """Write the file; return what `forebay.table.export.join` says of it."""
-        tasks = [self._task(number) for number, key in enumerate(self.keys) if key not in self.previous.parts]
+        there = self.previous.parts.keys() | self.unfinished.keys()
+        tasks = [self._task(number) for number, key in enumerate(self.keys) if key not in there]
         rendering = self.scheduler.stream(tasks)
         if self.export.keep_stats and self.export.format != "jsonl":
             for _ in rendering:  # the columns of the file are known when all statistics are
@@ -129,7 +135,7 @@ class _Parts:
         target = export.Target(
             self.export.path, cast("Any", self.export.format), cast("Any", self.export.compression), schema
         )
-        return export.join(self._in_order(rendering), target)
+        return export.join(self._in_order(rendering), target, names=self.keys)
 
     def ranges(self, lengths: tuple[int, ...]) -> list[JSON]:
         """Return ``[part key, offset, length]`` of every part, where the format has parts of bytes."""
@@ -162,6 +168,10 @@ class _Parts:
                 self.reused += 1
                 with memoryview(self._old) as whole, whole[offset : offset + length] as part:
                     yield part
+                continue
+            if key in self.unfinished:
+                self.reused += 1
+                yield self.unfinished[key]
                 continue
             while number not in self._rendered:
                 if self.scheduler.damaged:

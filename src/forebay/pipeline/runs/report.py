@@ -46,7 +46,7 @@ class ExportReport:
     bytes: int = 0
     digest: str = ""
     parts_reused: int = 0
-    """Shards whose rendered rows were taken over from the export that was there."""
+    """Shards whose rendered rows were taken over from the export that was there, or from one that was killed."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return the record as JSON."""

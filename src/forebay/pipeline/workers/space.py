@@ -7,17 +7,17 @@ its `publish` in another thread than its `read`.
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from blake3 import blake3
 
 from forebay.errors import ObjectMissingError, StoreError
+from forebay.io import temporary_folder
 from forebay.pipeline.workers.keeping import Keeper
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
 
@@ -84,7 +84,7 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="forebay-run-"))
+        self.folder = temporary_folder("run")
         self._remove = weakref.finalize(self, shutil.rmtree, self.folder, True)
         self._remove.atexit = True
 
@@ -93,9 +93,9 @@ class Scratch:
         path = self.folder / digest
         if path.exists():
             return
-        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-            file.write(data)
-        Path(file.name).rename(path)
+        part = self.folder / f"{digest}.{os.urandom(8).hex()}"
+        part.write_bytes(data)
+        part.rename(path)
 
     def read(self, digest: Digest) -> memoryview | None:
         """Return a view of an object's pages, or None where it is not here."""

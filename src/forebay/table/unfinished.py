@@ -1,0 +1,113 @@
+"""Exports that were killed: what is whole in their temporaries is used by the next export to the same file.
+
+Beside a temporary ``.NAME.<token>.tmp`` lies its journal ``.NAME.<token>.parts``, a line ``[name, bytes, BLAKE3]`` for
+each part written, the digest being that of all bytes so far; design/0002 tells the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from blake3 import blake3
+
+from forebay.io import Filesystem, LocalFilesystem, OpenFile, abandoned, owned_token
+
+_CONTENT, _JOURNAL = ".tmp", ".parts"
+
+
+def new_name(path: Path) -> str:
+    """Return a name for the temporary of an export to `path`, to be written in the same folder."""
+    return f".{path.name}.{owned_token()}{_CONTENT}"
+
+
+class Journal:
+    """Notes the parts of a temporary as they are written, so that they can be found. One that fails costs nothing."""
+
+    def __init__(self, fs: Filesystem, content: Path, names: Sequence[str]) -> None:
+        self._fs = fs
+        self._path = content.with_suffix(_JOURNAL)
+        self._names = iter(names)
+        self._file: OpenFile | None = None
+        if names:
+            with suppress(OSError):
+                self._file = fs.create(self._path)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+                self._fs.unlink(self._path)
+
+    def note(self, size: int, digest: blake3) -> None:
+        """Note that the next part, of `size` bytes, has been written; `digest` has taken in all that was."""
+        if self._file is None:
+            return
+        line = json.dumps([next(self._names), size, digest.hexdigest()])
+        try:
+            self._file.write(line.encode() + b"\n")
+        except OSError:
+            self._file.close()
+            self._file = None  # what is noted so far holds
+
+
+class Unfinished:
+    """What killed exports of this user to one file have left; what has nothing to be used is removed at once.
+
+    Attributes:
+        parts: name -> bytes of every part that is whole in one of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._found: list[Path] = []
+        self.parts: dict[str, memoryview] = {}
+        target = Path(os.path.realpath(path))
+        for content in abandoned(target.parent, re.escape(f".{target.name}."), re.escape(_CONTENT)):
+            parts = _whole(content)
+            self.parts |= parts
+            if parts:
+                self._found.append(content)
+            else:
+                _remove(content)
+
+    def remove(self) -> None:
+        """Remove them; what cannot be removed stays."""
+        self.parts = {}
+        for content in self._found:
+            _remove(content)
+
+
+def _remove(content: Path) -> None:
+    for path in (content.with_suffix(_JOURNAL), content):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _whole(content: Path) -> dict[str, memoryview]:
+    """Return the parts up to the first that is not as it was written."""
+    parts: dict[str, memoryview] = {}
+    try:
+        lines = content.with_suffix(_JOURNAL).read_bytes().splitlines()
+        data = LocalFilesystem().map(content)
+    except OSError:
+        return parts
+    digest, at = blake3(), 0
+    for line in lines:
+        try:
+            name, size, expected = json.loads(line)
+            part = data[at : at + size]
+        except (ValueError, TypeError):
+            break  # it was torn
+        digest.update(part)
+        if digest.hexdigest() != expected:
+            break
+        parts[name] = part
+        at += size
+    return parts
