@@ -178,8 +178,19 @@ class TestPins:
         call("pin", SHARD, "dddddd", code=2)
         assert not any(row["pinned"] for row in call_json("ls"))
 
+    def test_what_was_not_pinned_is_not_told_as_unpinned(self, home: Path, call: Call, call_json: CallJson) -> None:
+        assert call("unpin", SHARD).stdout == f"was not pinned: shard {SHARD[:12]}\n"
+        assert call_json("unpin", SHARD) == {"unpinned": []}
+
 
 class TestRm:
+    @pytest.mark.parametrize("command", ["rm", "show", "explain"])
+    def test_a_name_whose_entry_has_gone_is_told(self, home: Path, call: Call, command: str) -> None:
+        call("rm", "runs/demo")
+        told = call(command, "runs/demo", code=2).stderr
+        assert told.startswith(f"forebay: run {RUN[:12]} is no longer in {home}; it was removed, evicted, or ")
+        assert told.count("\n") == 1
+
     def test_removes_what_is_named(self, home: Path, call: Call, call_json: CallJson) -> None:
         files = [object_file(home, key) for key in (DELTA_A, SHARD)]
         assert (

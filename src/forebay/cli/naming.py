@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from forebay.cli.text import short
 from forebay.errors import InputError, NotFoundError
 from forebay.types import Key, is_hex64
 
@@ -44,6 +45,13 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
         what = "is in several kinds" if is_hex64(digits) else "begins several keys"
         raise InputError(f"{text!r} {what}: {shown}{more}", subject=text, hint="give more digits, or kind:digits")
     return found[0]
+
+
+def gone(store: Store, kind: str, key: Key) -> NotFoundError:
+    """Return the error of an entry that something names still, and that is not there."""
+    what = f"{kind} {short(key)} is no longer in {store.home}"
+    hint = "it was removed, evicted, or set aside as damaged; what made it makes it again"
+    return NotFoundError(what, subject=key, hint=hint)
 
 
 def _referred(store: Store, text: str) -> tuple[str, Key]:

@@ -10,9 +10,10 @@ import click
 
 from forebay.cli import reports, text
 from forebay.cli.app import Command
+from forebay.cli.naming import gone
 from forebay.cli.notices import warn
 from forebay.cli.session import Session, emit, say, say_sentence
-from forebay.errors import InputError, NotFoundError
+from forebay.errors import InputError
 
 if TYPE_CHECKING:
     from forebay.store import Store
@@ -54,7 +55,7 @@ def explain(session: Session, what: tuple[str, ...], overrides: tuple[str, ...],
 def _entry(store: Store, kind: str, key: Key) -> Entry:
     entry = store.get(kind, key)
     if entry is None:
-        raise NotFoundError(f"{kind} {key} cannot be read", subject=key, hint="it is set aside; run again to heal")
+        raise gone(store, kind, key)
     return entry
 
 

@@ -50,13 +50,12 @@ def unpin(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     """
     with session.named(keys) as (store, named):
         found = _with_tables(store, named)
-        for kind, key in found:
-            store.unpin(kind, key)
+        freed = {(kind, key) for kind, key in found if store.unpin(kind, key)}
     if as_json:
-        emit({"unpinned": [{"kind": kind, "key": key} for kind, key in found]})
+        emit({"unpinned": [{"kind": kind, "key": key} for kind, key in found if (kind, key) in freed]})
         return
     for kind, key in found:
-        say(f"unpinned {kind} {text.short(key)}")
+        say(f"{'unpinned' if (kind, key) in freed else 'was not pinned:'} {kind} {text.short(key)}")
 
 
 def _with_tables(store: Store, named: Sequence[tuple[str, Key]]) -> list[tuple[str, Key]]:

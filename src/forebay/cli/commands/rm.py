@@ -6,6 +6,7 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
+from forebay.cli.naming import gone
 from forebay.cli.session import Session, emit, say
 
 
@@ -21,6 +22,8 @@ def rm(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     """
     with session.named(keys) as (store, found):
         removed = [(kind, key) for kind, key in found if store.remove(kind, key)]
+        if not removed:
+            raise gone(store, *found[0])
     if as_json:
         emit({"removed": [{"kind": kind, "key": key} for kind, key in removed]})
         return

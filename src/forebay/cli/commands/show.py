@@ -12,9 +12,9 @@ import click
 from forebay.cli import text, trees
 from forebay.cli.app import Command
 from forebay.cli.keyparts import parts_of
+from forebay.cli.naming import gone
 from forebay.cli.session import Session, emit, say
 from forebay.cli.trees import Node
-from forebay.errors import NotFoundError
 from forebay.types import is_hex64
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def show(session: Session, key: str, as_json: bool) -> None:
     with session.named([key]) as (store, [(kind, whole)]):
         entry = store.get(kind, whole)
         if entry is None:
-            raise NotFoundError(
-                f"{kind} {whole} cannot be read", subject=whole, hint="it is set aside; run again to heal"
-            )
+            raise gone(store, kind, whole)
         parts = parts_of(store, entry)
         if as_json:
             emit(_json(store, entry, parts))
