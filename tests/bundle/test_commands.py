@@ -100,6 +100,32 @@ def test_damage_is_found_asked_for_and_mended(tmp_path: Path, home: Path, call: 
     call("verify", "b.tar")
 
 
+def test_many_faults_are_counted(tmp_path: Path, home: Path, call: Call) -> None:
+    call("create", "b.tar", "runs/last")
+    whole = (tmp_path / "b.tar").read_bytes()
+    with open_source(tmp_path / "b.tar") as source:
+        cut = source.members[4].offset
+    (tmp_path / "b.tar").write_bytes(whole[:cut])
+    told = call("verify", "b.tar", code=1).stdout.splitlines()
+    assert sum(line.startswith("damaged: ") for line in told) == 11
+    faults = json.loads(call("verify", "b.tar", "--json", code=1).stdout)["faults"]
+    assert told[10] == f"damaged: … {len(faults) - 10} more"
+    assert f": {len(faults)} faults, not signed" in told[11]
+
+
+def test_the_list_of_volumes_names_the_bundle(home: Path, call: Call) -> None:
+    call("create", "b.tar", "runs/last", "--volume-size", "10kB")
+    assert call("inspect", "b.tar.volumes.json").stdout == call("inspect", "b.tar").stdout
+    assert call("diff", "b.tar.volumes.json", "b.tar.000").stdout == "the same\n"
+
+
+def test_a_folder_without_a_bundle_is_told(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "empty").mkdir()
+    for command in ("verify", "install", "inspect"):
+        told = call(command, "empty", code=2).stderr
+        assert told == "forebay: no bundle in empty; give an archive, or where one was unpacked\n"
+
+
 def test_signatures(home: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     public = call("keygen", "key").stdout.strip()
     call("create", "signed.tar", "demo", "--sign", "key")
@@ -126,7 +152,7 @@ def test_signatures(home: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> 
         (["create", ".", "demo"], 2, ". is a folder; name the archive: data.tar"),
         (["create", "..", "demo", "--replace"], 2, ".. is a folder"),
         (["install", "nothing"], 2, "no bundle nothing"),
-        (["verify", "store"], 2, "MANIFEST.json"),
+        (["verify", "store"], 2, "no bundle in store"),
         (["inspect", "store/index.sqlite"], 2, "it is no bundle"),
         (["repair", "store", "--from-store"], 2, "is a folder"),
     ],

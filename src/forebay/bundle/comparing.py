@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from forebay.bundle.creating import packed_entry
 from forebay.bundle.manifest import Manifest, manifest_id, parse
 from forebay.bundle.source import open_source
-from forebay.bundle.stream import FileStream
+from forebay.bundle.stream import VOLUMES, FileStream
 from forebay.errors import BundleError
 from forebay.types import JSON, Digest
 
@@ -66,11 +66,13 @@ class Difference:
 def read_manifest(path: Path) -> tuple[str, Manifest]:
     """Return the id and the content of a manifest: of a MANIFEST.json by itself, or of a bundle.
 
+    The list of a bundle's volumes begins as a MANIFEST does, and means the bundle.
+
     Raises:
         NotFoundError: it is not there.
         BundleError: it is neither, or damaged.
     """
-    if path.is_file():
+    if path.is_file() and not path.name.endswith(VOLUMES):
         with FileStream([path.resolve()]) as stream:
             if stream.read(0, len(_HEAD)) == _HEAD:
                 data = bytes(stream.read(0, stream.size))

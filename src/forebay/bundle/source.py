@@ -306,6 +306,8 @@ def _open(path: Path, stream: Stream | None) -> Source:
     if stream is not None:
         return ArchiveSource(stream)
     if path.is_dir():
+        if not os.path.lexists(path / archive.MANIFEST):
+            raise NotFoundError(f"no bundle in {path}", subject=path, hint="give an archive, or where one was unpacked")
         return FolderSource(path)
     base = base_of(path)
     if base is None and not path.exists():

@@ -183,10 +183,10 @@ def verify(ctx: click.Context, path: Path, as_json: bool) -> None:
     if as_json:
         emit(report.to_json())
     else:
-        for fault in report.faults:
-            say(f"damaged: {fault.what}")
+        for line in _some([fault.what for fault in report.faults]):
+            say(f"damaged: {line}")
         signed = f", signed by ed25519:{report.manifest.signer}" if report.manifest.signer else ", not signed"
-        found = f"{len(report.faults):,} faults" if report.faults else "all sound"
+        found = text.counted(len(report.faults), "fault") if report.faults else "all sound"
         objects, entries = len(report.manifest.objects), len(report.manifest.entries)
         say(f"checked {text.counted(objects, 'object')} and {text.counted(entries, 'entry')}: {found}{signed}")
         say(f"{text.size(report.bytes)} in {text.seconds(report.seconds)}")
