@@ -124,7 +124,7 @@ class _Server:
             try:
                 yield _prepared(name, builders[name], self._out / str(self._made))
             except Exception as error:  # noqa: BLE001 - whatever a builder raises is told, and the next one tried
-                yield {"broken": name, "why": f"{type(error).__name__}: {error}"}
+                yield {"broken": name, "why": _why(error)}
 
     def _planned(self, wanted: list[str] | None) -> tuple[list[str], dict[str, Any], str | None]:
         """Return all names of configurations, builders of those that are wanted, and the default one's name."""
@@ -145,6 +145,14 @@ class _Server:
         for files in (builder.config.data_files or {}).values() if self._files_told else ():
             found.update(os.path.relpath(str(file).split("::")[-1], folder) for file in files)
         return None if not found or any(path.startswith("..") for path in found) else sorted(found)
+
+
+def _why(error: BaseException) -> str:
+    """Return what went wrong: the first cause, for the library wraps it in words that say nothing."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    return f"{type(first).__name__}: {first}"
 
 
 def _read_once(folder: str) -> _Plan:
