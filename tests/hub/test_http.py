@@ -134,6 +134,17 @@ def test_a_hub_that_asks_for_an_hour_is_given_up(world: World) -> None:
     with pytest.raises(OriginError, match=r"429 \(too many requests\) and asks to be left alone for 3600 s"):
         hub.fetch_file(hub.resolve("hf://datasets/team/small"), "README.md")
     assert len([one for one in world.fake.log if "/resolve/" in one.path]) == 1
+    with pytest.raises(OriginError, match=r"429 \(too many requests\) and asks to be left alone for 3600 s"):
+        hub.through(hub.resolve("hf://datasets/team/small"), "README.md")
+    assert len([one for one in world.fake.log if "/resolve/" in one.path]) == 2
+
+
+def test_who_passes_bytes_on_says_that_it_waits(world: World) -> None:
+    world.fake.faults.add(HubFault(status=429, retry_after="2"), "*/resolve/*", times=1)
+    hub = world.hub()
+    content = b"".join(hub.through(hub.resolve("hf://datasets/team/small"), "README.md"))
+    assert content == bytes(hub.read(hub.resolve("hf://datasets/team/small"), "README.md"))
+    assert [text.partition("; ")[2] for text in world.warnings()] == ["waiting 2 s before attempt 2"]
 
 
 def test_why_nobody_could_be_reached(world: World, tmp_path: Path) -> None:

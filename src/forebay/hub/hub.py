@@ -266,8 +266,8 @@ class Hub:
         if settings.offline:
             self._present(Wanted(snapshot, file, token))
         spoil = partial(self._downloader.spoiled.update, [file.key])
-        origins, waits = self._origins[snapshot.hub], self._transport.waits
-        return Passing(origins, snapshot, file, token, settings.attempts, waits, spoil).chunks(start, end)
+        origins, patience = self._origins[snapshot.hub], self._transport.patience
+        return Passing(origins, snapshot, file, token, settings.attempts, patience, spoil).chunks(start, end)
 
     def spoiled(self, file: SnapshotFile) -> int:
         """Return how often bytes of a file that were given out turned out to be wrong, in this process.

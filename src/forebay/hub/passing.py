@@ -6,7 +6,6 @@ comes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,8 +13,8 @@ from itertools import chain
 from forebay.errors import OriginError, StoreError, StoreFullError, StoreReadOnlyError, WrongBytesError
 from forebay.events import Event, What
 from forebay.hub.content import Check
-from forebay.hub.http import Busy, Waits
 from forebay.hub.origin import Origin
+from forebay.hub.patience import Busy, Patience
 from forebay.hub.snapshot import Snapshot, SnapshotFile
 from forebay.store import Store
 
@@ -44,7 +43,7 @@ class Passing:
         file: the file; its size is known.
         token: instead of the configured one; "" is none at all.
         attempts: how often each origin is asked in vain.
-        waits: between attempts.
+        patience: between attempts.
         spoil: called when bytes that were given out turn out to be wrong.
     """
 
@@ -53,7 +52,7 @@ class Passing:
     file: SnapshotFile
     token: str | None
     attempts: int
-    waits: Waits
+    patience: Patience
     spoil: Callable[[], None]
 
     def chunks(self, start: int, end: int | None) -> Iterator[bytes]:
@@ -124,16 +123,25 @@ class Passing:
                         yield piece
                 except Busy as error:
                     attempt = 1 if at > before else attempt + 1
-                    if attempt >= self.attempts:
-                        failed = error
+                    failed = self._awaited(attempt, error)
+                    if failed is not None:
                         break
-                    time.sleep(self.waits.seconds(attempt - 1, error))
                 except OriginError as error:
                     failed = error
                     break
             if at >= end:
                 return
         raise failed or OriginError(f"nobody sends {self.file.path}", subject=self.file.path)
+
+    def _awaited(self, attempt: int, error: Busy) -> OriginError | None:
+        """Wait after the failed attempt number `attempt` (from 1); return why not, where there is no other."""
+        if attempt >= self.attempts:
+            return error
+        try:
+            self.patience.wait(attempt - 1, error)
+        except Busy as too_long:
+            return too_long
+        return None
 
     def _pull(self, origin: Origin, start: int, end: int) -> Iterator[bytes]:
         """Yield what one connection brings of a range.
