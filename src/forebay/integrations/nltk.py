@@ -132,12 +132,17 @@ def lay_held(hub: Hub, folder: Callable[[], Path], warn: Callable[[str], None]) 
 
 def _unpack(package: str, data: Buffer, target: Path) -> None:
     import io
+    import re
     import shutil
-    import tempfile
     import zipfile
 
+    from forebay.io import abandoned, owned_token
+
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{package}-"))
+    for old in abandoned(target.parent, re.escape(f".{package}-")):
+        shutil.rmtree(old, ignore_errors=True)
+    aside = target.parent / f".{package}-{owned_token()}"
+    aside.mkdir()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _look_over(package, archive)
