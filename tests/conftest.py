@@ -85,7 +85,9 @@ def _open_files() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in os.listdir(_FDS):
         try:
-            found[name] = os.readlink(_FDS / name)
+            what = os.readlink(_FDS / name)
         except OSError:  # the descriptor of this very listing
             continue
+        if "/libffi" not in what:  # the library keeps its own file open once ctypes is loaded
+            found[name] = what
     return found

@@ -31,6 +31,9 @@ class Change(ast.NodeTransformer):
         self.done = self.done or self.left == -1
         return self.left == -1
 
+    def visit_Expr(self, node):
+        return node if isinstance(node.value, ast.Constant) else self.generic_visit(node)  # a docstring
+
     def visit_Constant(self, node):
         if isinstance(node.value, int | str) and self._is_it():
             return ast.Constant(node.value + (1 if isinstance(node.value, int) else "~"))

@@ -14,7 +14,7 @@ TOLD = [
     ("import os\nN = 'A'\ndef fn(x): return os.getenv(N.lower())", "environment", "os.getenv"),
     ("import os\ndef fn(x): return os.getenv('A' if x else 'B')", "environment", "os.getenv"),
     ("import os\nN = ''\ndef fn(x): return os.getenv(N or 'B')", "environment", "os.getenv"),
-    ("import os\ndef fn(x): return ('A' if x else 'B') in os.environ", "environment", "os.environ"),
+    ("import os\ndef fn(x): return (x or 'B') in os.environ", "environment", "os.environ"),
     ("import os\ndef fn(x): return x + 'A' in os.environ", "environment", "os.environ"),
     ("import os\ndef fn(x): os.environ['A' + x] += 'B'", "environment", "os.environ"),
     ("def fn(x): return open('./' + x).read()", "file", "open"),
@@ -66,6 +66,17 @@ def test_what_is_named_is_told_once(load, source, kind, name):
 )
 def test_what_is_in_the_key_is_not_told(load, source):
     assert concerns(tree(load(source).fn)) == ()
+
+
+def test_one_of_two_variables(load, monkeypatch):
+    """Where the compiler asks for each of them in a branch of its own, both are in the key."""
+    source = "import os\ndef fn(x): return ('OPS_A' if x else 'OPS_B') in os.environ"
+    before = tree(load(source).fn)
+    for name in ("OPS_A", "OPS_B"):
+        monkeypatch.setenv(name, "1")
+        after = tree(load(source).fn)
+        assert after.digest != before.digest or [told.name for told in concerns(after)] == ["os.environ"]
+        before = after
 
 
 def test_a_file_behind_an_expression_is_in_the_key(load, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 
 _CALLS = ("CALL", "KW_NAMES")
 _SUBSCRIPTS = ("BINARY_SUBSCR", "STORE_SUBSCR", "DELETE_SUBSCR")
+_CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT")
 _OPERATORS = ("+", "/", "%")
 _Span = tuple[tuple[int, int], tuple[int, int]]
 
@@ -61,7 +62,7 @@ def call_of(code: CodeType, steps: list[dis.Instruction], at: int, following: in
         return Call()
     if steps[following].opname == "CONTAINS_OP":
         # `"X" in os.environ`; a jump to here means that the constant is one of several that may be tested.
-        literal = at and steps[at - 1].opname == "LOAD_CONST" and not steps[at].is_jump_target
+        literal = at and steps[at - 1].opname in _CONSTANTS and not steps[at].is_jump_target
         return Call((("0", Argument(steps[at - 1].argval)),)) if literal else Call()
     closing = _closing(steps, at, following)
     if closing is None:
@@ -80,7 +81,7 @@ def call_of(code: CodeType, steps: list[dis.Instruction], at: int, following: in
     inner = [inner for inner in steps[following:closing] if inner.opname != "KW_NAMES"]
     if not any("JUMP" in step.opname for step in inner):  # else the last constant may be one of several
         for place in reversed(places[len(placed) :]):
-            if not inner or inner[-1].opname != "LOAD_CONST":
+            if not inner or inner[-1].opname not in _CONSTANTS:
                 break
             placed.append((place, Argument(inner.pop().argval)))
     return Call(tuple(placed), keywords, not count or (count == 1 and arguments == [Argument(None)]))
@@ -139,7 +140,7 @@ def _arguments(steps: list[dis.Instruction], begin: int, end: int) -> list[Argum
     stack: list[tuple[Argument, int]] = []
     for number in range(begin, end):
         step = steps[number]
-        if step.opname == "LOAD_CONST" and not isinstance(step.argval, CodeType):
+        if step.opname in _CONSTANTS and not isinstance(step.argval, CodeType):
             stack.append((Argument(step.argval), number))
         elif step.opname == "LOAD_GLOBAL":
             stack.append((Argument(name=str(step.argval)), number))

@@ -14,12 +14,17 @@ from typing import cast
 from forebay.fingerprint.arguments import Call, call_of, constant_of
 from forebay.fingerprint.syntax import constant_text
 
-_NOISE = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "EXTENDED_ARG", "COPY_FREE_VARS", "NOP", "RESUME", "NOT_TAKEN"})
+# LOAD_FAST_AND_CLEAR keeps a variable of the same name aside while an inlined comprehension runs.
+_NOISE = frozenset(
+    """PUSH_NULL PRECALL CACHE EXTENDED_ARG COPY_FREE_VARS NOP RESUME NOT_TAKEN LOAD_FAST_AND_CLEAR""".split()  # noqa: SIM905
+)
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+_SUPER = "LOAD_SUPER_ATTR"  # from Python 3.12 on: ``super().name`` in one step
 _FREE = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
 _OPENERS = frozenset({"open"})
 _BY_TEXT = frozenset({"getattr", "hasattr", "attrgetter", "methodcaller", "vars", "__dict__", "__getattribute__"})
+_NOTES = ("__firstlineno__", "__static_attributes__")  # what a class's body notes from Python 3.13 on, for tools
 _STORES = ("STORE_FAST", "STORE_DEREF", "STORE_NAME", "STORE_GLOBAL")
 
 
@@ -88,7 +93,7 @@ def _scan(code: CodeType, scan: _Scan, outer: dict[str, tuple[str, tuple[str, ..
     for at, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
             imported.update(_bindings(steps, at))  # what is imported and never used does not matter
-        elif step.opname in _ATTRIBUTES:
+        elif step.opname in _ATTRIBUTES or step.opname == _SUPER:
             if not (step.argval in _OPENERS and _writes(steps, at)):
                 scan.clock += 1
                 scan.attributes.setdefault(str(step.argval), scan.clock)
@@ -139,6 +144,8 @@ def _load(
     name: str,
 ) -> Load | None:
     opname = steps[at].opname
+    if "LOAD_FAST" in opname and (name in code.co_cellvars or name in code.co_freevars):
+        return None  # from Python 3.13 on: the cell is handed to nested code, where what is made of it is seen
     if "LOAD_FAST" in opname or opname in _FREE:
         if name in imported:
             scope, (root, before) = "import", imported[name]
@@ -191,7 +198,7 @@ def code_text(code: CodeType) -> str:
     """Return a normal form of bytecode: no names of files and functions, no line numbers, sets sorted, no docstring."""
     out = [f"{code.co_argcount},{code.co_posonlyargcount},{code.co_kwonlyargcount},{code.co_flags & 0x2AC}"]
     out.append(",".join(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]))
-    for step in dis.get_instructions(code):
+    for step in _placeless(code):
         if step.opname in ("CACHE", "RESUME", "NOP"):
             continue
         value = constant_of(code, step)
@@ -205,12 +212,21 @@ def code_text(code: CodeType) -> str:
     return "\n".join(out)
 
 
+def _placeless(code: CodeType) -> Iterator[dis.Instruction]:
+    """Yield all instructions, but for those by which a class notes where it stands."""
+    steps = list(dis.get_instructions(code))
+    notes = {at for at, step in enumerate(steps) if step.opname == "STORE_NAME" and step.argval in _NOTES}
+    yield from (step for at, step in enumerate(steps) if at not in notes and at + 1 not in notes)
+
+
 def same_code(one: CodeType, other: CodeType) -> bool:
     """Tell whether two code objects do the same, wherever they stand."""
     return _shape(one) == _shape(other)
 
 
 def _shape(code: CodeType) -> tuple[object, ...]:
+    if _NOTES[0] in code.co_names:
+        return (code_text(code),)  # the number of a line is among its constants
     return (
         code.co_code,
         code.co_exceptiontable,

@@ -22,9 +22,9 @@ from forebay.fingerprint.walk import Walk, describes
 _SKIPPED = frozenset(
     """__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __firstlineno__ __static_attributes__
     __annotate__ __annotate_func__ __annotations_cache__ __conditional_annotations__ __abstractmethods__ _abc_impl
-    __parameters__ __orig_bases__ __dataclass_fields__ __match_args__ __classdictcell__ __classcell__ __slotnames__
-    __signature__ __pydantic_validator__ __pydantic_serializer__ __pydantic_core_schema__ __pydantic_complete__
-    __pydantic_computed_fields__ __pydantic_fields_complete__ __pydantic_setattr_handlers__
+    __type_params__ __parameters__ __orig_bases__ __dataclass_fields__ __match_args__ __classdictcell__ __classcell__
+    __slotnames__ __signature__ __pydantic_validator__ __pydantic_serializer__ __pydantic_core_schema__
+    __pydantic_complete__ __pydantic_computed_fields__ __pydantic_fields_complete__ __pydantic_setattr_handlers__
     __pydantic_parent_namespace__""".split()  # noqa: SIM905
 )
 _MEMBER_PRIVATE = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from forebay.fingerprint.keytree import KeyTree
+from forebay.fingerprint.origins import FIRST_PYTHON
 
 _FUNCTIONS = frozenset({"function", "code", "builtin", "generator", "finished generator", "method"})
 _CODE = _FUNCTIONS | {"class", "module"}
@@ -23,6 +24,7 @@ _VALUES = frozenset(
     model tokenizer dataframe series index column""".split()  # noqa: SIM905
 ) | {"random state", "open file", "context variable", "weak reference", "masked array"}
 """Kinds of values that have parts. A part of any other kind with children is a group, made by `combine`."""
+_PYTHON = "python "
 _SPOKEN = {"environment": "environment variable ", "file": "file ", "default": "default ", "closure": "closure "}
 
 
@@ -75,7 +77,7 @@ class _Comparison:
         if old.kind != new.kind:
             yield _say(place, f": {_told(old, kind=True)} -> {_told(new, kind=True)}", _told(old), _told(new))
             return
-        if old.own != new.own or not (old.children or new.children):
+        if _own(old) != _own(new) or not (old.children or new.children):
             yield _say(place, _changed(old, new), _told(old), _told(new))
         yield from self._children(old, new, place)
 
@@ -92,6 +94,10 @@ class _Comparison:
             yield from (_say((*path, part), _gone(part, "added"), after=_told(part)) for part in right[len(left) :])
         for parts in before.values():
             yield from (_say((*path, part), _gone(part, "removed"), before=_told(part)) for part in parts)
+
+
+def _own(part: KeyTree) -> str:
+    return part.own or part.digest[:16]  # a leaf's digest is its own
 
 
 def _by_label(parts: Iterable[KeyTree]) -> dict[str, list[KeyTree]]:
@@ -119,7 +125,7 @@ def _subject(place: tuple[KeyTree, ...]) -> str:
     """Return the words for the last part, from the nearest function, class or group above it on."""
     part = place[-1]
     if part.kind == "package":
-        return f"package {part.detail.partition(' ')[0]}" if not part.detail.startswith("python ") else "python"
+        return f"package {part.detail.partition(' ')[0]}" if not part.detail.startswith(_PYTHON) else "python"
     begin = len(place) - 1
     while begin > 1 and place[begin - 1].kind in _VALUES:
         begin -= 1
@@ -163,6 +169,9 @@ def _changed(old: KeyTree, new: KeyTree) -> str:
 
 
 def _gone(part: KeyTree, verb: str) -> str:
+    if part.kind == "package" and part.label == "python":  # of a function, see `Names.describe`
+        other = part.detail.removeprefix(_PYTHON)
+        return f" {FIRST_PYTHON} -> {other}" if verb == "added" else f" {other} -> {FIRST_PYTHON}"
     told = f" ({part.detail})" if part.detail and part.kind not in _CODE and part.kind != "package" else ""
     return f" {verb}" if part.kind in _CODE or part.kind == "package" else f": {verb}{told}"
 

@@ -71,9 +71,9 @@ def _table() -> dict[str, Hazard]:
     names("random.", _DRAWS, Hazard("random", _GLOBAL.format("random.Random"), False, "random"))
     names("numpy.random.", _NUMPY_DRAWS, Hazard("random", _GLOBAL.format("numpy.random.Generator"), False, "numpy"))
     names("torch.", _TORCH_DRAWS, Hazard("random", _GLOBAL.format("torch.Generator"), False, "torch"))
-    names("random.", "Random", _UNSEEDED)
+    names("", "random.Random uuid.uuid8", _UNSEEDED)
     names("numpy.random.", "default_rng RandomState SeedSequence PCG64 PCG64DXSM MT19937 Philox SFC64", _UNSEEDED)
-    names("", "random.SystemRandom os.urandom os.getrandom uuid.uuid1 uuid.uuid4", _CHANCE)
+    names("", "random.SystemRandom os.urandom os.getrandom uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7", _CHANCE)
     names("secrets.", "token_bytes token_hex token_urlsafe choice randbelow randbits SystemRandom", _CHANCE)
     names(
         "time.", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time clock_gettime", _CLOCK
@@ -104,7 +104,7 @@ def _table() -> dict[str, Hazard]:
     names("requests.", "get post put head request Session", _NETWORK)
     names("httpx.", "get post put head request stream Client AsyncClient", _NETWORK)
     names("", "urllib.request.urlopen urllib.request.urlretrieve socket.socket socket.create_connection", _NETWORK)
-    names("os.", "getpid getppid getcwd getlogin uname cpu_count", _MACHINE)
+    names("os.", "getpid getppid getcwd getlogin uname cpu_count process_cpu_count", _MACHINE)
     names("", "socket.gethostname platform.node sys.argv multiprocessing.current_process builtins.input", _MACHINE)
     names("subprocess.", "run Popen check_output check_call call getoutput", _MACHINE)
     names(
@@ -133,6 +133,7 @@ _SEEDS = {
 READ_BY = {
     "typing.get_type_hints": "__annotations__",
     "inspect.get_annotations": "__annotations__",
+    "annotationlib.get_annotations": "__annotations__",
     "inspect.signature": "__annotations__",
     "types.get_original_bases": "__orig_bases__",
     "inspect.getdoc": "__doc__",

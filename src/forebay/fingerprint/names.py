@@ -15,7 +15,7 @@ from forebay.fingerprint.atoms import ATOM_TYPES, shorten
 from forebay.fingerprint.bytecode import Load, is_writing
 from forebay.fingerprint.containers import FileContent
 from forebay.fingerprint.graph import Node
-from forebay.fingerprint.origins import Origin, origin_of_module
+from forebay.fingerprint.origins import FIRST_PYTHON, PYTHON, STDLIB, Origin, origin_of_module
 from forebay.fingerprint.scratch import is_counter
 from forebay.fingerprint.seeding import Code
 from forebay.fingerprint.sources import CodeInfo
@@ -87,6 +87,8 @@ class Names:
         for name in cells.keys() - attributed:  # handed on to nested code, or read by super()
             if not info.bumps(name):
                 self._cell(name, cells[name])
+        if PYTHON != FIRST_PYTHON:  # builtins and the methods of text differ: `sum` of floats, `str.isalpha`
+            package(self.walk, node, "python", STDLIB)
         told = {note.name.rpartition(".")[2] for note in node.notes}
         for name in hazards.reading_attributes(info.references.attributes):
             if name not in told:

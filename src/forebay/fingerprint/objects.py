@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from types import FunctionType, MemberDescriptorType
 from typing import Any, cast
@@ -12,7 +13,8 @@ from forebay.fingerprint import scratch
 from forebay.fingerprint.atoms import shorten
 from forebay.fingerprint.containers import attributes
 from forebay.fingerprint.graph import Node
-from forebay.fingerprint.origins import origin_of_class, origin_of_file
+from forebay.fingerprint.names import foreign
+from forebay.fingerprint.origins import origin_of_class, origin_of_file, origin_of_module
 from forebay.fingerprint.sources import code_info
 from forebay.fingerprint.walk import Describer, Walk, describes, qualified
 
@@ -56,9 +58,22 @@ def instance(walk: Walk, node: Node, value: Any) -> None:
 def _reduced(walk: Walk, node: Node, value: Any) -> Any:
     reducer = copyreg.dispatch_table.get(type(value))
     try:
+        if type(value).__module__ == "itertools":
+            return _iterator_state(value)
         return reducer(value) if reducer is not None else value.__reduce_ex__(4)
     except Exception as error:  # noqa: BLE001 - it is the class's own code; whatever it raises, its state cannot be had
         walk.fail(node, f"{type(value).__qualname__} does not give its state ({error})")
+
+
+def _iterator_state(value: Any) -> Any:
+    """Return the state of an object of itertools; from Python 3.14 on they give none, but a count's text says all."""
+    if type(value).__reduce__ is object.__reduce__:
+        name, _, rest = repr(value).partition("(")
+        if name == "count" and set(rest) <= set("0123456789+-.e, )"):  # numbers, which their texts tell in full
+            return f"count({rest}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and 3.13, for the programmer alone
+        return value.__reduce_ex__(4)
 
 
 def _state(walk: Walk, node: Node, value: Any, state: Any) -> None:
@@ -176,6 +191,21 @@ def _forward_reference(walk: Walk, node: Node, value: Any) -> None:
     # What it was found to stand for, it remembers once it is used.
     node.kind, node.detail = "forward reference", shorten(value.__forward_arg__)
     node.content = value.__forward_arg__.encode()
+
+
+@describes("typing.TypeAliasType")
+def _type_alias(walk: Walk, node: Node, value: Any) -> None:
+    node.kind, node.detail, node.content = "type alias", value.__name__, value.__name__.encode()
+    origin = origin_of_module(value.__module__)
+    if not origin.is_user:
+        foreign(walk, node, "type alias", f"{value.__module__}.{value.__name__}", origin)
+        return
+    walk.child(node, "parameters", value.__type_params__)
+    try:
+        stands_for = value.__value__
+    except Exception as error:  # noqa: BLE001 - it is code, run only now
+        walk.fail(node, f"what it stands for cannot be told ({error})")
+    walk.child(node, "value", stands_for)
 
 
 @describes("pydantic._internal._decorators.Decorator")

@@ -23,6 +23,8 @@ from forebay.errors import InputError
 from forebay.fingerprint.digests import digest_bytes, file_digest
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+FIRST_PYTHON = "3.11"
+"""The version whose keys do not name it in every function: they are older than the others' and stay as they are."""
 
 _SITES = ("site-packages", "dist-packages")
 _CODE = (".py", ".so", ".pyd", ".dylib", ".dll")

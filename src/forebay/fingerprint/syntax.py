@@ -5,7 +5,8 @@ statements that are constants are left out here, as are the name and the decorat
 decorator's effect is seen in the object it returned). A lambda reads as a function that returns its body. In a nested
 class body annotations stay: dataclasses and their kin make fields of them.
 
-The text is the same for every Python version that parses the code: fields that are empty or None are not written.
+The text is the same for every Python version that parses the code: fields that are empty or None are not written. Only
+characters that a newer Unicode knows may be written otherwise, as `repr` does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import cast
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
-_SKIPPED = frozenset({"annotation", "returns", "type_comment", "type_params", "ctx", "kind", "type_ignores"})
+_SKIPPED = frozenset({"annotation", "returns", "type_comment", "ctx", "kind", "type_ignores"})
 
 
 def function_text(node: FunctionNode) -> str:
@@ -88,8 +89,8 @@ def _node(node: ast.AST, out: list[str]) -> None:
         out.append(constant_text(node.value))
     elif isinstance(node, ast.ClassDef):
         out.append(node.name)
-        for name in ("decorator_list", "bases", "keywords"):
-            _field(name, getattr(node, name), out)
+        for name in ("decorator_list", "type_params", "bases", "keywords"):
+            _field(name, getattr(node, name, None), out)
         _statements(node.body, out, in_class=True)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         if not isinstance(node, ast.Lambda):
