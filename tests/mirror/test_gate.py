@@ -66,6 +66,8 @@ def test_networks_are_let_in(client, served) -> None:
         (Gate("secret"), "0.0.0.0", False, "in the clear"),
         (Gate(allow=("10.0.0.0/99",)), "127.0.0.1", False, "--allow"),
         (Gate("a:b"), "127.0.0.1", False, "colon"),
+        (Gate("a b"), "127.0.0.1", False, "space"),
+        (Gate("grün"), "127.0.0.1", False, "ASCII"),
     ],
 )
 def test_an_open_door_is_refused(gate, host, encrypted, says) -> None:

@@ -283,6 +283,15 @@ def test_a_line_a_request(fake, tmp_path, start_mirror, upstream) -> None:
     assert "0 files from the store, 1 read through" in said
 
 
+def test_others_are_told_the_machine_s_name(fake, tmp_path, start_mirror, upstream) -> None:
+    mirror = start_mirror(*upstream(fake), "--host", "0.0.0.0", "--allow", "127.0.0.1")
+    mirror.process.terminate()
+    mirror.process.wait(30)
+    said = "".join(path.read_text() for path in tmp_path.glob("*.log"))
+    port = urlsplit(mirror.endpoint).port
+    assert f"export HF_ENDPOINT=http://{socket.gethostname()}:{port}\n" in said
+
+
 def test_its_own_token_and_tls(fake, tmp_path, start_mirror, upstream) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
@@ -307,6 +316,7 @@ def test_its_own_token_and_tls(fake, tmp_path, start_mirror, upstream) -> None:
     [
         (["--host", "0.0.0.0"], "anybody could ask"),
         (["--host", "0.0.0.0", "--token", "x"], "in the clear"),
+        (["--token", ""], "--token is empty"),
         (["--tls-cert", "/etc/hostname"], "go together"),
         (["--allow", "here"], "--allow"),
         (["--host", "192.0.2.77", "--allow", "10.0.0.0/8"], "cannot listen"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -49,8 +50,9 @@ class Gate:
             ConfigError: `allow` holds what is no network; or others can reach it, and nothing holds them off.
         """
         _ = self._networks
-        if ":" in self.token or not self.token.isprintable():
-            raise ConfigError("the mirror's token may hold neither a colon nor what cannot be printed")
+        if not re.fullmatch(r"[!-9;-~]*", self.token):  # what a header carries whole, and no colon
+            hint = "write it of ASCII letters, digits and marks"
+            raise ConfigError("the mirror's token holds a colon, a space or what is not ASCII", hint=hint)
         if _is_loopback(host):
             return
         if not (self.token or self.allow):

@@ -74,6 +74,8 @@ def mirror(
     from forebay.config import environment
     from forebay.mirror import MirrorOptions, Tls, run_mirror
 
+    if given["token"] == "":  # --token "$SECRET", say, where that is not set
+        raise click.UsageError("--token is empty; leave it out for a mirror that asks for none")
     given["token"] = given["token"] or environment().get("FOREBAY_MIRROR_TOKEN")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
@@ -113,10 +115,19 @@ def _ready(address: str, options: MirrorOptions, as_json: bool) -> None:
     from forebay.config import environment
     from forebay.mirror import environment as shells
 
-    told = shells.variables(shells.Wanted(address, token=options.token), environment())
-    say(f"# forebay mirror at {address}; in the shell of the program that shall ask it:")
+    shown = _reachable(address)
+    told = shells.variables(shells.Wanted(shown, token=options.token), environment())
+    say(f"# forebay mirror at {shown}; in the shell of the program that shall ask it:")
     say(shells.as_shell(told, "sh"))
     sys.stdout.flush()
+
+
+def _reachable(address: str) -> str:
+    """Return an address that others can ask: by the machine's name, where the mirror listens at all that it has."""
+    import socket
+
+    name = socket.gethostname()
+    return address.replace("://0.0.0.0:", f"://{name}:").replace("://[::]:", f"://{name}:")
 
 
 def _done(as_json: bool) -> Any:
