@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -59,6 +59,8 @@ def test_rows(table: Table) -> None:
     for number in (3000, -3001):
         with pytest.raises(IndexError, match=f"row {number} of 3000"):
             table[number]
+    with pytest.raises(InputError, match="rows have numbers, and 'text' is none"):
+        table[cast("int", "text")]
 
 
 def test_columns(table: Table) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import pyarrow as pa
 from blake3 import blake3
 
-from forebay.errors import NotFoundError
+from forebay.errors import InputError, NotFoundError
 from forebay.table import compose, entering
 from forebay.table.casting import arrow_schema, cast_table, describe
 from forebay.table.chunking import DEFAULT_SHARD_BYTES
@@ -234,12 +234,16 @@ class Table:
 
         Raises:
             IndexError: no such row.
+            InputError: neither a number nor a slice.
         """
         if isinstance(which, slice):
             start, stop, step = which.indices(self.num_rows)
             if step == 1:
                 return self._range(start, stop)
             return [self[number] for number in range(start, stop, step)]
+        if not hasattr(which, "__index__"):  # a column's name, say
+            hint = "a column is to_arrow(columns=[NAME])"
+            raise InputError(f"rows have numbers, and {which!r} is none", subject=which, hint=hint)
         number = which + self.num_rows if which < 0 else which
         if not 0 <= number < self.num_rows:
             raise IndexError(f"row {which} of {self.num_rows}")
