@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,13 +21,15 @@ from forebay.types import Cost, Digest, Entry, Key, ObjectRef
 _HEAD = b'{"check":"'
 _TAIL = b'",'
 _START = len(_HEAD) + 64
+DEEPEST = 500
+"""How many levels an entry's JSON may be nested: some 1000 are what Python 3.11 reads."""
 
 
 def encode(entry: Entry) -> bytes:
     """Return the bytes of an entry's file.
 
     Raises:
-        StoreError: `meta` or `parts` holds what JSON cannot (NaN, bytes, a key that is no string).
+        StoreError: `meta` or `parts` holds what JSON cannot (NaN, bytes, a key that is no string), or is nested too deeply.
     """
     fields: dict[str, object] = {
         "cost": {"bytes": entry.cost.bytes, "seconds": entry.cost.seconds},
@@ -44,7 +47,8 @@ def encode(entry: Entry) -> bytes:
     try:
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         line = text.encode("utf-8") + b"\n"
-    except (TypeError, ValueError) as error:  # UnicodeEncodeError (a lone surrogate) is a ValueError
+        _refuse_depth(line, fields)
+    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError (a lone surrogate) is a ValueError
         what = f"entry {entry.kind} {entry.key[:12]} is not JSON: {error}"
         raise StoreError(
             what, subject=entry.key, hint="keep numbers, strings, lists and objects in meta and parts"
@@ -64,10 +68,33 @@ def decode(data: bytes) -> Entry:
     if blake3(line).hexdigest().encode() != check:
         raise ObjectDamagedError("its check does not match")
     try:
-        return _entry(json.loads(line))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        fields = json.loads(line)
+        _refuse_depth(line, fields)
+        return _entry(fields)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # The check fits, so it was written so: by a later version, or by hand.
         raise ObjectDamagedError(f"it is not an entry of this format: {error!r}") from error
+
+
+def _refuse_depth(line: bytes, fields: Any) -> None:
+    """Refuse what not every version of Python could read: how deep JSON may be nested differs between them.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
+    if line.count(b"{") + line.count(b"[") <= DEEPEST:
+        return
+    level: list[Any] = [fields]
+    for _ in range(DEEPEST):
+        level = [part for item in level for part in _parts(item)]
+    if level:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list | tuple) else ()
 
 
 def _entry(fields: Any) -> Entry:
