@@ -1,14 +1,15 @@
 """The mirror as an ASGI application: one per process, under any server that speaks ASGI 3.
 
-Answers are made on threads (they read files, and may ask upstream), bodies go out from the event loop: as
-`http.response.pathsend` where the server has it and a whole raw object is wanted, else in pieces. The last byte of any
-answer waits until all of the file is known to be right, so that no client can take wrong bytes for a whole answer: if
-they turn out to be wrong, or do not come, the connection is cut before that.
+Answers are made on threads (they read files, and may ask upstream), bodies go out from the event loop: pieces of files
+at rest are read by it where they are in memory, all others on threads. The last byte of any answer waits until all of
+the file is known to be right, so that no client can take wrong bytes for a whole answer: if they turn out to be wrong,
+or do not come, the connection is cut before that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from forebay.errors import ForebayError
-from forebay.mirror.content import Content
+from forebay.mirror.content import Content, Reading
 from forebay.mirror.exchange import Answer, Request, as_json
 from forebay.mirror.gate import Gate
 from forebay.mirror.huggingface import HuggingFace
@@ -36,6 +37,8 @@ MODELSCOPE_PREFIX = "/-/ms"
 _MOST_BODY_BYTES = 16 * 2**20
 _SMALL_BYTES = 2**18
 """What is not larger goes out with its headers: opening a file for it would cost more than copying it."""
+_TURN = 8
+"""Pieces after which others have their turn."""
 _THREADS = 128  # one for each answer that waits for upstream
 
 
@@ -95,7 +98,7 @@ class App:
             request = replace(request, body=body, owns=partial(self._owns, client))
             answer = await self._on_thread(self._answer, request, client[0])
         with self.tally.serving(request, answer) as served:
-            await self._send(scope, send, request, answer, served)
+            await self._send(receive, send, request, answer, served)
 
     async def _on_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -120,7 +123,7 @@ class App:
 
     async def _send(
         self,
-        scope: MutableMapping[str, Any],
+        receive: Receive,
         send: Send,
         request: Request,
         answer: Answer,
@@ -135,19 +138,33 @@ class App:
             served(len(answer.body))
             await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
             return
-        if (
-            content.path is not None
-            and answer.length > _SMALL_BYTES
-            and "http.response.pathsend" in (scope.get("extensions") or {})
-        ):
-            served(answer.length)
-            await send({"type": "http.response.pathsend", "path": str(content.path)})
-            return
         try:
-            await self._send_pieces(send, answer, content, served)
+            file = None
+            if content.at_rest is not None and answer.length > _SMALL_BYTES:
+                file = await self._on_thread(content.at_rest.open)
+            if file is None:
+                await self._send_pieces(send, answer, content, served)
+            else:
+                await self._send_file(receive, send, file, served)
         except (ForebayError, OSError) as error:
             self.tally.cut(error)
             raise Cut(str(error)) from error
+
+    async def _send_file(self, receive: Receive, send: Send, file: Reading, served: Callable[[int], None]) -> None:
+        """Send bytes at rest, as long as there is somebody who takes them."""
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            for number in itertools.count(1):
+                piece = file.read() if file.at_once() else await self._on_thread(file.read)
+                await send({"type": "http.response.body", "body": piece, "more_body": file.left > 0})
+                served(len(piece))
+                if number % _TURN == 0:
+                    await asyncio.sleep(0)  # neither bytes in memory nor a client that is gone have made us wait
+                if not file.left or gone.done():
+                    return
+        finally:
+            gone.cancel()
+            file.close()
 
     async def _send_pieces(self, send: Send, answer: Answer, content: Content, served: Callable[[int], None]) -> None:
         pieces = content.pieces()
@@ -194,6 +211,12 @@ async def _body(receive: Receive) -> bytes | None:
         pieces.append(piece)
         more = message["type"] == "http.request" and message.get("more_body", False)
     return b"".join(pieces)
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has gone, or has all."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -23,7 +23,7 @@ from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, SnapshotFile
 from forebay.mirror.admission import Admission
 from forebay.mirror.carrying import Carrying
-from forebay.mirror.content import Coming, Content, Held
+from forebay.mirror.content import AtRest, Coming, Content, Held
 from forebay.mirror.exchange import nobody
 from forebay.mirror.listing import Listing
 from forebay.mirror.recent import Recent
@@ -263,8 +263,7 @@ class Library:
         with self._guard:
             self._saved.note(entry)
         path = self._layout.object(ref.digest)
-        whole = (start, end) == (0, len(view))
-        return Held(view[start:end], path if whole and path.is_file() else None)
+        return Held(view[start:end], AtRest(path, start, end) if path.is_file() else None)
 
     def _coming(self, picture: Picture, file: SnapshotFile, token: str | None, start: int, end: int) -> Content:
         if self._settings.offline:

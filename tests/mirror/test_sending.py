@@ -1,0 +1,87 @@
+"""How bytes at rest go out: piece by piece, as long as somebody takes them."""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from forebay.mirror import content
+from forebay.mirror.content import AtRest, Reading
+from forebay.testing import FakeHub, Repository
+
+BIG = bytes(range(256)) * (64 << 12)  # 64 MiB: more than sockets hold
+PATH = "/datasets/a/b/resolve/main/big.bin"
+
+
+@pytest.fixture
+def fake():
+    with FakeHub([Repository("a/b", files={"big.bin": BIG})]) as hub:
+        yield hub
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(BIG[: 2**20 + 5])
+    return path
+
+
+def all_of(reading: Reading) -> bytes:
+    pieces: list[bytes] = []
+    while reading.left:
+        reading.at_once()
+        pieces.append(reading.read())
+    reading.close()
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 2**20 + 5), (7, 2**20), (2**19, 2**19 + 1), (5, 5)])
+@pytest.mark.parametrize("can_tell", [True, False])
+def test_bytes_at_rest_come_in_order(file: Path, start: int, end: int, can_tell: bool, monkeypatch) -> None:
+    if not can_tell:
+        monkeypatch.setattr(content, "_NOWAIT", None)
+    reading = AtRest(file, start, end).open()
+    assert reading is not None
+    assert can_tell or not reading.at_once()
+    assert all_of(reading) == BIG[start:end]
+
+
+def test_a_file_that_is_gone_or_was_cut(tmp_path: Path, file: Path) -> None:
+    assert AtRest(tmp_path / "none", 0, 10).open() is None
+    reading = AtRest(file, 0, 2**20 + 5).open()
+    assert reading is not None
+    with file.open("r+b") as cut:
+        cut.truncate(2**19)
+    with closing(reading), pytest.raises(OSError, match="ends at 524288 bytes"):
+        all_of(reading)
+
+
+@pytest.mark.parametrize("asked", [{}, {"Range": "bytes=1-"}])
+def test_for_a_client_that_has_gone_nothing_more_is_read(asked, fake, start_mirror, upstream, wait_until) -> None:
+    mirror = start_mirror(*upstream(fake))
+    assert mirror.ask(PATH).body == BIG
+    connection = http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc, timeout=30)
+    with closing(connection):
+        connection.request("GET", PATH, headers=asked)
+        answer = connection.getresponse()
+        assert len(answer.read(1000)) == 1000
+        answer.close()
+    wait_until(lambda: mirror.counts()["files"] == 1)
+    assert mirror.counts()["bytes_sent"] < len(BIG) + len(BIG) // 2
+    assert mirror.ask(PATH, Range="bytes=5-").body == BIG[5:]
+
+
+def test_many_read_at_once(fake, start_mirror, upstream) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    mirror = start_mirror(*upstream(fake))
+    starts = range(0, len(BIG), len(BIG) // 8)
+    mirror.ask(PATH, "HEAD")
+    assert mirror.ask(PATH).body == BIG
+    with ThreadPoolExecutor(8) as pool:
+        parts = list(pool.map(lambda at: mirror.ask(PATH, Range=f"bytes={at}-").body, starts))
+    assert all(part == BIG[at:] for at, part in zip(starts, parts, strict=True))
