@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from bundling import bundle, content, fill, fill_small, noise, nothing_came, put
 
-from forebay.bundle import CreateOptions, closure, create, find_roots, install, taking, verify
+from forebay.bundle import CreateOptions, closure, create, find_roots, install, make_key, taking, verify
 from forebay.config import Settings
 from forebay.errors import InputError, StoreError, StoreFullError
 from forebay.events import Event
@@ -202,6 +203,22 @@ def test_a_full_disk_while_it_is_written(tmp_path: Path, store: Store, tiny_disk
     (tiny_disk / "hog").unlink()
     subprocess.run(["mount", "-o", "remount,size=20m", tiny_disk], check=True)
     assert bundle(store, tiny_disk / "b.tar").resumed >= 1
+    assert verify(tiny_disk / "b.tar").ok
+
+
+def test_a_disk_without_any_room(tmp_path: Path, store: Store, tiny_disk: Path) -> None:
+    """What is told names the file, and nothing half-written is in the way of the next attempt."""
+    big(store, 1)
+    with suppress(OSError), (tiny_disk / "hog").open("wb", buffering=0) as hog:
+        while hog.write(bytes(4096)):
+            pass
+    with pytest.raises(StoreFullError, match=r"cannot write .*b\.tar: No space left"):
+        bundle(store, tiny_disk / "b.tar")
+    with pytest.raises(InputError, match=r"cannot write .*key: No space left"):
+        make_key(tiny_disk / "key")
+    (tiny_disk / "hog").unlink()
+    make_key(tiny_disk / "key")
+    bundle(store, tiny_disk / "b.tar")
     assert verify(tiny_disk / "b.tar").ok
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forebay.errors import InputError, NotFoundError, WrongBytesError
+from forebay.errors import InputError, NotFoundError, StoreError, WrongBytesError
 from forebay.hub import Hub
 from forebay.hub import lock as locks
 from forebay.hub.lock import Lock, LockedFile, LockedRepository
@@ -57,6 +57,14 @@ def test_what_is_written_is_read(rows: list[LockedRepository]) -> None:
     lock = Lock().with_(rows)
     assert locks.loads(lock.dumps()) == lock
     assert locks.loads(lock.dumps()).dumps() == lock.dumps()
+
+
+def test_one_that_cannot_be_written_is_told_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "none" / "x.lock"):
+        with pytest.raises(StoreError, match=f"cannot write {path}: .*; --lock FILE names another place"):
+            locks.write(path, Lock())
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
 def test_a_fetched_snapshot_is_locked_with_all_it_takes(world: World, store: Store, tmp_path: Path) -> None:

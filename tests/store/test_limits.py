@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,24 @@ def test_full_disk_of_what_is_spared(small_disk: tuple[Path, object]) -> None:
         assert store.usage().reserved_bytes == 0
         assert check(store, "only", (payload("only", 4_800_000),))
         put(store, "small", payload("small", 400_000))
+
+
+def test_index_on_a_disk_without_any_room(small_disk: tuple[Path, object]) -> None:
+    """SQLite says "disk I/O error" then, and building the index anew would not help."""
+    home, fs = small_disk
+    if isinstance(fs, MemoryFilesystem):
+        pytest.skip("its index is in memory")
+    with opened(small_disk) as store:
+        put(store, "old", payload("old"))
+    with suppress(OSError), (home.parent / "hog").open("wb", buffering=0) as hog:
+        while hog.write(bytes(4096)):
+            pass
+    with opened(small_disk) as store, pytest.raises(StoreFullError, match=r"index\.sqlite.*; free some space"):
+        store.gc()
+    (home.parent / "hog").unlink()
+    with opened(small_disk) as store:
+        store.gc()
+        assert check(store, "old", (payload("old"),))
 
 
 @pytest.mark.parametrize("lasting", [False, True])

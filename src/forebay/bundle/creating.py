@@ -164,13 +164,15 @@ class _Writer:
         self._write_head()
         objects: list[PackedObject] = []
         total, so_far = self._draft.bytes, 0
-        with self._output.log_path.open("a", buffering=1, encoding="ascii") as log:
+        path, told = self._output.log_path, self._output.told
+        with told(lambda: path.open("ab", buffering=0)) as log:
             for packed in self._each_object(done):
                 objects.append(packed)
                 if len(objects) > len(done):
                     # Written first and noted then: what is noted and not there is found when it is read back.
                     line = [packed.digest, packed.pack, packed.packed, packed.blake3]
-                    log.write(json.dumps(line, separators=(",", ":")) + "\n")
+                    noted = json.dumps(line, separators=(",", ":")) + "\n"
+                    told(lambda noted=noted: log.write(noted.encode("ascii")))
                 so_far += packed.size
                 self._tell(so_far, total)
         self._output.write(archive.END)
@@ -252,7 +254,7 @@ class _Writer:
         self._output.truncate(end if done else 0)
         lines = [json.dumps({"plan": plan})]
         lines += [json.dumps([one.digest, one.pack, one.packed, one.blake3], separators=(",", ":")) for one in done]
-        self._output.log_path.write_text("\n".join(lines) + "\n", encoding="ascii")
+        self._output.told(lambda: self._output.log_path.write_text("\n".join(lines) + "\n", encoding="ascii"))
         self.resumed = len(done)
         return done
 

@@ -7,12 +7,15 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from blake3 import blake3
 
 from forebay.bundle.stream import Volume, VolumeList, list_path, volume_path
 from forebay.errors import InputError, StoreError, StoreFullError
 from forebay.types import Buffer
+
+Result = TypeVar("Result")
 
 PART = ".part"
 LOG = ".part.log"
@@ -105,7 +108,7 @@ class Output:
         if self._flushing is not None:
             self._flushing.result()
         for file in self._files:
-            self._told(lambda file=file: os.fsync(file))
+            self.told(lambda file=file: os.fsync(file))
         if self._volume_bytes is None:
             self._part(0).replace(self.base)
             done = [self.base]
@@ -172,7 +175,7 @@ class Output:
 
     def _write_at(self, file: int, offset: int, view: memoryview) -> None:
         while view:
-            done = self._told(lambda offset=offset, view=view: os.pwrite(file, view, offset))
+            done = self.told(lambda offset=offset, view=view: os.pwrite(file, view, offset))
             offset, view = offset + done, view[done:]
             self._unflushed += done
         if self._unflushed >= _FLUSH_BYTES and (self._flushing is None or self._flushing.done()):
@@ -186,7 +189,7 @@ class Output:
         self._flushing = self._flusher.submit(self._flush_one, file)
 
     def _flush_one(self, file: int) -> None:
-        self._told(lambda: getattr(os, "fdatasync", os.fsync)(file))
+        self.told(lambda: getattr(os, "fdatasync", os.fsync)(file))
 
     def _spans(self, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
         """Yield (volume, offset in it, bytes) of a stretch."""
@@ -205,22 +208,28 @@ class Output:
             raise InputError(f"more than {_MOST_VOLUMES} volumes", hint="give a larger --volume-size")
         while number >= len(self._files):
             path = self._part(len(self._files))
-            self._files.append(self._told(lambda path=path: os.open(path, _OPEN, 0o666)))
+            self._files.append(self.told(lambda path=path: os.open(path, _OPEN, 0o666)))
         return self._files[number]
 
     def _part(self, number: int) -> Path:
         path = self.base if self._volume_bytes is None else volume_path(self.base, number)
         return path.with_name(path.name + PART)
 
-    def _told(self, work: Callable[[], int | None]) -> int:
+    def told(self, work: Callable[[], Result]) -> Result:
+        """Do what writes, so that what goes wrong names the bundle.
+
+        Raises:
+            StoreFullError: no room.
+            StoreError: it cannot be written for another reason.
+        """
         try:
-            return work() or 0
+            return work()
         except OSError as error:
             what = f"cannot write {self.base}: {error.strerror}"
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 hint = "make room and give the same command again: it goes on where it stopped"
                 raise StoreFullError(what, subject=self.base, hint=hint) from error
-            raise StoreError(what, subject=self.base) from error
+            raise StoreError(what, subject=self.base, hint="choose a place that can be written") from error
 
 
 def _flush_folder(folder: Path) -> None:

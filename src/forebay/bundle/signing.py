@@ -86,10 +86,18 @@ def make_key(path: Path) -> str:
         except FileExistsError as error:
             raise InputError(f"{where} is there already", subject=where, hint="choose another name") from error
         except OSError as error:
-            raise InputError(f"cannot write {where}: {error.strerror}", subject=where) from error
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            raise _unwritten(where, error) from error
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            where.unlink(missing_ok=True)  # half a key is none, and would be in the way
+            raise _unwritten(where, error) from error
     return public
+
+
+def _unwritten(where: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write {where}: {error.strerror}", subject=where, hint="choose another place")
 
 
 def public_key(path: Path) -> str:

@@ -23,11 +23,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from forebay.errors import CacheRequiredError, InputError, NotFoundError, OriginError, WrongBytesError
+from forebay.errors import CacheRequiredError, InputError, NotFoundError, OriginError, StoreError, WrongBytesError
 from forebay.hub.holdings import content
 from forebay.hub.memory import Memory
 from forebay.hub.origin import Listing
@@ -174,7 +175,11 @@ def read(path: Path) -> Lock:
 
 
 def write(path: Path, lock: Lock) -> bool:
-    """Write a lock, at once; tell whether anything changed."""
+    """Write a lock, at once; tell whether anything changed.
+
+    Raises:
+        StoreError: it cannot be written; what was there stays.
+    """
     text = lock.dumps()
     try:
         if path.read_text("utf-8") == text:
@@ -182,8 +187,14 @@ def write(path: Path, lock: Lock) -> bool:
     except (OSError, ValueError):
         pass  # it is written anew
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, "utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        what = f"cannot write {path}: {error.strerror}"
+        raise StoreError(what, subject=path, hint="--lock FILE names another place") from error
     return True
 
 

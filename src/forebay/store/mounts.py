@@ -1,10 +1,13 @@
-"""Whether file locks work where a store is, as far as the type of its mount says."""
+"""The disk that a store is on: whether file locks work there, as far as its type says, and whether it is full."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _NO_LOCKS = ("nfs", "fuse", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "beegfs", "virtiofs", "vboxsf")
+
+_SHARED_BYTES = 64 * 2**10  # 32 KiB and some pages of the log
 
 
 def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
@@ -24,6 +27,15 @@ def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
         if inside and len(point) >= best:  # a later mount over the same point hides the earlier one
             best, kind = len(point), fields[2]
     return not kind.startswith(_NO_LOCKS)
+
+
+def is_full(folder: Path) -> bool:
+    """Tell whether there is no room for what SQLite's connections share: then it says no more than "I/O error"."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _SHARED_BYTES
 
 
 def _unescape(point: str) -> str:
