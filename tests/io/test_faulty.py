@@ -274,6 +274,15 @@ def test_memory_answers_as_a_real_disk_does(
         assert answer(disk, HOME, ("read", str(Path(path).relative_to(HOME)))) == disk.tree()[path]
 
 
+def test_a_folder_that_was_moved_is_in_one_place_when_nothing_is_lost() -> None:
+    disk = MemoryFilesystem()
+    for folder in ("d/e", "gone"):
+        disk.make_dirs(HOME / folder)
+    write(disk, HOME / "d/e/a")
+    disk.rename(HOME / "d/e", HOME / "gone/a")
+    assert list(disk.tree()) == list(disk.power_cut("keep").tree()) == [str(HOME / "gone/a/a")]
+
+
 @given(operations=st.lists(OPERATIONS, max_size=25), seed=st.integers(0, 1000))
 @settings(max_examples=150, deadline=None)
 def test_flushing_everything_leaves_nothing_to_lose(operations: list[tuple[object, ...]], seed: int) -> None:

@@ -184,13 +184,14 @@ class _Copy:
         return folder
 
     def _change(self, old: Change) -> Change:
-        if id(old) not in self._changes:
-            folder = self._node(old.folder)
-            assert isinstance(folder, Folder)
-            node = None if old.node is None else self._node(old.node)
-            after = None if old.after is None or old.after.settled else self._change(old.after)
-            self._changes[id(old)] = Change(old.order, folder, old.name, node, after)
-        return self._changes[id(old)]
+        if id(old) in self._changes:
+            return self._changes[id(old)]
+        folder = self._node(old.folder)
+        assert isinstance(folder, Folder)
+        node = None if old.node is None else self._node(old.node)
+        after = None if old.after is None or old.after.settled else self._change(old.after)
+        # Copying the folder may have copied this very change, which is among its own.
+        return self._changes.setdefault(id(old), Change(old.order, folder, old.name, node, after))
 
 
 @dataclass(frozen=True, slots=True)
