@@ -216,6 +216,11 @@ def test_a_run_is_pinned_with_its_table(project: Path, call: Call, call_json: Ca
     assert not any(row["pinned"] for row in call_json("ls"))
 
 
+def test_the_last_run_of_a_project_with_blanks_in_its_name(project: Path, call: Call, call_json: CallJson) -> None:
+    report = call_json("run", "recipe.yaml", "--set", "project_name=my näme #1")
+    assert call_json("show", "runs/my näme #1")["key"] == report["run_key"]
+
+
 class TestExplain:
     def test_a_recipe(self, project: Path, call: Call, call_json: CallJson) -> None:
         shards = call_json("run", "recipe.yaml")["shards"]
@@ -275,9 +280,11 @@ class TestExplain:
 
 SLOW = """
 import time
+from pathlib import Path
 
 def slowly(row):
-    time.sleep(0.004)
+    while int(row["text"].split()[2]) >= 200 and Path("hold").exists():
+        time.sleep(0.01)
     return {**row, "seen": True}
 """
 
@@ -285,7 +292,8 @@ def slowly(row):
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(project: Path, processes: str) -> None:
     (project / "ops.py").write_text(SLOW)
-    (project / "recipe.yaml").write_text(RECIPE + "  - mapper: {function: 'ops.py:slowly', input: row}\n")
+    (project / "recipe.yaml").write_text(RECIPE + "  - mapper: {function: 'ops.py:slowly', input: row, version: '1'}\n")
+    (project / "hold").touch()  # until then it cannot be done
     command = [*FOREBAY, "run", "recipe.yaml", "--np", processes]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: slow_results(project) >= 1, running)
@@ -297,6 +305,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(project: Path, processe
         r"forebay: stopped; \d+ results done; what is done is kept: the same command goes on from there", line
     )
     assert out == ""
+    (project / "hold").unlink()
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     computed, reused = counts(report)["slowly"]

@@ -32,6 +32,8 @@ def note(folder, row):
 def slow(row, folder, seconds=0.002):
     note(folder, row)
     time.sleep(seconds)
+    while row["id"] >= 285 and (Path(folder) / "hold").exists():
+        time.sleep(0.01)
     row["slow"] = row["id"] * 2
     return row
 
@@ -119,6 +121,13 @@ def calls(bench: Bench) -> list[int]:
         return []
 
 
+def hold(bench: Bench) -> Path:
+    """Let the last fifteen documents wait until this file is gone: a run cannot be done before it is stopped."""
+    mark = bench.folder / "hold"
+    mark.touch()
+    return mark
+
+
 def wait_for_calls(bench: Bench, count: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while len(calls(bench)) < count and time.monotonic() < deadline and process.poll() is None:
@@ -136,11 +145,12 @@ def expected(bench: Bench, tmp: Path) -> bytes:
 
 class TestKills:
     def test_killed_at_ninety_percent_the_rerun_does_the_rest(self, slow: Bench, tmp_path: Path) -> None:
-        wanted = expected(slow, tmp_path)
+        wanted, held = expected(slow, tmp_path), hold(slow)
         process = start(slow)
         wait_for_calls(slow, 270, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        held.unlink()
         done = len(calls(slow))
         report = slow.run(processes=2)
         large = 2 * 300 / report.shards  # shards are uneven
@@ -196,11 +206,12 @@ class TestKills:
     def test_ctrl_c_stops_keeps_what_is_done_and_says_how_to_go_on(
         self, slow: Bench, tmp_path: Path, processes: int
     ) -> None:
-        wanted = expected(slow, tmp_path)
+        wanted, held = expected(slow, tmp_path), hold(slow)
         process = start(slow, processes)
         wait_for_calls(slow, 150, process)
         os.killpg(process.pid, signal.SIGINT)
         (told,) = result(process)["interrupted"]
+        held.unlink()
         assert told.startswith("stopped; ")
         assert told.endswith("what is done is kept: the same command goes on from there")
         done = len(calls(slow))

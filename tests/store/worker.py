@@ -27,13 +27,18 @@ def say(*words: object) -> None:
 
 
 def build(store: Store, name: str, seconds: str) -> None:
-    """Build `name`, taking `seconds`; say who made it."""
+    """Build `name`, taking `seconds`, or "long": until there is a file `go`; say who made it."""
 
     def make(batch: Batch) -> Entry:
         say("making", name)
         (store.home / f"made-{name}-{time.time_ns()}").touch()
         ref = batch.put("o", noise(name, 50_000))
-        time.sleep(float(seconds))
+        if seconds == "long":
+            say("waiting")
+            while not (store.home / "go").exists():
+                time.sleep(0.01)
+        else:
+            time.sleep(float(seconds))
         return Entry("table", key(name), (ref,))
 
     entry = store.build("table", key(name), make)
