@@ -25,6 +25,20 @@ def test_a_branch_is_asked_for_when_its_answer_is_old(world: World, repository: 
     assert hub.resolve(REFERENCE).commit == second
 
 
+def test_what_is_at_a_commit_is_listed_once(world: World, repository: Repository) -> None:
+    hub = world.hub()
+    first = hub.resolve(REFERENCE)
+    asked = len(world.fake.log)
+    assert hub.resolve(REFERENCE, fresh_seconds=0) == first
+    assert world.hub().resolve(REFERENCE, fresh_seconds=0) == first
+    assert len(world.fake.log) == asked + 2  # the revision, twice; no tree
+    second = repository.commit({"new.txt": b"new"})
+    found = hub.resolve(REFERENCE, fresh_seconds=0)
+    assert found.commit == second
+    assert found.get("new.txt") is not None
+    assert len(world.fake.log) == asked + 4
+
+
 def test_a_commit_is_asked_for_once(world: World, repository: Repository) -> None:
     hub = world.hub()
     reference = f"{REFERENCE}@{repository.head}"

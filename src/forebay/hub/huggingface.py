@@ -1,7 +1,8 @@
 """Hugging Face, or what speaks as it does: which commit a revision is, what is in it, and the bytes.
 
 Two requests say all about a snapshot: the repository at a revision, and the tree at that commit (one more for every
-thousand entries). Files come from ``/resolve/COMMIT/PATH``; Xet is never used.
+thousand entries), which is spared where that commit is known. Files come from ``/resolve/COMMIT/PATH``; Xet is never
+used.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class HuggingFace:
         """See `Origin`."""
         return host_of(self.endpoint)
 
-    def resolve(self, reference: Reference, *, token: str | None = None) -> Listing:
+    def resolve(self, reference: Reference, *, token: str | None = None, known: Snapshot | None = None) -> Listing:
         """See `Origin`."""
         about = f"{self.endpoint}/api/{reference.type}s/{quote(reference.id)}"
         answer = self._get(f"{about}/revision/{quote(reference.asked_revision, safe='')}", reference, token)
@@ -47,8 +48,11 @@ class HuggingFace:
         if not isinstance(commit, str) or not isinstance(id, str):
             what = f"{self.name} says neither id nor commit of {reference}"
             raise OriginError(what, subject=str(reference), hint="is it a hub?")
-        files = listed(self._tree(reference, id, commit, token), f"{self.name}: {id}")
         restricted = bool(info.get("gated") or info.get("private"))
+        if known is not None and not restricted and known.lists(id, commit):
+            files = known.files
+        else:
+            files = listed(self._tree(reference, id, commit, token), f"{self.name}: {id}")
         return Listing(Snapshot("hf", reference.type, id, commit, files, restricted), info)
 
     @contextmanager

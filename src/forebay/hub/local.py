@@ -30,7 +30,7 @@ class Local:
         """See `Origin`."""
         return "this machine"
 
-    def resolve(self, reference: Reference, *, token: str | None = None) -> Listing:
+    def resolve(self, reference: Reference, *, token: str | None = None, known: Snapshot | None = None) -> Listing:
         """See `Origin`. Links to files are followed, links to folders are not, names that begin with a dot are left."""
         root = Path(reference.id)
         if root.is_file():

@@ -43,7 +43,7 @@ class ModelScope:
         """See `Origin`."""
         return host_of(self.endpoint)
 
-    def resolve(self, reference: Reference, *, token: str | None = None) -> Listing:
+    def resolve(self, reference: Reference, *, token: str | None = None, known: Snapshot | None = None) -> Listing:
         """See `Origin`."""
         if reference.type not in ("dataset", "model"):
             raise InputError(f"ModelScope has no {reference.type}s", subject=str(reference), hint="datasets and models")
@@ -51,11 +51,14 @@ class ModelScope:
         info = self._data(self._get(about, reference, token))
         commit = reference.commit or self._commit(about, reference, token)
         revision = commit or reference.asked_revision
-        rows = self._rows(about, reference, revision, token)
-        files = listed(
-            (_file(row, self.name) for row in rows if row.get("Type") != "tree"), f"{self.name}: {reference.id}"
-        )
         restricted = info.get("Visibility") == 1 or bool(info.get("Gated"))
+        if known is not None and not restricted and known.lists(_id(info, reference), commit):
+            files = known.files
+        else:
+            rows = self._rows(about, reference, revision, token)
+            files = listed(
+                (_file(row, self.name) for row in rows if row.get("Type") != "tree"), f"{self.name}: {reference.id}"
+            )
         named = commit or key_of(*(file.to_json() for file in files))
         return Listing(Snapshot("ms", reference.type, _id(info, reference), named, files, restricted), info)
 

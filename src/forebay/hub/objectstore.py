@@ -61,7 +61,7 @@ class ObjectStore:
         """See `Origin`."""
         return "the object store"
 
-    def resolve(self, reference: Reference, *, token: str | None = None) -> Listing:
+    def resolve(self, reference: Reference, *, token: str | None = None, known: Snapshot | None = None) -> Listing:
         """See `Origin`. A prefix is a folder, or one object."""
         bucket, prefix = _parts(reference.id)
         files = listed(self._list(bucket, prefix), reference.id)

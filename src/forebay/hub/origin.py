@@ -62,12 +62,13 @@ class Origin(Protocol):
         """Which one, for messages: its host."""
         ...
 
-    def resolve(self, reference: Reference, *, token: str | None = None) -> Listing:
+    def resolve(self, reference: Reference, *, token: str | None = None, known: Snapshot | None = None) -> Listing:
         """Say what a reference means now, and what is there.
 
         Args:
             reference: of a repository; its path and configuration are not looked at.
             token: instead of the configured one; "" is none at all.
+            known: what it meant when it was last asked for; what is at a commit need not be listed twice.
 
         Raises:
             NotFoundError: it is not there.

@@ -75,7 +75,7 @@ class Resolver:
             if known is not None and self._is_fresh(reference, known, fresh_seconds):
                 return known.snapshot
             try:
-                return self._ask(reference, token, hasty=known is not None)
+                return self._ask(reference, token, known)
             except NotFoundError as error:
                 if token is None:
                     self._note_absence(reference, error)
@@ -91,11 +91,11 @@ class Resolver:
                 self.hook(Event(What.WARNING, what, facts={"stale": str(reference)}))
                 return known.snapshot
 
-    def _ask(self, reference: Reference, token: str | None, *, hasty: bool = False) -> Snapshot:
+    def _ask(self, reference: Reference, token: str | None, known: Remembered | None = None) -> Snapshot:
         def ask(origin: Origin) -> Listing:
-            return origin.resolve(reference, token=token)
+            return origin.resolve(reference, token=token, known=None if known is None else known.snapshot)
 
-        listing = first_answer(self.origins(reference, hasty), ask, self.outages)
+        listing = first_answer(self.origins(reference, known is not None), ask, self.outages)
         try:
             return self.memory.save(reference, listing, self.clock())
         except StoreError as error:

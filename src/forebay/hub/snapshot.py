@@ -129,6 +129,10 @@ class Snapshot:
     def _by_path(self) -> Mapping[str, SnapshotFile]:
         return {file.path: file for file in self.files}
 
+    def lists(self, id: str, commit: str | None) -> bool:  # noqa: A002 - the hubs' own word
+        """Tell whether this says all that is in a repository at a commit."""
+        return (self.id, self.commit) == (id, commit) and not self.partial
+
     def get(self, path: str) -> SnapshotFile | None:
         """Return the file at a path, or None."""
         return self._by_path.get(path)

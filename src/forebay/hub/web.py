@@ -27,7 +27,7 @@ class Web:
         """See `Origin`."""
         return "the web"
 
-    def resolve(self, reference: Reference, *, token: str | None = None) -> Listing:
+    def resolve(self, reference: Reference, *, token: str | None = None, known: Snapshot | None = None) -> Listing:
         """See `Origin`. Asks for the headers alone, or by GET where HEAD is refused."""
         size, etag, seen = self._look(reference.id, token)
         name = unquote(urlsplit(reference.id).path.rpartition("/")[2]) or "index.html"
