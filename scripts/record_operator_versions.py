@@ -67,9 +67,18 @@ def fingerprint(target: str) -> str:
             body = getattr(node, "body", None)
             if isinstance(body, list):
                 node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]  # type: ignore[attr-defined]
-        digest.update(f"{module}\0{ast.dump(tree)}\0".encode())
+        digest.update(f"{module}\0{_dump(tree)}\0".encode())
     digest.update((ROOT / "src" / Path(*HOME.split(".")) / "character_sets.txt").read_bytes())
     return digest.hexdigest()
+
+
+def _dump(part: object) -> str:
+    """Return a syntax tree as text that is the same for every version of Python, unlike `ast.dump`: nothing empty."""
+    if isinstance(part, ast.AST):
+        fields = ((name, getattr(part, name, None)) for name in part._fields)
+        kept = [f"{name}={_dump(value)}" for name, value in fields if value is not None and value != []]
+        return f"{type(part).__name__}({','.join(kept)})"
+    return f"[{','.join(map(_dump, part))}]" if isinstance(part, list) else ascii(part)
 
 
 def _is_text(node: ast.AST) -> bool:
