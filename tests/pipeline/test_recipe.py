@@ -128,6 +128,18 @@ class TestOverrides:
         assert recipe.export is None
 
     @pytest.mark.parametrize(
+        ("value", "project"),
+        [("my data #1", "my data #1"), (" a ", "a"), ("'a #1' # why", "a #1"), ("a: #1", None)],
+    )
+    def test_a_plain_text_ends_in_no_comment(self, tmp_path: Path, value: str, project: str | None) -> None:
+        override = f"project_name={value}"
+        if project is None:  # a mapping, with a comment
+            with pytest.raises(RecipeError, match="project_name"):
+                Recipe.load(write(tmp_path, WHOLE), [override])
+        else:
+            assert Recipe.load(write(tmp_path, WHOLE), [override]).project == project
+
+    @pytest.mark.parametrize(
         ("override", "says"),
         [
             ("np", "not an override"),

@@ -216,6 +216,14 @@ class TestFinding:
         (home / "sub" / "beside").symlink_to("../.hidden")
         assert [Path(it.path).name for it in resolve(home)] == ["a.json.gz", "b.jsonl", "d.jsonl", "c.csv"]
 
+    def test_links_to_nowhere_are_not_passed_over(self, home: Path) -> None:
+        """Data that was not brought along is no reason to go on without it."""
+        (home / "sub" / "far.jsonl").symlink_to("nowhere.jsonl")
+        for wanted in (home, str(home / "**" / "*")):
+            with pytest.raises(SourceError, match=r"sub/far\.jsonl is a link to nowhere; bring what it names"):
+                resolve(wanted)
+        assert resolve(home, suffixes=(".csv",))  # nobody asked for it
+
     def test_a_format_may_be_said(self, home: Path) -> None:
         (file,) = resolve(home / "x.bin", options=ReadOptions(format="jsonl"))
         assert (file.format, file.splittable) == ("jsonl", True)

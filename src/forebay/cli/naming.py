@@ -70,6 +70,10 @@ def _referred(store: Store, text: str) -> tuple[str, Key]:
 
 def _named(store: Store, text: str) -> tuple[str, Key]:
     found = store.names.get(text)
+    if found is None and text.startswith("runs/"):
+        from forebay.pipeline.runs.record import name_of
+
+        found = store.names.get(name_of(text.removeprefix("runs/")))  # the project as the recipe writes it
     if found is None:
         raise NotFoundError(f"no entry {text!r} in {store.home}", subject=text, hint="`forebay ls` shows what is there")
     return found

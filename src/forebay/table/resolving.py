@@ -122,6 +122,10 @@ class _Choice:
         found: list[SourceFile] = []
         for path in wanted:
             suffix, compression = _suffixes(path)
+            if (suffix in _DATA or suffix in _TEXT) and not os.path.exists(path):
+                raise SourceError(
+                    f"{path} is a link to nowhere", subject=path, hint="bring what it names, or remove it"
+                )
             if suffix in _DATA and Path(path).name not in _ABOUT_DATA:
                 found.append(SourceFile(path, _DATA[suffix], compression))
             elif suffix in _TEXT:
@@ -144,7 +148,7 @@ def _expand(item: str, base: Path, options: ReadOptions, choice: _Choice) -> lis
         return choice.known(_walk(path)) or _nothing(item, "holds no file with a known suffix")
     if glob.has_magic(item):
         found = sorted(glob.glob(path, recursive=True))
-        return choice.known(filter(os.path.isfile, found)) or _nothing(item, "matches no file with a known suffix")
+        return choice.known(filter(_is_meant, found)) or _nothing(item, "matches no file with a known suffix")
     raise NotFoundError(f"no such file or folder: {path}", subject=item)
 
 
@@ -167,8 +171,13 @@ def _walk(folder: str) -> Iterator[str]:
             if entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve()):
                 continue  # a link to a folder that we are in
             yield from _walk(entry.path)
-        elif entry.is_file():
+        elif _is_meant(entry.path):
             yield entry.path
+
+
+def _is_meant(path: str) -> bool:
+    """Whether it is a file, or was: a link to data that is not there must not pass for no data."""
+    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
 
 
 def _named(path: str, options: ReadOptions) -> SourceFile:

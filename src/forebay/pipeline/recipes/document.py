@@ -136,6 +136,8 @@ def _scalar(value: str, text: str) -> object:
     import yaml  # here, because most commands read no recipe
 
     try:
-        return yaml.load(value, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found: object = yaml.load(value, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise RecipeError(f"override {text!r}: the value is not YAML", subject=text) from error
+    plain = isinstance(found, str) and not value.lstrip().startswith(("'", '"', "!", "|", ">", "&"))
+    return value.strip() if plain else found  # of a plain text all counts: "my data #1" ends in no comment
