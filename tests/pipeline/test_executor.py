@@ -23,6 +23,10 @@ class Doubler:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reply: Reply
+        self.prepared_by = 0
+
+    def prepare(self) -> None:
+        self.prepared_by = os.getpid()
 
     def start(self, reply: Reply) -> None:
         self.reply = reply
@@ -42,9 +46,10 @@ class Doubler:
         elif task.get("later"):
             threading.Timer(0.05, lambda: self.reply.done(number, {"value": 2 * value})).start()
         else:
-            self.reply.done(
-                number, {"value": 2 * value, "pid": os.getpid(), "text": "x" * int(str(task.get("size", 0)))}
-            )
+            time.sleep(float(str(task.get("slow", 0))))
+            text = "x" * int(str(task.get("size", 0)))
+            told: Message = {"value": 2 * value, "pid": os.getpid(), "prepared_by": self.prepared_by, "text": text}
+            self.reply.done(number, told)
 
     def finish(self) -> None:
         """Nothing is under way."""
@@ -150,17 +155,75 @@ def test_a_neighbour_in_the_queue_of_a_killer_is_not_blamed(tmp_path: Path) -> N
         assert answers(executor) == {number: 2 * number for number in range(4)}
 
 
-def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    pids: set[int] = set()
+def test_workers_share_what_was_prepared_once(tmp_path: Path) -> None:
+    with forked(tmp_path, 3) as executor:
+        told: list[Message] = []
+        while len({one["pid"] for one in told}) < 3:  # the first may do all before the last is there
+            for number in range(30):
+                executor.submit(number, {"value": number, "slow": 0.01})
+            told += [outcome.result or {} for outcome in executor.results()]
+    pids = {one["pid"] for one in told}
+    (prepared_by,) = {one["prepared_by"] for one in told}
+    assert prepared_by not in {0, os.getpid(), *pids}
+
+
+def test_without_its_nursery_a_worker_is_replaced_all_the_same(tmp_path: Path) -> None:
+    told: list[Event] = []
+    with forked(tmp_path, 2, told) as executor:
+        executor.submit(0, {"value": 0})
+        (first,) = executor.results()
+        assert first.result is not None
+        nursery = first.result["prepared_by"]
+        assert isinstance(nursery, int)
+        os.kill(nursery, signal.SIGKILL)  # perhaps before it has forked the other one
+        for number in range(1, 20):
+            executor.submit(number, {"value": number, "deaths": 1 if number == 5 else 0})
+        assert answers(executor) == {number: 2 * number for number in range(1, 20)}
+    warnings = [event.message for event in told if event.what is What.WARNING]
+    assert any(text.startswith("a worker was lost (nobody saw how) at doubling 5") for text in warnings)
+
+
+def test_workers_that_cannot_begin_are_an_error(tmp_path: Path) -> None:
+    class Stillborn(Doubler):
+        def start(self, reply: Reply) -> None:
+            raise MemoryError
+
+    executor = Forked(Stillborn(tmp_path), 2, ignore, str)
+    try:
+        executor.submit(0, {"value": 0})
+        with pytest.raises(BuildError, match=r"workers end before they begin anything \(exit status 1\)"):
+            answers(executor)
+    finally:
+        executor.close()
+
+
+def test_what_cannot_be_prepared_is_the_workers_to_tell(tmp_path: Path) -> None:
+    class Unprepared(Doubler):
+        def prepare(self) -> None:
+            raise ImportError
+
+    executor = Forked(Unprepared(tmp_path), 2, ignore, str)
+    try:
+        executor.submit(0, {"value": 4})
+        assert answers(executor) == {0: 8}
+    finally:
+        executor.close()
+
+
+def test_workers_and_nursery_end_with_their_parent(tmp_path: Path) -> None:
     parent = os.fork()
     if parent == 0:
         executor = Forked(Doubler(tmp_path), 2, ignore, str)
-        for worker in executor._workers:
-            (tmp_path / f"pid-{worker.pid}").touch()
+        while len(list(tmp_path.glob("pid-*"))) < 3:
+            for number in range(10):
+                executor.submit(number, {"value": number, "slow": 0.01})
+            for outcome in executor.results():
+                for role in ("pid", "prepared_by"):
+                    (tmp_path / f"pid-{(outcome.result or {})[role]}").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(parent, 0)
     pids = {int(path.name[4:]) for path in tmp_path.glob("pid-*")}
-    assert len(pids) == 2
+    assert len(pids) == 3
     deadline = time.monotonic() + 10
     while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)

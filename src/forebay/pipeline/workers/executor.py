@@ -1,11 +1,11 @@
 """Where tasks run: in this process, or in forked workers that speak JSON over a socket pair. Never pickle.
 
-The seam is `Executor`: tasks and results are JSON objects, told apart by their number. Workers are forked before this
-process starts a thread or Arrow, so that user functions reach them by memory; a worker that replaces a dead one is
-forked later, from a parent that by design has not touched Arrow either.
+The seam is `Executor`: tasks and results are JSON objects, told apart by their number. Workers are forked from a
+`Nursery`, which is forked before this process starts a thread or Arrow, so that user functions reach them by memory.
 
-What a worker sends, one frame each: ``{"began": n}``, ``{"at": text}`` (what it is doing now, for the message should it
-die), ``{"done": n, "result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte big-endian length and UTF-8 JSON.
+What a worker sends, one frame each: ``{"pid": p}`` (first of all), ``{"began": n}``, ``{"at": text}`` (what it is doing
+now, for the message should it die), ``{"done": n, "result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte
+big-endian length and UTF-8 JSON.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from typing import Protocol, TypeAlias, cast
 
 from forebay.errors import BuildError
 from forebay.events import Event, Hook, What
+from forebay.pipeline.workers.nursery import UNKNOWN, Nursery
 from forebay.types import JSON
 
 Message: TypeAlias = dict[str, JSON]
 
 _AHEAD = 3
 """Tasks sent to one worker before its first result: it computes the next while the last ones are being published."""
+_MOST_STILLBORN = 8
 
 
 class Reply(Protocol):
@@ -51,6 +53,10 @@ class Reply(Protocol):
 
 class Handler(Protocol):
     """Computes tasks in a worker. Made before the fork, started after it."""
+
+    def prepare(self) -> None:
+        """Load what every worker needs, in the process that they are forked from: no thread may be started."""
+        ...
 
     def start(self, reply: Reply) -> None:
         """Prepare, in the worker: threads may be started from here on."""
@@ -189,8 +195,9 @@ class _Channel:
 
 @dataclass(slots=True)
 class _Worker:
-    pid: int
     channel: _Channel
+    pid: int = 0
+    """0: it has not told yet."""
     tasks: dict[int, Message] = field(default_factory=dict)
     began: int = -1
     """The task that it computes, or computed last; the one before may still be being published."""
@@ -212,6 +219,9 @@ class Forked:
         self._answers: deque[Outcome] = deque()
         self._killed_by: dict[int, str] = {}
         self._workers: list[_Worker] = []
+        self._stillborn = 0
+        """Workers that were lost one after another before they could begin anything."""
+        self._nursery = self._new_nursery()
         for _ in range(workers):
             self._fork()
 
@@ -259,6 +269,7 @@ class Forked:
             for worker in self._workers:
                 self._end(worker)
             self._workers.clear()
+            self._nursery.close()
             self._selector.close()
 
     def _await_end(self, worker: _Worker, deadline: float) -> None:
@@ -271,15 +282,9 @@ class Forked:
             pass  # it computes something long: killed by the caller, only shards in flight are lost
 
     def _end(self, worker: _Worker) -> None:
-        try:
-            worker.channel.sock.close()
-            os.kill(worker.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it ended by itself
-        try:
-            os.waitpid(worker.pid, 0)
-        except ChildProcessError:
-            pass  # someone else's wait() has collected it
+        worker.channel.sock.close()
+        if worker.pid:
+            self._nursery.status(worker.pid, kill=True)
 
     def _hand_out(self) -> None:
         """Give waiting tasks to the least busy workers; a task that has killed a worker goes out alone."""
@@ -296,39 +301,36 @@ class Forked:
             except OSError:
                 return  # it has just died: its tasks are taken back when its end of file is read
 
-    def _fork(self) -> None:
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(ours, theirs)
-        theirs.close()
-        worker = _Worker(pid, _Channel(ours))
-        self._workers.append(worker)
-        self._selector.register(ours, selectors.EVENT_READ, worker)
+    def _new_nursery(self) -> Nursery:
+        return Nursery(self._handler.prepare, self._work, [worker.channel.sock for worker in self._workers])
 
-    def _be_worker(self, ours: socket.socket, theirs: socket.socket) -> None:
-        """The child's life; never returns."""
-        status = 1
+    def _fork(self) -> None:
+        worker = _Worker(_Channel(self._nursery.fork()))
+        self._workers.append(worker)
+        self._selector.register(worker.channel.sock, selectors.EVENT_READ, worker)
+
+    def _work(self, sock: socket.socket) -> int:
+        """A worker's life; returns its exit status."""
+        self._selector.close()
         try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-            ours.close()
-            for other in self._workers:  # else a sibling would not see its end of file
-                other.channel.sock.close()
-            self._selector.close()
-            _serve(self._handler, _Channel(theirs))
-            status = 0
+            _serve(self._handler, _Channel(sock))
         except ConnectionError:
-            pass  # the parent has gone: nobody to tell
-        finally:
-            os._exit(status)  # no clean-up that belongs to the parent: its buffers, threads and exit hooks
+            return 1  # the parent has gone: nobody to tell
+        return 0
 
     def _bury(self, worker: _Worker) -> None:
         """A worker has gone: tell, replace it, and give its tasks out again; the one it worked on only once."""
-        _, status = os.waitpid(worker.pid, 0)
         self._selector.unregister(worker.channel.sock)
         worker.channel.sock.close()
         self._workers.remove(worker)
+        status = self._nursery.status(worker.pid) if worker.pid else None
+        if status is None:  # the nursery has gone, before it could fork this one or after
+            self._nursery.close()
+            self._nursery = self._new_nursery()
         how = _how_it_ended(status)
+        self._stillborn = 0 if worker.began >= 0 else self._stillborn + 1
+        if self._stillborn > _MOST_STILLBORN:
+            raise BuildError(f"workers end before they begin anything ({how})", hint="is there memory for them?")
         if not worker.tasks:
             self._fork()
             return
@@ -346,6 +348,9 @@ class Forked:
 
 
 def _outcome(worker: _Worker, message: Message) -> Outcome | None:
+    if "pid" in message:
+        worker.pid = cast("int", message["pid"])
+        return None
     if "began" in message:
         worker.began, worker.at = cast("int", message["began"]), ""
         return None
@@ -359,7 +364,9 @@ def _outcome(worker: _Worker, message: Message) -> Outcome | None:
     return Outcome(number, result if isinstance(result, dict) else None, error if isinstance(error, dict) else None)
 
 
-def _how_it_ended(status: int) -> str:
+def _how_it_ended(status: int | None) -> str:
+    if status is None or status == UNKNOWN:
+        return "nobody saw how"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         reason = "; out of memory?" if number == signal.SIGKILL else ""
@@ -372,6 +379,7 @@ def _serve(handler: Handler, channel: _Channel) -> None:
 
     A thread does the reading, so that the parent never waits to send while this worker waits to send to it.
     """
+    channel.send({"pid": os.getpid()})
     handler.start(channel)
     tasks: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(channel, tasks), name="forebay-reader", daemon=True).start()

@@ -70,6 +70,13 @@ class Worker:
         self._failed: Message | None = None
         self._parts = False
 
+    def prepare(self) -> None:
+        """See `Handler`: import what reading, computing and rendering need, before the first task is there."""
+        import importlib
+
+        for name in ("layers", "rendering", "sources"):
+            importlib.import_module(f"forebay.table.{name}")
+
     def start(self, reply: Reply) -> None:
         """See `Handler`."""
         self._reply = reply
@@ -79,7 +86,6 @@ class Worker:
         self._publisher.start()
         if self.job.processes > 1:
             _one_thread_each()
-            _load_ahead()
 
     def handle(self, number: int, task: Message) -> None:
         """See `Handler`."""
@@ -201,11 +207,3 @@ def _one_thread_each() -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
-
-
-def _load_ahead() -> None:
-    """Import what reading, computing and rendering need, while the parent has not come to the first task yet."""
-    import importlib
-
-    for name in ("layers", "rendering", "sources"):
-        importlib.import_module(f"forebay.table.{name}")
