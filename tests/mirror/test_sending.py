@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+from collections.abc import MutableMapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from forebay.mirror import content
+from forebay.mirror.app import App
 from forebay.mirror.content import AtRest, Reading
+from forebay.mirror.gate import Gate
+from forebay.mirror.tally import Tally
 from forebay.testing import FakeHub, Repository
 
 BIG = bytes(range(256)) * (64 << 12)  # 64 MiB: more than sockets hold
@@ -60,19 +66,54 @@ def test_a_file_that_is_gone_or_was_cut(tmp_path: Path, file: Path) -> None:
         all_of(reading)
 
 
+async def answered(app: App, headers: dict[str, str], leaves_after: int | None = None) -> int:
+    """Ask for the file as a server would; return the bytes of the answer until the client has left."""
+    size, pieces, left, asked = 0, 0, asyncio.Event(), False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        if asked:
+            await left.wait()
+            return {"type": "http.disconnect"}
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        nonlocal size, pieces
+        size += len(message.get("body", b""))
+        pieces += message["type"] == "http.response.body"
+        if pieces == leaves_after:
+            left.set()
+
+    fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": PATH, "query_string": b"", "headers": fields}
+    await app(scope, receive, send)
+    return size
+
+
 @pytest.mark.parametrize("asked", [{}, {"Range": "bytes=1-"}])
-def test_for_a_client_that_has_gone_nothing_more_is_read(asked, fake, start_mirror, upstream, wait_until) -> None:
+def test_for_a_client_that_has_gone_nothing_more_is_read(asked: dict[str, str], fake, bench) -> None:
+    app = App(bench(fake).library, Gate(), Tally())
+    size = len(BIG) - len(asked)
+    with closing(app):
+        assert asyncio.run(answered(app, {})) == len(BIG)
+        assert asyncio.run(answered(app, asked)) == size
+        before = app.counts()["bytes_sent"]
+        sent = asyncio.run(answered(app, asked, leaves_after=3))
+        assert sent < size // 4
+        assert app.counts()["bytes_sent"] == before + sent
+
+
+def test_a_client_that_goes_leaves_the_mirror_as_it_was(fake, start_mirror, upstream, wait_until) -> None:
     mirror = start_mirror(*upstream(fake))
     assert mirror.ask(PATH).body == BIG
-    connection = http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc, timeout=30)
-    with closing(connection):
-        connection.request("GET", PATH, headers=asked)
-        answer = connection.getresponse()
-        assert len(answer.read(1000)) == 1000
-        answer.close()
+    with closing(http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc, timeout=30)) as connection:
+        connection.request("GET", PATH)
+        with closing(connection.getresponse()) as answer:
+            assert len(answer.read(1000)) == 1000
     wait_until(lambda: mirror.counts()["files"] == 1)
-    assert mirror.counts()["bytes_sent"] < len(BIG) + len(BIG) // 2
     assert mirror.ask(PATH, Range="bytes=5-").body == BIG[5:]
+    assert mirror.counts()["failed"] == 0
 
 
 def test_many_read_at_once(fake, start_mirror, upstream) -> None:
