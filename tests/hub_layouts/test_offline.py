@@ -176,6 +176,17 @@ def test_a_dataset_that_cannot_be_prepared_leaves_the_others_be(world: World, tm
             assert "DatasetGenerationError" not in laid.notes[0]  # it says that something went wrong, and not what
 
 
+def test_what_a_store_that_may_not_be_written_lacks_is_not_fetched(world: World, tmp_path: Path) -> None:
+    reference = "hf://datasets/Rowan/hellaswag"
+    with world.store(tmp_path / "store") as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch(reference)
+    with world.store(tmp_path / "store", read_only=True) as store:
+        laid = lay(store, "datasets", tmp_path / "view", [reference])
+    assert len(laid.missing) == 1
+    assert laid.missing[0].startswith(f"{reference} is not prepared, and the store in ")
+    assert not laid.wanted
+
+
 def test_configurations_that_nobody_fetched_are_missing_only_where_they_are_asked_for(
     world: World, tmp_path: Path
 ) -> None:

@@ -221,8 +221,13 @@ def test_read_only_file_system_opens_for_reading(tmp_path: Path) -> None:
     with Store.open(Settings(home=tmp_path / "s"), fs=disk, hook=told.append) as store:
         assert not store.writable
         assert check(store, "a", (payload("a"),))
-        with pytest.raises(StoreReadOnlyError):
+        with pytest.raises(StoreReadOnlyError, match="; ask whose it is, or set FOREBAY_HOME to a store of your own"):
             put(store, "b", payload("b"))
+    with (
+        Store.open(Settings(home=tmp_path / "s", read_only=True), fs=disk) as store,
+        pytest.raises(StoreReadOnlyError, match="for reading only; leave out read_only"),
+    ):
+        put(store, "b", payload("b"))
     assert [event.what for event in told].count(What.WARNING) == 1
 
 

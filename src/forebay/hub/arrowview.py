@@ -18,7 +18,6 @@ from pathlib import Path
 
 from forebay.config import HubSettings
 from forebay.errors import (
-    BuildError,
     CacheRequiredError,
     ForebayError,
     InputError,
@@ -91,8 +90,11 @@ def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str], *, aske
         raise
     except ForebayError as error:  # one dataset that cannot be prepared leaves the others be
         if asked or any(ref is not None for _, ref in one.contents(hub.store)):
-            what = str(error.subject) if isinstance(error, CacheRequiredError) else str(error)
-            placer.laid.missing.append(what if isinstance(error, BuildError) else f"{dataset}: {what}")
+            if isinstance(error, CacheRequiredError):
+                placer.laid.lack(f"{dataset}: {error.subject}", dataset)
+            else:
+                told = str(error)
+                placer.laid.missing.append(told if dataset in told else f"{dataset}: {told}")
         there = found_of(hub.store, one.snapshot)
         return [each for each in there if not names or each.configuration in names]
     if one.snapshot.partial:
@@ -101,7 +103,10 @@ def _prepared(hub: Hub, placer: Placer, one: Held, names: Sequence[str], *, aske
     expected = names or (known.names if known is not None else ())
     there = {each.configuration for each in found} | (set() if asked else lacking)
     for name in (name for name in expected if name not in there):
-        placer.laid.missing.append(f"{dataset}#{name}: {'not in the store' if name in lacking else 'not prepared'}")
+        if name in lacking:
+            placer.laid.lack(f"{dataset}#{name}: not in the store", f"{dataset}#{name}")
+        else:
+            placer.laid.missing.append(f"{dataset}#{name}: not prepared")
     return found
 
 

@@ -40,12 +40,14 @@ class Laid:
         files: all of them, by how: ``link``, ``reflink``, ``copy``, ``symlink``, ``decoded`` (a copy), ``kept``.
         bytes: of their content, likewise; only those of ``copy`` and ``decoded`` take room on the disk.
         missing: what the store does not hold, as ``dataset: path``.
+        wanted: the references that bring what is missing, where fetching does.
         notes: anything else to tell.
     """
 
     files: dict[str, int] = field(default_factory=dict[str, int])
     bytes: dict[str, int] = field(default_factory=dict[str, int])
     missing: list[str] = field(default_factory=list[str])
+    wanted: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
 
     def count(self, how: str, size: int) -> None:
@@ -57,6 +59,13 @@ class Laid:
         """Add a note, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def lack(self, what: str, reference: str) -> None:
+        """Add something missing, once, that is fetched by a reference."""
+        if what not in self.missing:
+            self.missing.append(what)
+        if reference not in self.wanted:
+            self.wanted.append(reference)
 
     @property
     def copied_bytes(self) -> int:
@@ -70,6 +79,7 @@ class Laid:
             "bytes": dict(self.bytes),
             "copied_bytes": self.copied_bytes,
             "missing": list(self.missing),
+            "wanted": list(self.wanted),
             "notes": list(self.notes),
         }
 

@@ -157,9 +157,7 @@ def _placed(placer: Placer, ref: ObjectRef, target: Path, one: Held, file: Snaps
 
 
 def _note_missing(placer: Placer, one: Held, file: SnapshotFile) -> None:
-    text = f"{one.snapshot.dataset}: {file.path}"
-    if text not in placer.laid.missing:
-        placer.laid.missing.append(text)
+    placer.laid.lack(f"{one.snapshot.dataset}: {file.path}", one.snapshot.dataset)
 
 
 def _told_foreign(placer: Placer, held: Sequence[Held], hub: str) -> None:

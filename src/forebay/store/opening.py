@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from forebay.config import Settings
-from forebay.errors import StoreError
+from forebay.errors import StoreError, StoreReadOnlyError
 from forebay.events import Event, Hook, What
 from forebay.io import Filesystem, Trouble, make_home
 from forebay.store import schema
@@ -20,6 +20,7 @@ from forebay.store.session import Session, was_cut
 
 if TYPE_CHECKING:
     import sqlite3
+    from pathlib import Path
 
 
 def prepare(settings: Settings, fs: Filesystem, layout: Layout, files: Files, session: Session, hook: Hook) -> bool:
@@ -93,6 +94,15 @@ def _make(fs: Filesystem, layout: Layout, files: Files) -> None:
     if not _exists(fs, layout):  # somebody removed a folder to free space
         for folder in layout.folders():
             fs.make_dirs(folder, mode=files.dir_mode)
+
+
+def unwritable(home: Path, *, told: bool) -> StoreReadOnlyError:
+    """Return the error of who would change a store that may not be written; `told`: as its settings say."""
+    if told:
+        why, hint = "it was opened for reading only", "leave out read_only (FOREBAY_READ_ONLY)"
+    else:
+        why, hint = "this process may not write there", "ask whose it is, or set FOREBAY_HOME to a store of your own"
+    return StoreReadOnlyError(f"cannot change the store in {home}: {why}", subject=home, hint=hint)
 
 
 def trusted(db: sqlite3.Connection) -> bool:

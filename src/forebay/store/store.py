@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from forebay import config
 from forebay.config import Settings
-from forebay.errors import InputError, StoreReadOnlyError
+from forebay.errors import InputError
 from forebay.events import Event, Hook, What, ignore
 from forebay.io import Filesystem, Lease, LeaseFolder, LocalFilesystem, Progress
 from forebay.store.aside import Quarantine
@@ -26,7 +26,7 @@ from forebay.store.layout import Layout, check_hex, check_kind
 from forebay.store.ledger import Ledger
 from forebay.store.memo import IndexMemo
 from forebay.store.names import Names
-from forebay.store.opening import finish, prepare, trusted, write_recency
+from forebay.store.opening import finish, prepare, trusted, unwritable, write_recency
 from forebay.store.reading import Reader
 from forebay.store.recency import Recency
 from forebay.store.scan import Scanner
@@ -396,5 +396,4 @@ class Store(Fetching):
 
     def _check_writable(self) -> None:
         if not self.writable:
-            why = "it was opened for reading only" if self.settings.read_only else "this process may not write there"
-            raise StoreReadOnlyError(f"cannot change the store in {self.home}: {why}", subject=self.home)
+            raise unwritable(self.home, told=self.settings.read_only)

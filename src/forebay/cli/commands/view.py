@@ -95,10 +95,9 @@ def _tell(kind: Kind, folder: Path, laid: Laid) -> None:
         say_sentence(f"missing: {name}")
     if len(laid.missing) > _SHOWN:
         say(f"missing: {len(laid.missing) - _SHOWN:,} more")
-    wanting = dict.fromkeys(name.split(": ")[0] for name in laid.missing if not name.endswith(": not prepared"))
-    if wanting:
-        more = " …" if len(wanting) > _NAMED else ""
-        say_sentence(f"`forebay fetch {' '.join([*wanting][:_NAMED])}{more}`, where there is a network, brings it")
+    if laid.wanted:
+        more = " …" if len(laid.wanted) > _NAMED else ""
+        say_sentence(f"`forebay fetch {' '.join(laid.wanted[:_NAMED])}{more}`, where there is a network, brings it")
     if laid.files:
         hint = _VARIABLES.get(kind, "run evalscope in {0}")
         say(hint.format(shlex.quote(str(folder.absolute()))))
