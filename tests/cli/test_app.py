@@ -169,6 +169,17 @@ def test_help_tells_every_option(name: str) -> None:
     assert "--home" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["bundle", "lock"])
+def test_no_command_of_a_group_is_told_half(name: str) -> None:
+    told = CliRunner().invoke(forebay, [name, "--help"]).stdout.partition("Commands:")[2]
+    assert "..." not in told
+    assert told.count("\n  ") == len(told.strip().splitlines())
+
+
+def test_fetch_can_do_without_a_reference() -> None:
+    assert "[REFERENCE]..." in CliRunner().invoke(forebay, ["fetch", "--help"]).stdout
+
+
 @pytest.mark.parametrize("name", LEAVES)
 def test_the_documentation_tells_of_it(name: str) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/cli.md").read_text("utf-8")

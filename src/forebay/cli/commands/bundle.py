@@ -40,7 +40,7 @@ def bundle() -> None:
     """
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Write entries, and all that they need, into an archive.")
 @click.argument("out", type=_PLACE)
 @click.argument("entries", nargs=-1, metavar="[ENTRY]...")
 @click.option("--volume-size", metavar="SIZE", help="Cut it into volumes of this size: 4GiB.")
@@ -128,7 +128,7 @@ def _of_tasks(store: Store, wanted: Wanted, *, quiet: bool) -> Packed:
         return packed(hub, wanted, hook)
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Take a bundle into the store.")
 @click.argument("path", type=_PLACE, metavar="BUNDLE")
 @click.option("--trust", multiple=True, metavar="KEY", help="A public key that must have signed it; may be repeated.")
 @click.option("--untrusted", is_flag=True, help="Install it whoever signed it, whatever trusted_keys says.")
@@ -170,7 +170,7 @@ def install(
         say(f"name  {line}")
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Compare every byte with what it should be.")
 @click.argument("path", type=_PLACE, metavar="BUNDLE")
 @click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
 @click.pass_context
@@ -193,7 +193,7 @@ def verify(ctx: click.Context, path: Path, as_json: bool) -> None:
     ctx.exit(0 if report.ok else 1)
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Say what is in a bundle.")
 @click.argument("path", type=_PLACE, metavar="BUNDLE")
 @click.option("--json", "as_json", is_flag=True, help="Its MANIFEST, as JSON.")
 def inspect(path: Path, as_json: bool) -> None:
@@ -209,7 +209,7 @@ def inspect(path: Path, as_json: bool) -> None:
         say(line)
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Say how two bundles differ, or what the store lacks.")
 @click.argument("earlier", type=_PLACE, metavar="A")
 @click.argument("later", type=_PLACE, metavar="[B]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="The difference as JSON.")
@@ -236,7 +236,7 @@ def diff(ctx: click.Context, earlier: Path, later: Path | None, as_json: bool) -
     ctx.exit(0 if found.same else 1)
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Mend a bundle in place.")
 @click.argument("path", type=_PLACE, metavar="BUNDLE")
 @click.option("--from", "donors", type=_PLACE, multiple=True, metavar="OTHER", help="Take what is damaged from there.")
 @click.option("--from-store", is_flag=True, help="Take what is damaged from the store.")
@@ -301,7 +301,7 @@ def _mended(
     return bundles.verify(path), mended
 
 
-@bundle.command(cls=Command)
+@bundle.command(cls=Command, short_help="Make a key to sign bundles with.")
 @click.argument("path", type=_PLACE, metavar="KEYFILE")
 @click.option("--json", "as_json", is_flag=True, help="The public key, as JSON.")
 def keygen(path: Path, as_json: bool) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("references", nargs=-1, metavar="REFERENCE...")
+@click.argument("references", nargs=-1, metavar="[REFERENCE]...")
 @click.option("--from", "listing", type=click.Path(path_type=Path), metavar="FILE", help="More of them, one per line.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only these files: data/*.csv, or a folder.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these files; stronger than --include.")

@@ -27,7 +27,7 @@ def lock() -> None:
     """
 
 
-@lock.command(cls=Command)
+@lock.command(cls=Command, short_help="Say what has moved since a lock file was written.")
 @click.argument("before", type=_PLACE, required=False)
 @click.argument("after", type=_PLACE, required=False)
 @click.option("--offline", is_flag=True, help="Compare with what the store knows; ask no network.")
