@@ -4,6 +4,7 @@ determinism."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,16 @@ class TestKeysOfFunctions:
         report = user.run()
         assert counts(report)["clean"] == (report.shards, 0)
         assert "SUFFIX" in report.operators[0].reason
+        assert all(row["text"].endswith("?") for row in user.exported())
+
+    def test_an_edit_of_the_same_size_in_the_same_second(self, user: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "dont_write_bytecode", False)
+        os.utime(user.folder / "ops.py", (1_700_000_000, 1_700_000_000))
+        run_one(user, use("mapper", "clean"))
+        self.edit(user, 'SUFFIX = "!"', 'SUFFIX = "?"')
+        os.utime(user.folder / "ops.py", (1_700_000_000, 1_700_000_000.9))
+        report = user.run()
+        assert counts(report)["clean"] == (report.shards, 0)
         assert all(row["text"].endswith("?") for row in user.exported())
 
     def test_comments_other_functions_and_the_files_place_do_not_matter(self, user: Bench) -> None:
