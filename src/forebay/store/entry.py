@@ -29,7 +29,8 @@ def encode(entry: Entry) -> bytes:
     """Return the bytes of an entry's file.
 
     Raises:
-        StoreError: `meta` or `parts` holds what JSON cannot (NaN, bytes, a key that is no string), or is nested too deeply.
+        StoreError: `meta` or `parts` holds what JSON cannot (NaN, bytes, a key that is no string), or is nested too
+            deeply.
     """
     fields: dict[str, object] = {
         "cost": {"bytes": entry.cost.bytes, "seconds": entry.cost.seconds},
