@@ -84,22 +84,54 @@ def test_full_disk_of_what_is_spared(small_disk: tuple[Path, object]) -> None:
         put(store, "small", payload("small", 400_000))
 
 
-def test_index_on_a_disk_without_any_room(small_disk: tuple[Path, object]) -> None:
+def fill(folder: Path) -> Path:
+    """Take all the room that there is."""
+    hog = folder / "hog"
+    with suppress(OSError), hog.open("ab", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    return hog
+
+
+@pytest.mark.parametrize("how", ["gc", "remove"])
+def test_a_disk_without_any_room_can_be_collected(small_disk: tuple[Path, object], how: str) -> None:
+    """SQLite needs some room to say what may go: the ballast is given up for it, and taken again afterwards."""
+    home, fs = small_disk
+    if isinstance(fs, MemoryFilesystem):
+        pytest.skip("its index is in memory")
+    with opened(small_disk) as store:
+        put(store, "old", payload("old", 2_000_000))
+        put(store, "new", payload("new"))
+    for size in (1_000_000, 400_000):
+        fill(home.parent)
+        with opened(small_disk) as store:
+            if how == "gc":
+                assert store.gc(max_bytes=500_000).entries == 1
+            else:
+                assert store.remove("delta", key("old"))
+            assert (home / "ballast").stat().st_size == 2**19
+            assert not temporaries(small_disk)
+            assert check(store, "new", (payload("new"),))
+            put(store, "old", payload("old", size))
+
+
+def test_without_ballast_a_disk_without_any_room_says_so(small_disk: tuple[Path, object]) -> None:
     """SQLite says "disk I/O error" then, and building the index anew would not help."""
     home, fs = small_disk
     if isinstance(fs, MemoryFilesystem):
         pytest.skip("its index is in memory")
     with opened(small_disk) as store:
         put(store, "old", payload("old"))
-    with suppress(OSError), (home.parent / "hog").open("wb", buffering=0) as hog:
-        while hog.write(bytes(4096)):
-            pass
+    (home / "ballast").unlink()
+    hog = fill(home.parent)
     with opened(small_disk) as store, pytest.raises(StoreFullError, match=r"index\.sqlite.*; free some space"):
         store.gc()
-    (home.parent / "hog").unlink()
+    assert not (home / "ballast").exists()
+    hog.unlink()
     with opened(small_disk) as store:
         store.gc()
         assert check(store, "old", (payload("old"),))
+        assert (home / "ballast").exists()
 
 
 @pytest.mark.parametrize("lasting", [False, True])

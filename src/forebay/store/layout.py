@@ -38,8 +38,8 @@ class Layout:
     """The paths of one store."""
 
     __slots__ = (
-        "entries", "home", "index", "leases", "marker", "names", "objects", "partials", "pins", "quarantine", "readers",
-        "tmp",
+        "ballast", "entries", "home", "index", "leases", "marker", "names", "objects", "partials", "pins", "quarantine",
+        "readers", "tmp",
     )  # fmt: skip
 
     def __init__(self, home: Path) -> None:
@@ -55,6 +55,7 @@ class Layout:
         self.tmp = home / "tmp"
         self.index = home / "index.sqlite"
         self.marker = home / "STORE.json"
+        self.ballast = home / "ballast"
 
     def folders(self) -> tuple[Path, ...]:
         """Return the folders that a writable store has from the start."""

@@ -10,6 +10,7 @@ from forebay.errors import StoreError, StoreReadOnlyError
 from forebay.events import Event, Hook, What
 from forebay.io import Filesystem, Trouble, make_home
 from forebay.store import schema
+from forebay.store.ballast import Ballast
 from forebay.store.files import Files
 from forebay.store.index import Index
 from forebay.store.layout import FORMAT, Layout
@@ -90,6 +91,7 @@ def _make(fs: Filesystem, layout: Layout, files: Files) -> None:
         for folder in layout.folders():
             fs.make_dirs(folder, mode=files.dir_mode)
         files.replace(layout.marker, {"format": FORMAT})
+        Ballast(fs, layout.ballast).load()
         return
     if not _exists(fs, layout):  # somebody removed a folder to free space
         for folder in layout.folders():

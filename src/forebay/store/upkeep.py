@@ -12,9 +12,11 @@ from forebay.config import Settings
 from forebay.errors import ObjectDamagedError, ObjectMissingError
 from forebay.events import Event, Hook, What
 from forebay.io import Filesystem, LeaseFolder
+from forebay.store.ballast import Ballast
 from forebay.store.eviction import Plan, Planner, Wish
 from forebay.store.gathering import KEPT_SECONDS, Gathering
 from forebay.store.holds import Holds
+from forebay.store.layout import Layout
 from forebay.store.ledger import Ledger
 from forebay.store.reading import Reader
 from forebay.store.reports import Damage, EntryInfo, GcReport, ReindexReport, Share, Usage, VerifyReport
@@ -46,6 +48,11 @@ class Upkeep:
 
     def gc(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
         """Collect; see `Store.gc`."""
+        if dry_run:
+            return self._collect(max_bytes, older_than_seconds, dry_run=True)
+        return self._ballast.carry(lambda: self._collect(max_bytes, older_than_seconds, dry_run=False))
+
+    def _collect(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
         temporaries, freed = (0, 0) if dry_run else self.scanner.remove_temporaries()
         limit = self.settings.max_bytes if max_bytes is None else max_bytes
         now = self.fs.now()
@@ -201,7 +208,11 @@ class Upkeep:
             self.ledger.carry_out(db, plan)
             return plan
 
-        return bool(self.ledger.transact(work).entries)
+        return bool(self._ballast.carry(lambda: self.ledger.transact(work)).entries)
+
+    @property
+    def _ballast(self) -> Ballast:
+        return Ballast(self.fs, Layout(self.settings.home).ballast)
 
     def _counted(self, db: sqlite3.Connection, plan: Plan, *, freed: bool) -> tuple[Plan, int, int]:
         held = self.holds.held()
