@@ -37,6 +37,10 @@ MODELSCOPE_PREFIX = "/-/ms"
 _MOST_BODY_BYTES = 16 * 2**20
 _SMALL_BYTES = 2**18
 """What is not larger goes out with its headers: opening a file for it would cost more than copying it."""
+_PIECE_BYTES = 2**18
+"""Of a file at rest at a time: what a processor's own cache holds of it while it goes on to the socket."""
+_FEW = 8
+"""So many files at a time may take that much memory each; of more, each takes half."""
 _TURN = 8
 """Pieces after which others have their turn."""
 _THREADS = 128  # one for each answer that waits for upstream
@@ -71,6 +75,7 @@ class App:
     ) -> None:
         self.library, self.gate, self.tally, self._shelf, self._owns = library, gate, tally, shelf, owns
         self._huggingface, self._modelscope = HuggingFace(library, shelf=shelf), ModelScope(library)
+        self._sending = 0
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mirror")
 
     def close(self) -> None:
@@ -153,9 +158,11 @@ class App:
     async def _send_file(self, receive: Receive, send: Send, file: Reading, served: Callable[[int], None]) -> None:
         """Send bytes at rest, as long as there is somebody who takes them."""
         gone = asyncio.ensure_future(_gone(receive))
+        self._sending += 1
         try:
             for number in itertools.count(1):
-                piece = file.read() if file.at_once() else await self._on_thread(file.read)
+                size = _PIECE_BYTES if self._sending <= _FEW else _PIECE_BYTES // 2
+                piece = file.read(size) if file.at_once(size) else await self._on_thread(file.read, size)
                 await send({"type": "http.response.body", "body": piece, "more_body": file.left > 0})
                 served(len(piece))
                 if number % _TURN == 0:
@@ -163,6 +170,7 @@ class App:
                 if not file.left or gone.done():
                     return
         finally:
+            self._sending -= 1
             gone.cancel()
             file.close()
 

@@ -11,8 +11,6 @@ from typing import Protocol
 from forebay.types import Buffer
 
 _PIECE_BYTES = 2**19
-_READ_BYTES = 2**18
-"""Of a file at rest at a time: what a processor's own cache holds of it while it goes on to the socket."""
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
 
@@ -74,14 +72,14 @@ class Reading:
         """How many bytes are still to be read."""
         return self._what.end - self._at
 
-    def at_once(self) -> bool:
-        """Tell whether the next piece is in memory, so that reading it waits for no disk.
+    def at_once(self, size: int) -> bool:
+        """Tell whether the next piece, of at most `size` bytes, is in memory, so that reading it waits for no disk.
 
         It looks for the piece's last byte. A file system that cannot say is taken to wait.
         """
         if self._waits:
             return False
-        last = self._at + min(_READ_BYTES, self.left) - 1
+        last = self._at + min(size, self.left) - 1
         try:
             return os.preadv(self._file.fileno(), [bytearray(1)], last, _NOWAIT or 0) == 1
         except BlockingIOError:
@@ -90,13 +88,13 @@ class Reading:
             self._waits = True
             return False
 
-    def read(self) -> bytes:
-        """Return the next piece.
+    def read(self, size: int) -> bytes:
+        """Return the next piece, of at most `size` bytes.
 
         Raises:
             OSError: the disk fails, or somebody has cut the file.
         """
-        piece = os.pread(self._file.fileno(), min(_READ_BYTES, self.left), self._at)
+        piece = os.pread(self._file.fileno(), min(size, self.left), self._at)
         if not piece:
             raise OSError(f"{self._what.path} ends at {self._at} bytes of {self._what.end}")
         self._at += len(piece)
