@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,10 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(project: Path, processe
     (project / "recipe.yaml").write_text(RECIPE + "  - mapper: {function: 'ops.py:slowly', input: row, version: '1'}\n")
     (project / "hold").touch()  # until then it cannot be done
     command = [*FOREBAY, "run", "recipe.yaml", "--np", processes]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    as_at_a_terminal = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=as_at_a_terminal
+    )
     wait_for(lambda: slow_results(project) >= 1, running)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)

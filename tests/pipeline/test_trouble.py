@@ -48,8 +48,9 @@ def deadly(row, folder, times):
 """
 
 RUNNER = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
 sys.path.insert(0, {tests!r})
 from pipeline_support import Bench
 values = json.loads(sys.argv[1])
