@@ -46,6 +46,12 @@ def test_view_and_adopt(world: World, typed: Typed, tmp_path: Path) -> None:
     assert "missing: hf://org/model: config.json" in out
 
 
+def test_what_is_named_and_of_another_hub_is_no_success(world: World, typed: Typed, tmp_path: Path) -> None:
+    code, out, _ = typed("view", "modelscope", tmp_path / "ms", "hf://org/model", "--home", world.home)
+    assert (code, out.splitlines()[0]) == (1, "nothing to lay out")
+    assert "of another hub" in out.lower()
+
+
 def test_a_view_can_be_pasted_and_says_how_to_get_the_rest(world: World, typed: Typed, tmp_path: Path) -> None:
     folder = tmp_path / "a view #1"
     code, out, _ = typed("view", "hf", folder, "hf://org/model", "--home", world.home)

@@ -56,7 +56,8 @@ def view(ctx: click.Context, kind: Kind, folder: Path, references: tuple[str, ..
     evalscope    to run it in: NS/NAME/… is taken before any hub
 
     REFERENCE is hf://datasets/NS/NAME[@REVISION][#CONFIGURATION] or the like; none: all that the store has. Exit code 1
-    if something was missing. Programs must not write into the files: they are the store's own.
+    if something was missing, or nothing of what was named could be laid. Programs must not write into the files: they
+    are the store's own.
     """
     from forebay.hub.views import lay
 
@@ -72,7 +73,7 @@ def view(ctx: click.Context, kind: Kind, folder: Path, references: tuple[str, ..
         emit(laid.to_json())
     else:
         _tell(kind, folder, laid)
-    ctx.exit(1 if laid.missing else 0)
+    ctx.exit(1 if laid.missing or (references and not laid.files) else 0)
 
 
 def _not_laid(folder: Path, error: OSError) -> StoreError:
