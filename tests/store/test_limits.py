@@ -105,6 +105,8 @@ def test_a_disk_without_any_room_can_be_collected(small_disk: tuple[Path, object
     for size in (1_000_000, 400_000):
         fill(home.parent)
         with opened(small_disk) as store:
+            with pytest.raises(StoreFullError, match="collect in earnest"):
+                store.gc(dry_run=True)
             if how == "gc":
                 assert store.gc(max_bytes=500_000).entries == 1
             else:

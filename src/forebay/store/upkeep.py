@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forebay.config import Settings
-from forebay.errors import ObjectDamagedError, ObjectMissingError
+from forebay.errors import ObjectDamagedError, ObjectMissingError, StoreFullError
 from forebay.events import Event, Hook, What
 from forebay.io import Filesystem, LeaseFolder
 from forebay.store.ballast import Ballast
@@ -49,7 +49,11 @@ class Upkeep:
     def gc(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
         """Collect; see `Store.gc`."""
         if dry_run:
-            return self._collect(max_bytes, older_than_seconds, dry_run=True)
+            try:
+                return self._collect(max_bytes, older_than_seconds, dry_run=True)
+            except StoreFullError as error:
+                hint = "collect in earnest, which finds the room it needs"
+                raise StoreFullError(error.what, subject=self.settings.home, hint=hint) from error
         return self._ballast.carry(lambda: self._collect(max_bytes, older_than_seconds, dry_run=False))
 
     def _collect(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
