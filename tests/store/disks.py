@@ -111,15 +111,23 @@ class World:
 
     def age_index(self) -> None:
         """Let the sessions in the index be of an earlier boot, as they are after a power cut."""
+        self._rename_sessions(lambda host, boot: (host, "0" * len(boot)))
+
+    def move_index(self) -> None:
+        """Let the sessions in the index be of another machine, which may be at work still."""
+        self._rename_sessions(lambda host, boot: ("0" * len(host), boot))
+
+    def _rename_sessions(self, change: Callable[[str, str], tuple[str, str]]) -> None:
         if not (self.home / "index.sqlite").exists():
             return
         with sqlite3.connect(self.home / "index.sqlite") as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone():
                 return
             for (token,) in db.execute("SELECT token FROM sessions").fetchall():
-                host, _, rest = token.split("-", 2)
+                host, boot, rest = token.split("-", 2)
+                new = "-".join((*change(host, boot), rest))
                 for table in ("sessions", "intents"):
-                    db.execute(f"UPDATE {table} SET token = ? WHERE token = ?", (f"{host}-00000000-{rest}", token))
+                    db.execute(f"UPDATE {table} SET token = ? WHERE token = ?", (new, token))
         db.close()
 
     def work(self, do: Callable[[Store], object]) -> Callable[[FaultyFilesystem], None]:

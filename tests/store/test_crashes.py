@@ -136,17 +136,48 @@ def test_what_was_returned_survives_a_power_cut(tmp_path: Path, scenario: str) -
             assert check(store, "new", NEW["new"]), cut
 
 
-def test_what_another_published_is_made_durable_before_it_is_relied_on(tmp_path: Path) -> None:
-    """A killed process named an object without flushing its folder; whoever relies on it flushes it."""
+@pytest.mark.parametrize("before", ["nothing", "on another machine", "a commit", "gc", "reindex", "the index is lost"])
+def test_what_another_published_is_made_durable_before_it_is_relied_on(tmp_path: Path, before: str) -> None:
+    """A process named an object and was stopped before it flushed its folder; whoever relies on it flushes it.
+
+    Or whoever takes it into the books first: from then on nobody needs to.
+    """
     world = World.made(tmp_path / "s", prepare)
     for crash in each_crash(world.work(publish), world.disk):
         world.index_left_by(crash.fs)
         fs = crash.fs.restart()
+        match before:
+            case "the index is lost":
+                world.lose_index()
+            case "on another machine":
+                world.move_index()
+            case "a commit" | "gc" | "reindex":
+                with world.open(fs) as store:
+                    first = {"a commit": lambda: put(store, "its", payload("its")), "gc": store.gc}
+                    first.get(before, store.reindex)()
+            case _:
+                pass
         with world.open(fs) as store:
             put(store, "mine", *NEW["new"])
         world.lose_index()
         with world.open(fs.power_cut("lose")) as store:
             assert check(store, "mine", NEW["new"]), crash.point
+
+
+def test_a_row_of_a_file_that_somebody_removed_says_nothing_of_the_new_one(tmp_path: Path) -> None:
+    world = World.made(tmp_path / "s", prepare)
+    path = next(Path(path) for path in world.disk.tree() if path.endswith(digest_of(OLD["old"][0])[2:]))
+    world.disk.unlink(path)
+    world.disk.flush_dir(path.parent)
+    for crash in each_crash(world.work(lambda store: put(store, "old", *OLD["old"])), world.disk):
+        world.index_left_by(crash.fs)
+        world.move_index()
+        fs = crash.fs.restart()
+        with world.open(fs) as store:
+            put(store, "mine", *OLD["old"])
+        world.lose_index()
+        with world.open(fs.power_cut("lose")) as store:
+            assert check(store, "mine", OLD["old"]), crash.point
 
 
 def test_replacing_an_entry_leaves_the_old_or_the_new(tmp_path: Path) -> None:

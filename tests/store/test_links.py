@@ -106,6 +106,25 @@ def test_what_is_relied_on_stays_until_the_batch_ends() -> None:
         assert store.usage().reserved_bytes == 0
 
 
+def test_what_the_books_have_is_relied_on_without_a_flush() -> None:
+    disk = FaultyFilesystem(MemoryFilesystem())
+    payloads = [payload(str(number)) for number in range(40)]
+    with opened(disk) as store:
+        put(store, "all", *payloads)
+    after = disk.inner.power_cut("lose")
+    disk = FaultyFilesystem(after)
+    with opened(disk) as store:
+        put(store, "mine", payload("mine"))  # what a process flushes once
+        before = len(disk.trace)
+        put(store, "again", *payloads)
+        flushed = [each.path for each in disk.trace[before:] if each.name == "flush_dir"]
+        assert not [path for path in flushed if path.is_relative_to(HOME / "objects-v1")]
+    with opened(disk.inner.power_cut("lose")) as store:
+        entry = store.get("delta", key("again"))
+        assert entry is not None
+        assert [bytes(store.read(each.digest)) for each in entry.objects] == payloads
+
+
 def test_a_raw_file_of_another_size_is_not_relied_on() -> None:
     disk, data = MemoryFilesystem(), payload("a")
     with opened(disk) as store:

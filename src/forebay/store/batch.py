@@ -17,7 +17,7 @@ from forebay.io import Filesystem, Staged, Trouble, flush, link_staged, publish,
 from forebay.store import entry as entries
 from forebay.store.files import Files, store_error
 from forebay.store.layout import Layout, check_hex, check_kind
-from forebay.store.ledger import Intent, Ledger, Published
+from forebay.store.ledger import Intent, Ledger, Published, Relied
 from forebay.store.reading import Reader
 from forebay.store.session import Session
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
@@ -61,7 +61,7 @@ class Batch:
         self._shop = workshop
         self._refs: dict[Digest, int] = {}  # what we may name: digest -> decoded size
         self._waiting: list[_Waiting] = []
-        self._relied: dict[Digest, CodecName] = {}
+        self._relied: dict[Digest, Relied] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._numbers: list[int] = []
         self._open = False
@@ -133,10 +133,10 @@ class Batch:
         intents = [Intent(mine.number(), 0, ref.digest) for ref in there]
         named = {intent.number: ref for intent, ref in zip(intents, there, strict=True)}
         sound = self._shop.ledger.rely(intents, lambda it: reader.sound(named[it.number].digest, named[it.number].size))
-        for ref, intent, kept in zip(there, intents, sound, strict=True):
-            if kept is not None:
+        for ref, intent, found in zip(there, intents, sound, strict=True):
+            if found is not None:
                 self._numbers.append(intent.number)
-                self._relied[ref.digest] = kept
+                self._relied[ref.digest] = found
                 self._refs[ref.digest] = ref.size
         return [ref for digest, ref in wanted.items() if digest not in self._refs]
 
@@ -326,7 +326,8 @@ class Batch:
         self._published_entries = {(entry.kind, entry.key): data for entry, data in new}
         publish(shop.fs, staged, replace=True, dir_mode=shop.files.dir_mode)
         published = [Published(entry, len(data)) for entry, data in new]
-        shop.ledger.settle(self._numbers, [*self._published, *self._relied.items()], published)
+        relied: list[tuple[Digest, CodecName]] = [(digest, found.kept) for digest, found in self._relied.items()]
+        shop.ledger.settle(self._numbers, self._published + relied, published)
         for entry, _ in new:
             shop.reader.learn(entry)
 
@@ -363,7 +364,8 @@ class Batch:
             if shop.reader.find(digest) is None:
                 what = f"object {digest[:12]} vanished from {shop.layout.home} while it was relied on"
                 raise StoreError(what, subject=digest, hint="try again")
-        shop.files.make_durable(shop.layout.object(digest, kept) for digest, kept in self._relied.items())
+        unsure = [(digest, found) for digest, found in self._relied.items() if not found.durable]
+        shop.files.make_durable(shop.layout.object(digest, found.kept) for digest, found in unsure)
 
     def _stage_entry(self, data: bytes) -> Staged:
         staged = self._twice(lambda: self._write([data]), len(data))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from forebay.config import CodecName
     from forebay.io import Filesystem
+    from forebay.store.files import Files
     from forebay.store.layout import Layout
     from forebay.types import Digest, Entry, Key
 
@@ -23,20 +24,29 @@ if TYPE_CHECKING:
 class Books:
     """Writes down what the files of one store are."""
 
-    def __init__(self, fs: Filesystem, layout: Layout) -> None:
+    def __init__(self, fs: Filesystem, layout: Layout, files: Files) -> None:
         self._fs = fs
         self._layout = layout
+        self._files = files
 
     def enter_object(self, db: sqlite3.Connection, digest: Digest) -> None:
-        """Take the files of an object into the books, or off them, as they are."""
-        there = [self.enter_file(db, digest, kept) for kept in codec.SUFFIXES]
+        """Take the files of an object into the books, or off them, as they are.
+
+        Whoever made one new to the books may not have come to flushing its folder: its name is made durable first.
+        """
+        there = [self._enter(db, digest, kept, durable=False) for kept in codec.SUFFIXES]
         if any(there):
             self.note_if_loose(db, digest)
 
-    def enter_file(self, db: sqlite3.Connection, digest: Digest, kept: CodecName) -> bool:
-        """Take one file of an object into the books, or off them; tell whether it is there."""
+    def enter_file(self, db: sqlite3.Connection, digest: Digest, kept: CodecName) -> None:
+        """Take one file of an object, whose name is durable, into the books, or off them where it is gone."""
+        self._enter(db, digest, kept, durable=True)
+
+    def _enter(self, db: sqlite3.Connection, digest: Digest, kept: CodecName, *, durable: bool) -> bool:
+        """As `enter_file`; tell whether it is there."""
+        path = self._layout.object(digest, kept)
         try:
-            size = self._fs.stat(self._layout.object(digest, kept)).size
+            size = self._fs.stat(path).size
         except (FileNotFoundError, NotADirectoryError):
             db.execute("DELETE FROM objects WHERE digest = ? AND codec = ?", (digest, kept))
             return False
@@ -44,7 +54,8 @@ class Books:
             "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
             " WHERE bytes != excluded.bytes"
         )
-        db.execute(upsert, (digest, kept, size))
+        if db.execute(upsert, (digest, kept, size)).rowcount and not durable:
+            self._files.make_durable([path])
         return True
 
     def note_if_loose(self, db: sqlite3.Connection, digest: Digest) -> None:

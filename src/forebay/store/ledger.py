@@ -65,6 +65,19 @@ class Published:
     file_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Relied:
+    """An object that was there already.
+
+    Attributes:
+        kept: the codec it is kept under.
+        durable: whether its name surely survives a power cut.
+    """
+
+    kept: CodecName
+    durable: bool
+
+
 class Ledger:
     """Keeps a store's books in its index. Safe over threads, processes and forks."""
 
@@ -81,7 +94,7 @@ class Ledger:
         aside: Quarantine,
         hook: Hook,
     ) -> None:
-        self.books = Books(fs, layout)
+        self.books = Books(fs, layout, files)
         self._index = index
         self._fs = fs
         self._layout = layout
@@ -131,15 +144,18 @@ class Ledger:
         self.tell(plan)
         return plan.bytes
 
-    def rely(self, intents: Sequence[Intent], is_there: Callable[[Intent], CodecName | None]) -> list[CodecName | None]:
-        """Keep eviction away from objects that are there; return the codec that each is kept under, or None.
+    def rely(self, intents: Sequence[Intent], is_there: Callable[[Intent], CodecName | None]) -> list[Relied | None]:
+        """Keep eviction away from objects that are there; return how each is kept, or None.
 
         Looked at under the lock under which eviction removes files, so it stays there.
         """
 
-        def work(db: sqlite3.Connection) -> list[CodecName | None]:
-            found: list[CodecName | None] = [is_there(intent) for intent in intents]
-            self._note(db, [intent for intent, kept in zip(intents, found, strict=True) if kept is not None])
+        def work(db: sqlite3.Connection) -> list[Relied | None]:
+            found: list[Relied | None] = []
+            for intent in intents:
+                kept = is_there(intent)
+                found.append(Relied(kept, self._is_durable(db, intent.digest, kept)) if kept is not None else None)
+            self._note(db, [intent for intent, one in zip(intents, found, strict=True) if one is not None])
             return found
 
         return self.transact(work)
@@ -311,6 +327,14 @@ class Ledger:
         for number in done:
             self._live.pop(number, None)
         db.executemany("DELETE FROM intents WHERE token = ? AND number = ?", ((token, number) for number in done))
+
+    def _is_durable(self, db: sqlite3.Connection, digest: Digest | None, kept: CodecName) -> bool:
+        """Tell whether an object's name surely survives a power cut: the books have it, and nobody is at it."""
+        query = (
+            "SELECT 1 FROM objects WHERE digest = ?1 AND codec = ?2"
+            " AND NOT EXISTS (SELECT 1 FROM intents WHERE digest = ?1)"
+        )
+        return db.execute(query, (digest, kept)).fetchone() is not None
 
     def _note_damaged(self, db: sqlite3.Connection) -> None:
         for moved in self._aside.drain():

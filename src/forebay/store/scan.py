@@ -12,6 +12,7 @@ from forebay.io import Filesystem
 from forebay.store import entry as entries
 from forebay.store import schema, session
 from forebay.store.aside import Quarantine
+from forebay.store.files import quietly
 from forebay.store.layout import Layout, is_kind, parse_entry, parse_object
 from forebay.types import Digest, Key
 
@@ -103,6 +104,7 @@ class Scanner:
                 db.execute("DELETE FROM sessions WHERE token = ?", (token,))
         self._fill_temporaries(db)
         db.executemany("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", self._object_rows())
+        self._make_objects_durable()
         sizes: dict[str, int] = {}
         for digest, size in db.execute("SELECT digest, bytes FROM objects"):
             sizes[digest] = sizes.get(digest, 0) + size
@@ -127,6 +129,13 @@ class Scanner:
             db.execute("INSERT OR IGNORE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
             if missing > 0:
                 db.execute("INSERT OR REPLACE INTO intents VALUES (?, -1, NULL, NULL, NULL, ?)", (token, missing))
+
+    def _make_objects_durable(self) -> None:
+        """Flush the names of objects: what the books have is relied on, and not all of it may have come so far."""
+        for folder in self._folders(self._layout.objects):
+            quietly(self._fs.flush_dir, self._layout.objects / folder)
+        for folder in (self._layout.objects, self._layout.home):
+            quietly(self._fs.flush_dir, folder)
 
     def _object_rows(self) -> Iterator[tuple[str, str, int]]:
         for digest, kept in self.objects():
