@@ -1,10 +1,14 @@
-"""A worker answers when what its answer speaks of is where others find it."""
+"""A worker answers when what its answer speaks of is where others find it; what it is forked from has no threads."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any, cast
+
+import pytest
 
 from forebay.pipeline.workers.executor import Message, Reply
 from forebay.pipeline.workers.space import Parcel, Scratch, Space
@@ -59,3 +63,31 @@ def test_no_answer_overtakes_the_parts_that_it_speaks_of() -> None:
     worker.finish()
     space.scratch.remove()
     assert answers.there == [True]
+
+
+PREPARED = """
+import os
+from pathlib import Path
+from forebay.pipeline.workers.space import Scratch, Space
+from forebay.pipeline.workers.worker import Job, Worker
+Worker(Job(None, Space(None, Scratch()), "x", 2), {}).prepare()
+threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+print(sum(name != "jemalloc_bg_thd" for name in threads), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("users", [None, "2"])
+def test_preparing_starts_no_thread_and_leaves_the_environment(
+    monkeypatch: pytest.MonkeyPatch, users: str | None
+) -> None:
+    """Arrow's allocator has a thread that knows of forks; numpy's OpenBLAS has as many as the user wants."""
+    if users is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", users)
+    done = subprocess.run([sys.executable, "-c", PREPARED], capture_output=True, text=True, check=True)
+    threads, environment = done.stdout.split()
+    assert environment == str(users)
+    if users is None:
+        assert threads == "1"
