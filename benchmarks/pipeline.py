@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,27 +150,68 @@ def edited(bench: Bench) -> Figures:
 
 
 def killed(bench: Bench) -> Figures:
-    """kill -9 at nine tenths of a cold run's time, and at nine tenths of its results; then the same command again."""
-    store = bench.forebay("killed")
-    samples: dict[str, list[dict[str, Any]]] = {"time": [], "results": []}
+    """kill -9 where a cold run is after nine tenths of its time, and of its results; then the same command again."""
+    small, big = bench.forebay("killed"), bench.forebay("killed-large", bench.corpus(bench.options.large))
+    samples: dict[str, list[dict[str, Any]]] = {"time": [], "results": [], "large": []}
     for turn in range(bench.options.repeats):
         bench.say(f"kill -9, {turn + 1} of {bench.options.repeats}")
-        whole = run(store.fresh().run())
-        expected, objects = store.output(), len(store.objects())
-        reached: dict[str, Callable[[float], bool]] = {
-            "time": lambda seconds, enough=0.9 * whole.wall: seconds >= enough,
-            "results": lambda _, enough=0.9 * objects: len(store.objects()) >= enough,
-        }
-        for of, ready in reached.items():
-            dead, hit = run_and_kill(store.fresh().run(), ready)
-            kept = len(store.objects())
-            again = run(store.run())
-            samples[of].append({
-                "cold": whole.wall, "cold_cpu": whole.cpu, "killed_after": dead.wall, "was_killed": hit,
-                "objects": objects, "objects_kept": kept, "again": again.wall, "again_cpu": again.cpu,
-                "same_output": store.output() == expected,
-            })  # fmt: skip
-    return {"samples": samples}
+        for of in ("time", "results"):
+            samples[of].append(_killed(small, of))
+    for _ in range(bench.options.peer_repeats):
+        bench.say("kill -9, large corpus")
+        samples["large"].append(_killed(big, "time"))
+    put_aside(big.folder)
+    return {"samples": samples, "times": bench.options.large}
+
+
+def _killed(store: Forebay, of: str) -> dict[str, Any]:
+    """Run to the end, watched; run and kill where that one was at nine tenths; run again."""
+    seen: list[tuple[float, Progress]] = []
+
+    def watch(seconds: float) -> bool:
+        seen.append((seconds, Progress.of(store)))
+        return False
+
+    whole, _ = run_and_kill(store.fresh().run(), watch)
+    expected, end = store.output(), Progress.of(store)
+    if of == "time":
+        there = next((progress for seconds, progress in seen if seconds >= 0.9 * whole.wall), end)
+    else:
+        there = Progress(math.ceil(0.9 * end.objects), 0)
+    dead, hit = run_and_kill(store.fresh().run(), lambda _: Progress.of(store).has_come_to(there))
+    kept = Progress.of(store)
+    again = run(store.run())
+    return {
+        "cold": whole.wall, "cold_cpu": whole.cpu, "killed_after": dead.wall, "was_killed": hit,
+        "objects": end.objects, "objects_kept": kept.objects, "exported": kept.exported, "again": again.wall,
+        "again_cpu": again.cpu, "same_output": store.output() == expected,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come, as one sees it from outside.
+
+    Attributes:
+        objects: in the store.
+        exported: bytes of the export's temporary.
+    """
+
+    objects: int
+    exported: int
+
+    @classmethod
+    def of(cls, store: Forebay) -> Progress:
+        """Look."""
+        exported = 0
+        for path in store.export.parent.glob(f".{store.export.name}.*.tmp"):
+            with suppress(FileNotFoundError):
+                exported += path.stat().st_size
+        return cls(store.object_count(), exported)
+
+    def has_come_to(self, there: Progress) -> bool:
+        """Tell whether another run was no further."""
+        return self.objects >= there.objects and self.exported >= there.exported
 
 
 def space(bench: Bench) -> Figures:
