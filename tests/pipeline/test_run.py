@@ -353,6 +353,12 @@ class TestWhatIsTold:
         bench.write()
         bench.run(processes=2)
         assert bench.told() == ["2 numbers that JSON has no word for (NaN, infinities) are null in out.jsonl"]
+        bench.rows[120]["text"] += " and more"  # the other parts are taken from the file that is there
+        bench.write()
+        report = bench.run(processes=2)
+        assert report.export is not None
+        assert report.export.parts_reused >= report.shards - 2
+        assert bench.told() == ["2 numbers that JSON has no word for (NaN, infinities) are null in out.jsonl"]
         bench.run(bench.make(export_path="out.parquet"))
         assert bench.told() == []
 

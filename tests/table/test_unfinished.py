@@ -12,31 +12,34 @@ from pathlib import Path
 import pytest
 
 from forebay.table.export import join, target_for
-from forebay.table.unfinished import Unfinished
+from forebay.table.unfinished import Name, Unfinished
 
 PARTS = [b'{"a": 1}\n', b'{"a": 2}\n' * 1000, b"", b'{"a": 4}\n']
 NAMES = ["one", "two", "none", "four"]
+LOST = [0, 7, 0, 1]
 EXPORT = """
 import os, sys
 from pathlib import Path
 from forebay.table.export import join, target_for
+from forebay.table.unfinished import Name
 
 target = target_for(Path(sys.argv[1]))
-parts, names = {parts!r}, {names!r}
+parts, names, done = {parts!r}, {names!r}, []
 
 def until_killed():
     for number, part in enumerate(parts):
         if number == int(sys.argv[2]):
             os.kill(os.getpid(), 9)
+        done.append(number)
         yield part
 
-join(until_killed(), target, names=names)
+join(until_killed(), target, names=(Name(names[at], {lost!r}[done[at]]) for at in range(len(names))))
 """
 
 
 def kill(path: Path, before: int) -> None:
     """Export in a process that is killed before it writes that part."""
-    code = EXPORT.format(parts=PARTS, names=NAMES)
+    code = EXPORT.format(parts=PARTS, names=NAMES, lost=LOST)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code, str(path), str(before)], check=False, env=environ)
     assert done.returncode == -signal.SIGKILL
@@ -52,8 +55,8 @@ def test_what_was_written_is_found(tmp_path: Path, before: int) -> None:
     kill(path, before)
     assert left(path) == [".parts", ".tmp"]
     found = Unfinished(path)
-    assert {name: bytes(part) for name, part in found.parts.items()} == dict(
-        zip(NAMES[:before], PARTS[:before], strict=True)
+    assert [(name, bytes(part.data), part.lost) for name, part in found.parts.items()] == list(
+        zip(NAMES[:before], PARTS[:before], LOST[:before], strict=True)
     )
     assert left(path) == ([".parts", ".tmp"] if before else [])  # of no use: gone
     found.remove()
@@ -82,7 +85,7 @@ def test_bytes_that_changed_end_it(tmp_path: Path, at: int) -> None:
     assert list(Unfinished(path).parts) == (["one"] if at >= len(PARTS[0]) else [])
 
 
-@pytest.mark.parametrize("line", [b'["two", 9', b"{}", b'["two", "9", "x"]', b'["two", -1, "x"]', b"3", b"\xff"])
+@pytest.mark.parametrize("line", [b'["two", 9', b"{}", b'["two", "9", "x", 0]', b'["two", -1, "x", 0]', b"3", b"\xff"])
 def test_a_journal_that_is_torn_ends_there(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "o.jsonl"
     kill(path, 3)
@@ -119,6 +122,6 @@ def test_nothing_is_left_by_who_is_done_and_nothing_found_of_who_is_alive(tmp_pa
             assert left(target.path) == [".parts", ".tmp"]
             assert not Unfinished(target.path).parts
 
-    join(parts(), target, names=NAMES)  # pyright: ignore[reportArgumentType]
+    join(parts(), target, names=map(Name, NAMES))  # pyright: ignore[reportArgumentType]
     assert [path.name for path in tmp_path.iterdir()] == ["o.jsonl"]
     assert target.path.read_bytes() == b"".join(PARTS)

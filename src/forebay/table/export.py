@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,11 @@ def target_for(path: Path) -> Target:
 
 
 def join(
-    parts: Iterable[Buffer], target: Target, *, names: Sequence[str] = (), fs: Filesystem | None = None
+    parts: Iterable[Buffer],
+    target: Target,
+    *,
+    names: Iterable[unfinished.Name] | None = None,
+    fs: Filesystem | None = None,
 ) -> Exported:
     """Write parts, in order, as one file, which appears whole or not at all.
 
@@ -86,7 +90,8 @@ def join(
     Args:
         parts: from `render`, of the target's format and compression.
         target: where to.
-        names: of the parts of JSON Lines, by which whoever finds them unfinished knows them; none: nobody will.
+        names: of the parts of JSON Lines, by which whoever finds them unfinished knows them, each asked for when its
+            part has been written; None: nobody will.
         fs: stands in for the local disk.
 
     Raises:

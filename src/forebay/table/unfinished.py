@@ -1,7 +1,7 @@
 """Exports that were killed: what is whole in their temporaries is used by the next export to the same file.
 
-Beside a temporary ``.NAME.<token>.tmp`` lies its journal ``.NAME.<token>.parts``, a line ``[name, bytes, BLAKE3]`` for
-each part written, the digest being that of all bytes so far; design/0002 tells the rest.
+Beside a temporary ``.NAME.<token>.tmp`` lies its journal ``.NAME.<token>.parts``: ``[name, bytes, BLAKE3, lost]``, a line
+for each part written, the digest being that of all bytes so far; design/0002 tells the rest.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
@@ -25,15 +26,29 @@ def new_name(path: Path) -> str:
     return f".{path.name}.{owned_token()}{_CONTENT}"
 
 
-class Journal:
-    """Notes the parts of a temporary as they are written, so that they can be found. One that fails costs nothing."""
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a part is known by, and how many of its numbers the format has no word for."""
 
-    def __init__(self, fs: Filesystem, content: Path, names: Sequence[str]) -> None:
+    key: str
+    lost: int = 0
+
+
+class Journal:
+    """Notes the parts of a temporary as they are written, so that they can be found. One that fails costs nothing.
+
+    Args:
+        fs: where the temporary is.
+        content: the temporary.
+        names: of its parts, each asked for when the part has been written; None: they are not to be found.
+    """
+
+    def __init__(self, fs: Filesystem, content: Path, names: Iterable[Name] | None) -> None:
         self._fs = fs
         self._path = content.with_suffix(_JOURNAL)
-        self._names = iter(names)
+        self._names = iter(names or ())
         self._file: OpenFile | None = None
-        if names:
+        if names is not None:
             with suppress(OSError):
                 self._file = fs.create(self._path)
 
@@ -50,7 +65,8 @@ class Journal:
         """Note that the next part, of `size` bytes, has been written; `digest` has taken in all that was."""
         if self._file is None:
             return
-        line = json.dumps([next(self._names), size, digest.hexdigest()])
+        name = next(self._names)
+        line = json.dumps([name.key, size, digest.hexdigest(), name.lost])
         try:
             self._file.write(line.encode() + b"\n")
         except OSError:
@@ -58,16 +74,24 @@ class Journal:
             self._file = None  # what is noted so far holds
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that is whole: its bytes, and how many of its numbers the format has no word for."""
+
+    data: memoryview
+    lost: int
+
+
 class Unfinished:
     """What killed exports of this user to one file have left; what has nothing to be used is removed at once.
 
     Attributes:
-        parts: name -> bytes of every part that is whole in one of them.
+        parts: every part that is whole in one of them, by its key.
     """
 
     def __init__(self, path: Path) -> None:
         self._found: list[Path] = []
-        self.parts: dict[str, memoryview] = {}
+        self.parts: dict[str, Part] = {}
         target = Path(os.path.realpath(path))
         for content in abandoned(target.parent, re.escape(f".{target.name}."), re.escape(_CONTENT)):
             parts = _whole(content)
@@ -90,9 +114,9 @@ def _remove(content: Path) -> None:
             path.unlink()
 
 
-def _whole(content: Path) -> dict[str, memoryview]:
+def _whole(content: Path) -> dict[str, Part]:
     """Return the parts up to the first that is not as it was written."""
-    parts: dict[str, memoryview] = {}
+    parts: dict[str, Part] = {}
     try:
         lines = content.with_suffix(_JOURNAL).read_bytes().splitlines()
         data = LocalFilesystem().map(content)
@@ -101,13 +125,13 @@ def _whole(content: Path) -> dict[str, memoryview]:
     digest, at = blake3(), 0
     for line in lines:
         try:
-            name, size, expected = json.loads(line)
+            name, size, expected, lost = json.loads(line)
             part = data[at : at + size]
         except (ValueError, TypeError):
             break  # it was torn
         digest.update(part)
         if digest.hexdigest() != expected:
             break
-        parts[name] = part
+        parts[name] = Part(part, int(lost))
         at += size
     return parts

@@ -27,7 +27,7 @@ from forebay.pipeline.workers.executor import Message
 from forebay.pipeline.workers.scheduler import Scheduler, Task
 from forebay.pipeline.workers.space import Parcel, Space
 from forebay.table.schema import Schema, union
-from forebay.table.unfinished import Unfinished
+from forebay.table.unfinished import Name, Part, Unfinished
 from forebay.types import JSON, Buffer, Digest, Entry, Key
 
 if TYPE_CHECKING:
@@ -74,10 +74,19 @@ def write(
 
 @dataclass(slots=True)
 class _Previous:
-    """What an export's path holds now: part key -> (offset, length) in bytes."""
+    """What an export's path holds now, by part key."""
 
     path: Path
-    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    parts: Mapping[str, _Range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A part of a file: where it lies, in bytes, and how many of its numbers the format has no word for."""
+
+    offset: int
+    length: int
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -89,12 +98,12 @@ class _Parts:
     scheduler: Scheduler
     space: Space
     previous: _Previous
-    unfinished: Mapping[str, Buffer]
+    unfinished: Mapping[str, Part]
     """Parts by key, of exports that were killed."""
     keys: list[str] = field(default_factory=list)
     reused: int = 0
-    lost: int = 0
-    """Numbers of the parts rendered now that the format cannot hold."""
+    _lost: dict[str, int] = field(default_factory=dict)
+    """Numbers that the format cannot hold, by part key."""
     _rendered: dict[int, Path] = field(default_factory=dict)
     _stats: list[Schema] = field(default_factory=list)
     _old: mmap.mmap | None = None
@@ -135,14 +144,23 @@ class _Parts:
         target = export.Target(
             self.export.path, cast("Any", self.export.format), cast("Any", self.export.compression), schema
         )
-        return export.join(self._in_order(rendering), target, names=self.keys)
+        return export.join(self._in_order(rendering), target, names=self._names())
+
+    @property
+    def lost(self) -> int:
+        """How many numbers of the file the format has no word for."""
+        return sum(self._lost.get(key, 0) for key in self.keys)
+
+    def _names(self) -> Iterator[Name]:
+        for key in self.keys:
+            yield Name(key, self._lost.get(key, 0))
 
     def ranges(self, lengths: tuple[int, ...]) -> list[JSON]:
-        """Return ``[part key, offset, length]`` of every part, where the format has parts of bytes."""
+        """Return ``[part key, offset, length, lost]`` of every part, where the format has parts of bytes."""
         found: list[JSON] = []
         offset = 0
         for key, length in zip(self.keys, lengths, strict=False):
-            found.append([key, offset, length])
+            found.append([key, offset, length, self._lost.get(key, 0)])
             offset += length
         return found
 
@@ -156,7 +174,7 @@ class _Parts:
 
     def _take(self, number: int, result: Message) -> None:
         self._rendered[number] = Path(str(result["part"]))
-        self.lost += cast("int", result["lost"])
+        self._lost[self.keys[number]] = cast("int", result["lost"])
         if result["stats"]:
             self._stats.append(Schema.from_json(result["stats"]))
 
@@ -164,14 +182,16 @@ class _Parts:
         for number, key in enumerate(self.keys):
             if key in self.previous.parts:
                 assert self._old is not None
-                offset, length = self.previous.parts[key]
+                old = self.previous.parts[key]
                 self.reused += 1
-                with memoryview(self._old) as whole, whole[offset : offset + length] as part:
+                self._lost[key] = old.lost
+                with memoryview(self._old) as whole, whole[old.offset : old.offset + old.length] as part:
                     yield part
                 continue
             if key in self.unfinished:
                 self.reused += 1
-                yield self.unfinished[key]
+                self._lost[key] = self.unfinished[key].lost
+                yield self.unfinished[key].data
                 continue
             while number not in self._rendered:
                 if self.scheduler.damaged:
@@ -202,7 +222,7 @@ def _previous(export: Export, store: Store | None) -> _Previous:
         parts = json.loads(bytes(store.read(entry.object("parts").digest)))
     except (StoreError, KeyError):
         return _Previous(export.path)
-    return _Previous(export.path, {key: (offset, length) for key, offset, length in parts if length})
+    return _Previous(export.path, {key: _Range(*place) for key, *place in parts if place[1]})
 
 
 def _remember(export: Export, key: Key, report: ExportReport, ranges: list[JSON], space: Space, store: Store) -> None:
