@@ -1,7 +1,7 @@
 """Exports that were killed: what is whole in their temporaries is used by the next export to the same file.
 
-Beside a temporary ``.NAME.<token>.tmp`` lies its journal ``.NAME.<token>.parts``: ``[name, bytes, BLAKE3, lost]``, a line
-for each part written, the digest being that of all bytes so far; design/0002 tells the rest.
+Beside a temporary ``.NAME.<token>.tmp`` lies its journal ``.NAME.<token>.parts``. For each part written it has a line
+``[name, bytes, BLAKE3, lost]``, the digest being that of all bytes so far; design/0002 tells the rest.
 """
 
 from __future__ import annotations
