@@ -308,8 +308,7 @@ class Ledger:
         free = self._fs.space(self._layout.home).free - self._settings.min_free_bytes
         short = need - free
         if self._settings.max_bytes is not None:
-            used = db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]
-            short = max(short, used + need - self._settings.max_bytes)
+            short = max(short, counted_bytes(db) + need - self._settings.max_bytes)
         return short
 
     def _note(self, db: sqlite3.Connection, intents: Iterable[Intent]) -> None:
@@ -369,3 +368,8 @@ class Ledger:
         for name, _ in self._fs.scan(self._layout.tmp):
             if session.token_of(name) == token:
                 quietly(self._fs.unlink, self._layout.tmp / name)
+
+
+def counted_bytes(db: sqlite3.Connection) -> int:
+    """Return the bytes that the books count against the budget."""
+    return db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]

@@ -23,7 +23,7 @@ from forebay.store.flight import Flight
 from forebay.store.holds import Holds, Pin
 from forebay.store.index import Index, IndexPlace
 from forebay.store.layout import Layout, check_hex, check_kind
-from forebay.store.ledger import Ledger
+from forebay.store.ledger import Ledger, counted_bytes
 from forebay.store.memo import IndexMemo
 from forebay.store.names import Names
 from forebay.store.opening import finish, prepare, trusted, unwritable, write_recency
@@ -36,6 +36,7 @@ from forebay.types import Buffer, Digest, Entry, Key
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from forebay.store.gathering import Gathering
     from forebay.store.reports import EntryInfo, GcReport, ReindexReport, Usage, VerifyReport
     from forebay.store.upkeep import Upkeep
 
@@ -80,16 +81,9 @@ class Store(Fetching):
         index = Index(place, fill=scanner.fill, trusted=trusted)
         scanner.alive = index.keep_lock
         self._ledger = Ledger(
-            index,
-            fs=fs,
-            layout=layout,
-            files=files,
-            settings=settings,
-            mine=session,
-            holds=self._holds,
-            aside=aside,
+            index, fs=fs, layout=layout, files=files, settings=settings, mine=session, holds=self._holds, aside=aside,
             hook=hook,
-        )
+        )  # fmt: skip
         self._index = index
         self._recency = Recency(lambda used: write_recency(index, used), fs.now)
         self._scanner = scanner
@@ -338,7 +332,7 @@ class Store(Fetching):
 
     def bytes_at_rest(self) -> int:
         """Return the bytes that the budget limits: `Usage.bytes`, at the cost of one look-up."""
-        return self._told("measure", lambda: self._upkeep.bytes_at_rest())
+        return self._told("measure", lambda: self._index.read(counted_bytes) + self._gathering.bytes())
 
     def entries(self, kind: str | None = None, dataset: str | None = None) -> Iterator[EntryInfo]:
         """Yield what the index knows of each entry, in no order."""
@@ -363,13 +357,18 @@ class Store(Fetching):
 
     @cached_property
     def _upkeep(self) -> Upkeep:
-        from forebay.store.gathering import Gathering
         from forebay.store.upkeep import Upkeep  # most who open a store only look things up
 
         return Upkeep(
-            self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases,
-            Gathering(self._fs, self._layout, self._leases), self._fs, self.settings, self._hook,
+            self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases, self._gathering,
+            self._fs, self.settings, self._hook,
         )  # fmt: skip
+
+    @cached_property
+    def _gathering(self) -> Gathering:
+        from forebay.store.gathering import Gathering
+
+        return Gathering(self._fs, self._layout, self._leases)
 
     def _look(self, kind: str, key: Key) -> Entry | None:
         check_kind(kind)

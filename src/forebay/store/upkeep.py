@@ -17,7 +17,7 @@ from forebay.store.eviction import Plan, Planner, Wish
 from forebay.store.gathering import KEPT_SECONDS, Gathering
 from forebay.store.holds import Holds
 from forebay.store.layout import Layout
-from forebay.store.ledger import Ledger
+from forebay.store.ledger import Ledger, counted_bytes
 from forebay.store.reading import Reader
 from forebay.store.reports import Damage, EntryInfo, GcReport, ReindexReport, Share, Usage, VerifyReport
 from forebay.store.scan import Scanner
@@ -63,7 +63,7 @@ class Upkeep:
         partials, partial_bytes, gathered = self._collect_partials(limit, older_than_seconds, dry_run=dry_run)
 
         def wish(db: sqlite3.Connection) -> Wish:
-            total = _total(db) + gathered
+            total = counted_bytes(db) + gathered
             over = max(0, total - limit) if limit is not None else 0
             over = max(over, self.settings.min_free_bytes - self.fs.space(self.settings.home).free)
             before = None if older_than_seconds is None else now - older_than_seconds
@@ -102,7 +102,7 @@ class Upkeep:
         if not found:
             return 0, 0, 0
         total = sum(each.bytes for each in found)
-        over = 0 if limit is None else self.index.read(_total) + total - limit
+        over = 0 if limit is None else self.index.read(counted_bytes) + total - limit
         kept = min(KEPT_SECONDS, KEPT_SECONDS if older_than_seconds is None else older_than_seconds)
         going = self.gathering.going(found, over, self.fs.now() - kept)
         gone = [each.bytes for each in going if dry_run or self.gathering.remove(each.key)]
@@ -182,10 +182,6 @@ class Upkeep:
 
         return self.index.read(count)
 
-    def bytes_at_rest(self) -> int:
-        """Add up what the budget limits; see `Store.bytes_at_rest`."""
-        return self.index.read(_total) + self.gathering.bytes()
-
     def entries(self, kind: str | None, dataset: str | None) -> Iterator[EntryInfo]:
         """List entries; see `Store.entries`."""
         conditions = {"kind": kind, "dataset": dataset}
@@ -225,7 +221,7 @@ class Upkeep:
             for kind, key, recoverable in db.execute("SELECT kind, key, recoverable FROM entries")
             if not recoverable or (kind, key) in held.entries
         }
-        return plan, _total(db) - (0 if freed else plan.bytes), len(spared)
+        return plan, counted_bytes(db) - (0 if freed else plan.bytes), len(spared)
 
     def _put_right(self) -> None:
         """Compare index and files, and take the differences into the books: files are the truth."""
@@ -265,10 +261,6 @@ class Upkeep:
         """Look again at an entry: it may have been evicted, or made anew, while we went on."""
         found = self.reader.entry(gap.kind, Key(gap.name))
         return found is not None and any(self.reader.find(ref.digest) is None for ref in found.objects)
-
-
-def _total(db: sqlite3.Connection) -> int:
-    return db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]
 
 
 def _shares(db: sqlite3.Connection, column: int) -> dict[str, Share]:
