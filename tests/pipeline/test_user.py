@@ -261,7 +261,7 @@ class TestKeysOfFunctions:
         assert not user.run().no_op
 
     def test_what_cannot_be_keyed_is_an_error_that_says_what_to_do(self, user: Bench) -> None:
-        self.edit(user, 'SUFFIX = "!"', 'import zlib\nSUFFIX = zlib.compressobj()')
+        self.edit(user, 'SUFFIX = "!"', "import zlib\nSUFFIX = zlib.compressobj()")
         with pytest.raises(UnhashableError, match="version"):
             run_one(user, use("mapper", "clean"))
 
