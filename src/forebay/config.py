@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -226,6 +227,18 @@ def _token_file(env: Mapping[str, str]) -> str | None:
 def environment() -> dict[str, str]:
     """Return the environment, to be handed on to another program."""
     return dict(os.environ)
+
+
+@contextmanager
+def environment_defaults(variables: Mapping[str, str]) -> Generator[None]:
+    """Give the environment variables that nobody has set, as long as the block runs. To be used from one thread."""
+    new = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 def colour_wanted(environ: Mapping[str, str] | None = None) -> bool:

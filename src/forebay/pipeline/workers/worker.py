@@ -7,14 +7,13 @@ at most two parcels wait, so memory is bounded by a few shards per worker.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from forebay.config import environment_defaults
 from forebay.errors import ObjectDamagedError, ObjectMissingError
 from forebay.pipeline.recipes.chain import Chain, Link
 from forebay.pipeline.workers.executor import Message, Reply
@@ -28,8 +27,9 @@ from forebay.types import Digest
 if TYPE_CHECKING:
     from forebay.io import Lease
 
-
-_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+_ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy's OpenBLAS, where it is loaded, would start one per core: they spin for a tenth of a second, and a process that
+others are forked from should have none. Programs that operators start do not see this."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Worker:
         """See `Handler`: import what reading, computing and rendering need, before the first task is there."""
         import importlib
 
-        with _no_threads_of_numpy():
+        with environment_defaults(_ONE_BLAS_THREAD):
             for name in ("layers", "rendering", "sources"):
                 importlib.import_module(f"forebay.table.{name}")
 
@@ -206,22 +206,6 @@ def _release(work: Work) -> None:
         except OSError:
             pass  # it will be found dead by its heartbeat
         work.lease = None
-
-
-@contextmanager
-def _no_threads_of_numpy() -> Generator[None]:
-    """Let its OpenBLAS start none when it is imported, unless the user says how many.
-
-    They spin for a tenth of a second, and a process that others are forked from should have none.
-    """
-    if _BLAS_THREADS in os.environ:
-        yield
-        return
-    os.environ[_BLAS_THREADS] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[_BLAS_THREADS]  # programs that operators start are their own
 
 
 def _one_thread_each() -> None:
