@@ -29,12 +29,14 @@ class Scanner:
         fs: the file system.
         layout: where things lie.
         aside: takes damaged entries.
+        writable: whether anything may come to rely on what is found.
     """
 
-    def __init__(self, fs: Filesystem, layout: Layout, aside: Quarantine) -> None:
+    def __init__(self, fs: Filesystem, layout: Layout, aside: Quarantine, *, writable: bool) -> None:
         self._fs = fs
         self._layout = layout
         self._aside = aside
+        self._writable = writable
         self._seen = 0
         self.alive: Callable[[], None] = lambda: None
         """Called now and then during long work."""
@@ -104,7 +106,8 @@ class Scanner:
                 db.execute("DELETE FROM sessions WHERE token = ?", (token,))
         self._fill_temporaries(db)
         db.executemany("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", self._object_rows())
-        self._make_objects_durable()
+        if self._writable:
+            self._make_objects_durable()
         sizes: dict[str, int] = {}
         for digest, size in db.execute("SELECT digest, bytes FROM objects"):
             sizes[digest] = sizes.get(digest, 0) + size

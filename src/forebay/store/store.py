@@ -77,7 +77,7 @@ class Store(Fetching):
         self._leases = LeaseFolder(fs, layout.leases, lease_seconds=settings.lease_seconds, dir_mode=files.dir_mode)
         on_disk = layout.home.is_dir()  # else it is a store in memory
         place = IndexPlace(layout.index if on_disk else None, self.writable, settings.group)
-        scanner = Scanner(fs, layout, aside)
+        scanner = Scanner(fs, layout, aside, writable=self.writable)
         index = Index(place, fill=scanner.fill, trusted=trusted)
         scanner.alive = index.keep_lock
         self._ledger = Ledger(
