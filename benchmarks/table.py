@@ -29,7 +29,7 @@ from benchmarks import corpus
 from benchmarks.measure import Spread
 from forebay.table import Shard, ipc, layers, rendering, sources
 from forebay.table.building import build
-from forebay.table.pythonic import rows_of, values_list
+from forebay.table.pythonic import rows_of
 from forebay.types import Digest, ObjectRef
 
 PROMISED = {"scan": 400.0, "read": 100.0, "export": 150.0}
@@ -54,7 +54,7 @@ def layered(objects: Objects, rows: pa.Table) -> Shard:
     """Return a shard with four rounds of a mapper that changes a third of the texts and a filter that keeps 9 in 10."""
     shard = Shard(objects.put("base", memoryview(ipc.encode(rows))), rows.num_rows)
     for turn in range(4):
-        texts = values_list(rows.column("text"))
+        texts = rows.column("text").to_pylist()
         texts[turn::3] = [f"{text} {turn}" for text in texts[turn::3]]
         drafts = layers.diff(rows, {"text": build(texts)})
         rows = layers.apply(rows, drafts)

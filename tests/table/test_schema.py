@@ -13,7 +13,7 @@ from table_support import column_types, same, values
 from forebay.errors import SourceError
 from forebay.table.building import MixedTypesError, build
 from forebay.table.casting import arrow_schema, arrow_type, cast_array, cast_table, describe, type_json
-from forebay.table.pythonic import rows_of, values_list
+from forebay.table.pythonic import rows_of
 from forebay.table.schema import Column, Schema, TypeConflictError, depth, merge_types, type_text, union, union_keeping
 from forebay.types import JSON
 
@@ -156,7 +156,7 @@ def test_casting_to_the_union_is_building_together(kind: Any, data: st.DataObjec
     parts = [cast_array(left, merged), cast_array(right, merged)]
     for part in parts:
         part.validate(full=True)
-    assert same(values_list(pa.chunked_array(parts, merged)), values_list(whole))
+    assert same(pa.chunked_array(parts, merged).to_pylist(), whole.to_pylist())
 
 
 @given(
@@ -169,4 +169,4 @@ def test_mixed_values_are_refused_and_nothing_else(column: list[Any]) -> None:
             build(column)
     else:
         want = [float(v) if v is not None and kinds == {int, float} else v for v in column]
-        assert same(values_list(build(column)), want)
+        assert same(build(column).to_pylist(), want)

@@ -16,7 +16,6 @@ from pyarrow import types as kinds
 
 from forebay.table.buffers import text_of
 from forebay.table.canonical import canonical
-from forebay.table.pythonic import values_list
 
 Piece: TypeAlias = "str | pa.Array"
 """A part of every row's text: the same for all, or one for each."""
@@ -96,7 +95,7 @@ def _list(array: pa.ListArray, wide: bool) -> list[Piece]:
 
 def _each(array: pa.Array, wide: bool) -> pa.Array:
     """Let orjson write the values; those of floats in one go, as no number holds a comma."""
-    values = values_list(array)
+    values = array.to_pylist()
     if kinds.is_floating(array.type):
         written = orjson.dumps(values)[1:-1].split(b",") if values else []
     else:

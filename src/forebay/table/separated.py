@@ -30,7 +30,6 @@ from forebay.table.building import is_exact
 from forebay.table.casting import arrow_type, describe
 from forebay.table.cutting import cut
 from forebay.table.options import ReadOptions
-from forebay.table.pythonic import values_list
 from forebay.table.reading import BadRow, Rows
 from forebay.table.resolving import SourceFile
 from forebay.table.streams import Stream, open_stream
@@ -120,10 +119,10 @@ class _Layout:
             return
         if not whole.swallowed:
             last = held.slice(held.num_rows - 1)
-            if values_list(last.column(0))[0] != _END:
+            if last.column(0).to_pylist()[0] != _END:
                 if not self.options.skip_bad_rows:
                     raise self._unclosed(row + held.num_rows - 1)
-                text = str(values_list(last.column(last.num_columns - 1))[0])
+                text = str(last.column(last.num_columns - 1).to_pylist()[0])
                 bad.append(BadRow(row + held.num_rows - 2, _UNCLOSED, _without_end(text)))
             held = held.slice(0, held.num_rows - 1)
         yield pa.Table.from_batches([held])
@@ -255,7 +254,7 @@ def _holds_large_integers(texts: pa.Array) -> bool:
     if not lengths.size or lengths.max() < _DIGITS:
         return False
     long = pc.call_function("match_substring_regex", [texts], pc.MatchSubstringOptions(_LONG))
-    return any(not is_exact(int(text)) for text in values_list(texts.filter(long)) if text is not None)
+    return any(not is_exact(int(text)) for text in texts.filter(long).to_pylist() if text is not None)
 
 
 def _typed(layout: _Layout, kinds: dict[str, pa.DataType], bad: list[BadRow]) -> Iterator[pa.Table]:

@@ -16,7 +16,6 @@ from forebay.pipeline.operator import OperatorKind
 from forebay.table.buffers import array_of
 from forebay.table.canonical import canonical_table
 from forebay.table.difference import differing
-from forebay.table.pythonic import values_list
 
 if TYPE_CHECKING:
     from forebay.pipeline.recipes.chain import Link
@@ -111,4 +110,4 @@ def _equal(left: Any, right: Any) -> bool:
 
 def _plain(column: Any) -> list[Any]:
     """Values with NaN made equal to itself."""
-    return ["nan" if isinstance(value, float) and value != value else value for value in values_list(column)]
+    return ["nan" if isinstance(value, float) and value != value else value for value in column.to_pylist()]

@@ -28,7 +28,7 @@ from forebay.table.buffers import array_of, numbers_of
 from forebay.table.building import MixedTypesError, build
 from forebay.table.canonical import canonical
 from forebay.table.casting import cast_array, type_json
-from forebay.table.pythonic import rows_of, values_list
+from forebay.table.pythonic import rows_of
 from forebay.table.schema import TypeConflictError, merge_types
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class _Caller:
         elif self.input == "batch":
             for start in range(0, rows.num_rows, self.batch_size):
                 batch = rows.slice(start, self.batch_size)
-                yield start, self._call(start, {name: values_list(batch.column(name)) for name in batch.column_names})
+                yield start, self._call(start, {name: batch.column(name).to_pylist() for name in batch.column_names})
         else:
             yield 0, self._call(None, rows)
 
@@ -93,7 +93,7 @@ class _Caller:
             if self.input == "row":
                 found.append(result)
                 continue
-            values = values_list(result) if isinstance(result, (pa.Array, pa.ChunkedArray)) else list(result)
+            values = result.to_pylist() if isinstance(result, (pa.Array, pa.ChunkedArray)) else list(result)
             wanted = rows.num_rows if self.input == "arrow" else min(self.batch_size, rows.num_rows - start)
             if len(values) != wanted:
                 raise RowError(None, ValueError(f"returned {len(values)} values for {wanted} rows"))
@@ -192,7 +192,7 @@ class _Deduplicator:
         seen: set[tuple[int, int]] = set()
         for summary in summaries:
             mask = np.ones(summary.num_rows, np.bool_)
-            halves = (values_list(summary.column("high")), values_list(summary.column("low")))
+            halves = (summary.column("high").to_pylist(), summary.column("low").to_pylist())
             for number, key in enumerate(zip(*halves, strict=True)):
                 if key[0] is None:
                     continue
@@ -256,7 +256,7 @@ def _same(values: list[object], name: str, rows: pa.Table) -> bool:
     """Cheap test that a flat column is as it was; nested ones are compared as arrays, later."""
     if name not in rows.column_names or pa.types.is_nested(rows.schema.field(name).type):
         return False
-    before = values_list(rows.column(name))
+    before = rows.column(name).to_pylist()
     return all(old is new or (type(old) is type(new) and old == new) for old, new in zip(before, values, strict=True))
 
 
@@ -285,7 +285,7 @@ def _widened(made: pa.Array, name: str, rows: pa.Table) -> pa.Array:
 def _lists(result: object, start: int) -> Mapping[str, list[Any]]:
     if isinstance(result, pa.Table):
         table = cast("Any", result)
-        return {name: values_list(table.column(name)) for name in table.column_names}
+        return {name: table.column(name).to_pylist() for name in table.column_names}
     if not isinstance(result, Mapping):
         raise RowError(
             start, TypeError(f"a function over batches returns a dict of lists, not {type(result).__name__}")
