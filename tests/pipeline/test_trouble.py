@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from forebay.config import Settings
 from forebay.errors import BuildError, StoreError
 from forebay.events import What
 from forebay.pipeline import RunReport
+from forebay.pipeline.runs import exporting
 from forebay.pipeline.workers.space import Parcel, Scratch, Space
 from forebay.store import Store
 from forebay.types import Entry, Key
@@ -306,6 +308,32 @@ class TestStoreInTrouble:
             path.unlink()
         bench.run()
         assert bench.out.read_bytes() == wanted
+
+    def test_an_export_that_was_given_up_shares_no_file_with_the_next(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Workers may still be rendering for the first when the second begins."""
+        parts: list[str] = []
+        task = exporting._Parts._task
+
+        def noted(self: exporting._Parts, number: int) -> Any:
+            made = task(self, number)
+            parts.append(cast("str", made.message["part"]))
+            return made
+
+        bench.run()
+        with bench.open() as store:
+            shards = [store.get("shard", info.key) for info in store.entries("shard")]
+        bases = [ref.digest for entry in shards if entry is not None for ref in entry.objects]
+        for digest in bases:
+            path = bench.folder / "store" / "objects-v1" / digest[:2] / digest[2:]
+            path.chmod(0o600)
+            path.write_bytes(bytes(path.stat().st_size))
+        monkeypatch.setattr(exporting._Parts, "_task", noted)
+        report = bench.run(bench.make(export_path=str(bench.folder / "other.jsonl.gz")), processes=2)
+        assert len(parts) > report.shards  # it did begin anew
+        assert len(set(parts)) == len(parts)
+        assert gzip.decompress((bench.folder / "other.jsonl.gz").read_bytes()) == bench.out.read_bytes()
 
     def test_every_object_gone(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         import shutil

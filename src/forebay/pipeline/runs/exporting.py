@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,8 +109,11 @@ class _Parts:
     _rendered: dict[int, Path] = field(default_factory=dict)
     _stats: list[Schema] = field(default_factory=list)
     _old: mmap.mmap | None = None
+    _folder: Path = field(default_factory=Path)
+    """Of the parts: this export's own, as workers may still be at one that was given up."""
 
     def __enter__(self) -> _Parts:
+        self._folder = Path(tempfile.mkdtemp(prefix="export-", dir=self.space.scratch.folder))
         schema = self.result.schema.to_json()
         for shard in self.result.shards:
             seen: JSON = shard.to_json() if self.export.keep_stats else shard.state()
@@ -119,8 +124,7 @@ class _Parts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for path in self._rendered.values():
-            path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
         if self._old is not None:
             self._old.close()
 
@@ -168,7 +172,7 @@ class _Parts:
         message: Message = {
             "do": "render", "shard": self.result.shards[number].to_json(), "schema": self.result.schema.to_json(),
             "format": self.export.format, "compression": self.export.compression, "stats": self.export.keep_stats,
-            "part": str(self.space.scratch.folder / f"part-{number}"),
+            "part": str(self._folder / str(number)),
         }  # fmt: skip
         return Task(message, partial(self._take, number))
 
