@@ -14,7 +14,8 @@ import pytest
 
 from forebay.errors import BuildError
 from forebay.events import Event, What, ignore
-from forebay.pipeline.workers.executor import Executor, Forked, InProcess, Message, Reply
+from forebay.pipeline.workers.executor import Executor, Forked, InProcess
+from forebay.pipeline.workers.messages import Message, Reply
 
 
 class Doubler:

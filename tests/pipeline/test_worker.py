@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from forebay.pipeline.workers.executor import Message, Reply
+from forebay.pipeline.workers.messages import Message, Reply
 from forebay.pipeline.workers.space import Parcel, Scratch, Space
 from forebay.pipeline.workers.worker import Job, Work, Worker
 

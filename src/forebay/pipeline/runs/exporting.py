@@ -25,7 +25,7 @@ from forebay.pipeline.recipes.recipe import Export
 from forebay.pipeline.runs.report import ExportReport
 from forebay.pipeline.runs.result import Result
 from forebay.pipeline.runs.standing import digest_at
-from forebay.pipeline.workers.executor import Message
+from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.scheduler import Scheduler, Task
 from forebay.pipeline.workers.space import Parcel, Space
 from forebay.table.schema import Schema, union

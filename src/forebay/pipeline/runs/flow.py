@@ -16,8 +16,8 @@ from forebay.events import Event, Hook, What
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import Chain, Link, Stage
 from forebay.pipeline.runs.ledger import Ledger
-from forebay.pipeline.workers.executor import Message
 from forebay.pipeline.workers.lineage import Place
+from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.scheduler import Scheduler, Task
 from forebay.pipeline.workers.space import Space
 from forebay.pipeline.workers.stage import Step, columns_after, found_step, layers_of

@@ -18,8 +18,8 @@ from forebay.events import Event, What
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.runs.flow import Flow, Moving
 from forebay.pipeline.runs.origin import KnownFile
-from forebay.pipeline.workers.executor import Message
 from forebay.pipeline.workers.lineage import Place
+from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.scheduler import Task
 from forebay.pipeline.workers.stage import Step
 from forebay.table import sources

@@ -3,16 +3,12 @@
 The seam is `Executor`: tasks and results are JSON objects, told apart by their number. Workers are forked from a
 `Nursery`, which is forked before this process starts a thread or Arrow, so that user functions reach them by memory.
 
-What a worker sends, one frame each: ``{"pid": p}`` (first of all), ``{"began": n}``, ``{"at": text}`` (what it is doing
-now, for the message should it die), ``{"done": n, "result": …}``, ``{"failed": n, "error": …}``. A frame is a 4-byte
-big-endian length and UTF-8 JSON.
+What they say to each other is in `forebay.pipeline.workers.messages`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import selectors
 import signal
 import socket
@@ -21,54 +17,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, cast
 
 from forebay.errors import BuildError
 from forebay.events import Event, Hook, What
+from forebay.pipeline.workers.messages import Channel, Handler, Message, serve
 from forebay.pipeline.workers.nursery import UNKNOWN, Nursery
-from forebay.types import JSON
-
-Message: TypeAlias = dict[str, JSON]
 
 _AHEAD = 3
 """Tasks sent to one worker before its first result: it computes the next while the last ones are being published."""
 _MOST_STILLBORN = 8
-
-
-class Reply(Protocol):
-    """How a worker answers. Safe from several threads."""
-
-    def at(self, text: str) -> None:
-        """Tell what is being done now."""
-        ...
-
-    def done(self, number: int, result: Message) -> None:
-        """Answer a task."""
-        ...
-
-    def failed(self, number: int, error: Message) -> None:
-        """Answer that a task failed; `error` is what the caller's handler makes of an exception."""
-        ...
-
-
-class Handler(Protocol):
-    """Computes tasks in a worker. Made before the fork, started after it."""
-
-    def prepare(self) -> None:
-        """Load what every worker needs, in the process that they are forked from: no thread may be started."""
-        ...
-
-    def start(self, reply: Reply) -> None:
-        """Prepare, in the worker: threads may be started from here on."""
-        ...
-
-    def handle(self, number: int, task: Message) -> None:
-        """Compute one task; the reply may come later, from another thread. Never raises."""
-        ...
-
-    def finish(self) -> None:
-        """Return when every reply has been sent."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,50 +110,9 @@ class InProcess:
             self._arrived.notify()
 
 
-class _Channel:
-    """Frames over a socket; sending is safe from several threads. Also the `Reply` of a forked worker."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._sending = threading.Lock()
-        self._received = bytearray()
-
-    def send(self, message: Message) -> None:
-        body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
-        with self._sending:
-            self.sock.sendall(len(body).to_bytes(4, "big") + body)
-
-    def receive(self) -> list[Message] | None:
-        """Read what is there, blocking for at least some bytes; None when the other side has gone."""
-        try:
-            data = self.sock.recv(1 << 18)
-        except ConnectionError:
-            return None
-        if not data:
-            return None
-        self._received += data
-        messages: list[Message] = []
-        while len(self._received) >= 4:
-            size = int.from_bytes(self._received[:4], "big")
-            if len(self._received) < 4 + size:
-                break
-            messages.append(json.loads(bytes(self._received[4 : 4 + size])))
-            del self._received[: 4 + size]
-        return messages
-
-    def at(self, text: str) -> None:
-        self.send({"at": text})
-
-    def done(self, number: int, result: Message) -> None:
-        self.send({"done": number, "result": result})
-
-    def failed(self, number: int, error: Message) -> None:
-        self.send({"failed": number, "error": error})
-
-
 @dataclass(slots=True)
 class _Worker:
-    channel: _Channel
+    channel: Channel
     pid: int = 0
     """0: it has not told yet."""
     tasks: dict[int, Message] = field(default_factory=dict)
@@ -305,7 +222,7 @@ class Forked:
         return Nursery(self._handler.prepare, self._work, [worker.channel.sock for worker in self._workers])
 
     def _fork(self) -> None:
-        worker = _Worker(_Channel(self._nursery.fork()))
+        worker = _Worker(Channel(self._nursery.fork()))
         self._workers.append(worker)
         self._selector.register(worker.channel.sock, selectors.EVENT_READ, worker)
 
@@ -313,7 +230,7 @@ class Forked:
         """A worker's life; returns its exit status."""
         self._selector.close()
         try:
-            _serve(self._handler, _Channel(sock))
+            serve(self._handler, Channel(sock))
         except ConnectionError:
             return 1  # the parent has gone: nobody to tell
         return 0
@@ -372,28 +289,3 @@ def _how_it_ended(status: int | None) -> str:
         reason = "; out of memory?" if number == signal.SIGKILL else ""
         return f"killed by signal {number}{reason}"
     return f"exit status {os.waitstatus_to_exitcode(status)}"
-
-
-def _serve(handler: Handler, channel: _Channel) -> None:
-    """Compute tasks until the parent closes its side.
-
-    A thread does the reading, so that the parent never waits to send while this worker waits to send to it.
-    """
-    channel.send({"pid": os.getpid()})
-    handler.start(channel)
-    tasks: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(channel, tasks), name="forebay-reader", daemon=True).start()
-    while (message := tasks.get()) is not None:
-        number, task = message["number"], message["task"]
-        assert isinstance(number, int)
-        assert isinstance(task, dict)
-        channel.send({"began": number})
-        handler.handle(number, task)
-    handler.finish()
-
-
-def _read(channel: _Channel, tasks: queue.SimpleQueue[Message | None]) -> None:
-    while (messages := channel.receive()) is not None:
-        for message in messages:
-            tasks.put(message)
-    tasks.put(None)

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping
 
 from forebay.errors import ForebayError
-from forebay.pipeline.workers.executor import Message
+from forebay.pipeline.workers.messages import Message
 from forebay.types import JSON
 
 

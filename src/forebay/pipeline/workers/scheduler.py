@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from forebay.events import Event, Hook, What
-from forebay.pipeline.workers.executor import Executor, Message
+from forebay.pipeline.workers.executor import Executor
 from forebay.pipeline.workers.failures import error_from_json
+from forebay.pipeline.workers.messages import Message
 
 _BUSY_WAIT_SECONDS = (0.05, 1.0)
 """First and longest pause before asking again for work that another process has a lease on."""

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from forebay.pipeline.recipes import keys
-from forebay.pipeline.workers.executor import Message
 from forebay.pipeline.workers.lineage import Place
+from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.stage import StageRun
 from forebay.pipeline.workers.worker import TaskHandler, Work, Worker
 from forebay.table.proving import Content

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from forebay.config import environment_defaults
 from forebay.errors import ObjectDamagedError, ObjectMissingError
 from forebay.pipeline.recipes.chain import Chain, Link
-from forebay.pipeline.workers.executor import Message, Reply
 from forebay.pipeline.workers.failures import error_to_json
+from forebay.pipeline.workers.messages import Message, Reply
 from forebay.pipeline.workers.space import Parcel, Space
 from forebay.pipeline.workers.stage import Bench
 from forebay.table.options import ReadOptions
@@ -61,7 +61,7 @@ TaskHandler: TypeAlias = "Callable[[Worker, Message, Work], None]"
 
 
 class Worker:
-    """Computes tasks; see `forebay.pipeline.workers.executor.Handler`."""
+    """Computes tasks; see `forebay.pipeline.workers.messages.Handler`."""
 
     def __init__(self, job: Job, handlers: Mapping[str, TaskHandler]) -> None:
         self.job = job
