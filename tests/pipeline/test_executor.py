@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -225,6 +226,33 @@ def test_workers_and_nursery_end_with_their_parent(tmp_path: Path) -> None:
     os.waitpid(parent, 0)
     pids = {int(path.name[4:]) for path in tmp_path.glob("pid-*")}
     assert len(pids) == 3
+    _await_gone(pids)
+
+
+def test_retired_workers_and_nursery_end_before_they_are_waited_for(tmp_path: Path) -> None:
+    with forked(tmp_path, 2) as executor:
+        pids: set[object] = set()
+        while len(pids) < 3:
+            for number in range(10):
+                executor.submit(number, {"value": number, "slow": 0.01})
+            told = [outcome.result or {} for outcome in executor.results()]
+            pids |= {one[role] for one in told for role in ("pid", "prepared_by")}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        executor.retire()
+        _await_gone({pid for pid in pids if isinstance(pid, int)})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime > before.ru_utime + before.ru_stime  # theirs, which the nursery waited for
+
+
+def test_retired_while_one_is_still_busy(tmp_path: Path) -> None:
+    with forked(tmp_path, 2) as executor:
+        executor.submit(0, {"value": 0})
+        assert answers(executor) == {0: 0}
+        executor.submit(1, {"value": 1, "slow": 0.3})  # nobody wants its answer any more
+        executor.retire()
+
+
+def _await_gone(pids: set[int]) -> None:
     deadline = time.monotonic() + 10
     while any(_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -145,6 +145,7 @@ class Computation:
             export = exporting.write(self._run.recipe.export, result, work.space, work.scheduler, self._run.store)
             if export is None:
                 return None
+        work.scheduler.retire()
         remember = run_key is not None and flow.keep_until == len(self._run.chain.links)
         if flow.keep_until < self._run.chain.first_uncached:
             flow.forget_tainted()

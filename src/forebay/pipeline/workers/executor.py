@@ -27,6 +27,8 @@ from forebay.pipeline.workers.nursery import UNKNOWN, Nursery
 _AHEAD = 3
 """Tasks sent to one worker before its first result: it computes the next while the last ones are being published."""
 _MOST_STILLBORN = 8
+_A_MOMENT_SECONDS = 0.05
+"""Workers that have nothing to do say goodbye within a millisecond or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class Executor(Protocol):
 
     def results(self) -> Iterator[Outcome]:
         """Yield answers until nothing is under way; the caller may submit more in between."""
+        ...
+
+    def retire(self) -> None:
+        """Let workers end while the caller does other things: all that was wanted is answered. `close` comes after."""
         ...
 
     def close(self) -> None:
@@ -85,6 +91,9 @@ class InProcess:
             while self._answers:  # one by one: whoever stops listening finds the rest next time
                 self._under_way -= 1
                 yield self._answers.popleft()
+
+    def retire(self) -> None:
+        """See `Executor`: here nobody works unless asked to."""
 
     def close(self) -> None:
         """See `Executor`."""
@@ -170,33 +179,44 @@ class Forked:
                     if outcome is not None:
                         self._answers.append(outcome)
 
+    def retire(self) -> None:
+        """See `Executor`. To give back a hundred megabytes takes each of them several milliseconds."""
+        self._send_home()
+        deadline = time.monotonic() + _A_MOMENT_SECONDS
+        if all(self._await_end(worker, deadline) for worker in self._workers):
+            self._nursery.retire()
+
     def close(self, patience_seconds: float = 3.0) -> None:
         """See `Executor`. Workers get `patience_seconds` to publish what they have, then are killed."""
         self._waiting.clear()
-        for worker in self._workers:
-            try:
-                worker.channel.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # it has gone already
+        self._send_home()
         deadline = time.monotonic() + patience_seconds
         try:
             for worker in self._workers:
                 self._await_end(worker, deadline)
         finally:
             for worker in self._workers:
-                self._end(worker)
+                self._end(worker)  # only shards in flight are lost
             self._workers.clear()
             self._nursery.close()
             self._selector.close()
 
-    def _await_end(self, worker: _Worker, deadline: float) -> None:
-        """Drain a worker's last answers until it closes its side or time is up."""
+    def _send_home(self) -> None:
+        for worker in self._workers:
+            try:
+                worker.channel.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it has gone already
+
+    def _await_end(self, worker: _Worker, deadline: float) -> bool:
+        """Drain a worker's last answers until it closes its side, or time is up: then it computes something long."""
         worker.channel.sock.settimeout(max(0.01, deadline - time.monotonic()))
         try:
             while worker.channel.receive() is not None:
                 worker.channel.sock.settimeout(max(0.01, deadline - time.monotonic()))
         except TimeoutError:
-            pass  # it computes something long: killed by the caller, only shards in flight are lost
+            return False
+        return True
 
     def _end(self, worker: _Worker) -> None:
         worker.channel.sock.close()

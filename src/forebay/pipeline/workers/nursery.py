@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 _ORDER = struct.Struct("!cQ")
-_FORK, _WAIT, _KILL = b"F", b"W", b"K"
+_FORK, _WAIT, _KILL, _RETIRE = b"F", b"W", b"K", b"R"
 _STATUS = struct.Struct("!i")
 UNKNOWN = -1
 """The status of a worker that somebody else has waited for."""
@@ -63,15 +63,20 @@ class Nursery:
             return None
         return _STATUS.unpack(answer)[0] if answer else None
 
+    def retire(self) -> None:
+        """Let it end when its workers have, which must be about to; it takes no more orders."""
+        with suppress(ConnectionError):
+            self._orders.sendall(_ORDER.pack(_RETIRE, 0))
+
     def close(self) -> None:
-        """End it; workers that are still there go on until their sockets end."""
+        """End it; workers that are still there go on until their sockets end, unless it waits for them: `retire`."""
         self._orders.close()
         with suppress(ChildProcessError):  # someone else's wait() has collected it
             os.waitpid(self._pid, 0)
 
 
 def _serve(orders: socket.socket, prepare: Callable[[], None], work: Callable[[socket.socket], int]) -> None:
-    """The nursery's life: until the parent closes its side."""
+    """The nursery's life: until the parent closes its side, or it is to retire and its workers have ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     with suppress(Exception):  # whoever needs what is missing says so
         prepare()
@@ -82,12 +87,17 @@ def _serve(orders: socket.socket, prepare: Callable[[], None], work: Callable[[s
             if len(order) < _ORDER.size:
                 return
             what, pid = _ORDER.unpack(order)
+            if what == _RETIRE:
+                break
             if what != _FORK:
                 orders.sendall(_STATUS.pack(_ended(pid, kill=what == _KILL)))
                 continue
             with socket.socket(fileno=descriptors[0]) as channel:
                 if os.fork() == 0:
                     _be_worker(orders, channel, work)
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _be_worker(orders: socket.socket, channel: socket.socket, work: Callable[[socket.socket], int]) -> None:
@@ -96,6 +106,7 @@ def _be_worker(orders: socket.socket, channel: socket.socket, work: Callable[[so
     try:
         orders.close()
         status = work(channel)
+        channel.close()  # before its memory goes, which takes a while
     finally:
         os._exit(status)
 

@@ -84,6 +84,11 @@ class Scheduler:
             for task in busy:
                 self._submit(task, under_way)
 
+    def retire(self) -> None:
+        """No more tasks will come: workers may end while the caller does the rest. `close` waits for that."""
+        if self._executor is not None:
+            self._executor.retire()
+
     def close(self) -> None:
         """Let workers publish what they have, and end them."""
         executor, self._executor = self._executor, None
