@@ -139,29 +139,35 @@ class Computation:
         telling = [moving for moving in shards if moving.shard.visible_rows] or shards
         final = union([schema.only([]), *(moving.schema for moving in telling)]) if shards else schema
         result = Result([moving.shard for moving in shards], final, work.space, self._run.recipe.project)
+        remember = run_key is not None and flow.keep_until == len(self._run.chain.links)
+        known = remember and self._keep_table(result, work)  # while workers are still loading what they need
         export = None
         if self._run.recipe.export is not None:
             work.ledger.say("export", f"exporting to {self._run.recipe.export.path.name}")
             export = exporting.write(self._run.recipe.export, result, work.space, work.scheduler, self._run.store)
             if export is None:
                 return None
-        work.scheduler.retire()
-        remember = run_key is not None and flow.keep_until == len(self._run.chain.links)
         if flow.keep_until < self._run.chain.first_uncached:
             flow.forget_tainted()
+        if known or self._run.store is None:
+            work.scheduler.retire()  # what they hold against eviction the table names, or nobody does
         reasons = self._reasons(work.ledger, shards)
         report = self._report(
             work.ledger, reasons, shards, result.rows, export=export, bad_rows=origin.bad_rows,
-            table_key=result.key if remember else None,
+            table_key=result.key if known else None,
         )  # fmt: skip
-        if remember and run_key is not None and self._run.store is not None:
-            report = self._remember(report, run_key, result, shards, origin, work)
+        if known and run_key is not None:
+            report = self._remember(report, run_key, shards, origin, work)
         return replace(report, _open=result.open)
 
-    def _remember(
-        self, report: RunReport, run_key: Key, result: Result, shards: list[Moving], origin: Origin, work: Work
-    ) -> RunReport:
-        """Keep table and record; a store that fails costs a warning."""
+    def _keep_table(self, result: Result, work: Work) -> bool:
+        """Keep the table; tell whether the store took it."""
+        parcel = Parcel()
+        parcel.entries.append(result.entry(parcel))
+        return self._published(parcel, work)
+
+    def _remember(self, report: RunReport, run_key: Key, shards: list[Moving], origin: Origin, work: Work) -> RunReport:
+        """Keep the record."""
         assert self._run.store is not None
         links = self._run.chain.links
         detail = record.Detail(
@@ -169,18 +175,23 @@ class Computation:
             tuple(origin.entries), tuple(operator.reason for operator in report.operators),
         )  # fmt: skip
         parcel = Parcel()
-        parcel.entries.append(result.entry(parcel))
         ref = parcel.put("detail", detail.to_bytes())
         entry = replace(record.entry_of(run_key, report), objects=(ref,))
         parcel.entries.append(entry)
-        told = work.space.broken or work.scheduler.broken
-        if not work.space.publish(parcel):
-            if not told:
-                self._run.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))
-            return replace(report, table_key=None)
+        if not self._published(parcel, work):
+            return report
         self._run.point_at(run_key)
         retention.apply(self._run.store, self._run.recipe, entry, detail)
         return replace(report, run_key=run_key, store_bytes=self._run.store_bytes())
+
+    def _published(self, parcel: Parcel, work: Work) -> bool:
+        """Publish a parcel of the run's own; a store that fails costs a warning."""
+        told = work.space.broken or work.scheduler.broken
+        if work.space.publish(parcel):
+            return True
+        if not told:
+            self._run.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))
+        return False
 
     def _reasons(self, ledger: Ledger, shards: list[Moving]) -> list[str]:
         names = [link.use.name for link in self._run.chain.links]

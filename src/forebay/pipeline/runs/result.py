@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import StoreError
@@ -32,12 +33,12 @@ class Result:
         """Rows that are left."""
         return sum(shard.visible_rows for shard in self.shards)
 
-    @property
+    @cached_property
     def manifest(self) -> dict[str, JSON]:
         """The table as JSON; no rows."""
         return {"schema": self.schema.to_json(), "shards": [shard.to_json() for shard in self.shards]}
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """The table's key: its content."""
         return keys.table(self.manifest)
