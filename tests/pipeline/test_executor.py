@@ -244,6 +244,18 @@ def test_retired_workers_and_nursery_end_before_they_are_waited_for(tmp_path: Pa
     assert after.ru_utime + after.ru_stime > before.ru_utime + before.ru_stime  # theirs, which the nursery waited for
 
 
+def test_closed_before_anybody_began(tmp_path: Path) -> None:
+    """Nobody waits for what the nursery loads."""
+
+    class Slow(Doubler):
+        def prepare(self) -> None:
+            time.sleep(60)
+
+    began = time.monotonic()
+    Forked(Slow(tmp_path), 2, ignore, str).close()
+    assert time.monotonic() - began < 30
+
+
 def test_retired_while_one_is_still_busy(tmp_path: Path) -> None:
     with forked(tmp_path, 2) as executor:
         executor.submit(0, {"value": 0})

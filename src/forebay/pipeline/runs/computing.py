@@ -9,26 +9,21 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from forebay.errors import BuildError, ObjectDamagedError, ObjectMissingError
-from forebay.events import Event, Hook, What
-from forebay.pipeline.recipes.options import processes
+from forebay.events import Event, What
 from forebay.pipeline.runs import exporting, record, retention
 from forebay.pipeline.runs.explaining import Explainer
-from forebay.pipeline.runs.files import read_options
 from forebay.pipeline.runs.flow import Flow, Moving
 from forebay.pipeline.runs.ledger import Ledger
 from forebay.pipeline.runs.origin import Origin
 from forebay.pipeline.runs.report import ExportReport, RunReport
 from forebay.pipeline.runs.request import Request
 from forebay.pipeline.runs.result import Result
-from forebay.pipeline.workers.executor import Executor, Forked, InProcess
+from forebay.pipeline.runs.workplace import Workplace
 from forebay.pipeline.workers.scheduler import Scheduler
-from forebay.pipeline.workers.space import Parcel, Scratch, Space
-from forebay.pipeline.workers.tasks import HANDLERS, describe
-from forebay.pipeline.workers.worker import Job, Worker
+from forebay.pipeline.workers.space import Parcel, Space
 from forebay.table.schema import Schema, union
 from forebay.types import Key
 
@@ -214,32 +209,11 @@ class Computation:
 
     @contextmanager
     def _working(self) -> Generator[Work]:
-        """What it takes to compute: scratch folder, scheduler, ledger, flow."""
-        scratch = Scratch()
-        count = processes(self._run.options, self._run.recipe.processes)
-        given = getattr(self._run.given, "objects", None)
-        space = Space(self._run.store, scratch, refresh=self._run.options.refresh, given=given)
-        if self._run.store is not None and space.broken:
-            self._run.hook(Event(What.WARNING, f"{space.broken}: what must be computed is not kept"))
-        job = Job(
-            self._run.chain,
-            space,
-            self._run.recipe.project,
-            count,
-            self._run.options.check,
-            read_options(self._run.recipe),
-        )
-        scheduler = Scheduler(partial(_executor, job, self._run.hook), self._run.hook, space.keeper.keep)
+        """What it takes to compute: a workplace (that of the run, if it has one by now), ledger, flow."""
+        place, self._run.place = self._run.place or Workplace.of(self._run), None
         ledger = Ledger(self._run.chain.links, self._run.hook)
+        flow = Flow(self._run.chain, place.space, place.scheduler, ledger, self._run.hook)
         try:
-            yield Work(space, scheduler, ledger, Flow(self._run.chain, space, scheduler, ledger, self._run.hook))
+            yield Work(place.space, place.scheduler, ledger, flow)
         finally:
-            space.keeper.close()
-            scheduler.close()  # the scratch folder goes with the last one who holds the space
-
-
-def _executor(job: Job, hook: Hook) -> Executor:
-    worker = Worker(job, HANDLERS)
-    if job.processes == 1:
-        return InProcess(worker)
-    return Forked(worker, job.processes, hook, describe)
+            place.close()

@@ -16,6 +16,7 @@ from forebay.pipeline.runs.origin import Origin
 from forebay.types import Key
 
 if TYPE_CHECKING:
+    from forebay.pipeline.runs.workplace import Workplace
     from forebay.store import Store
 
 
@@ -30,6 +31,8 @@ class Request:
     hook: Hook
     given: Origin | None
     began: float = field(default_factory=time.perf_counter)
+    place: Workplace | None = None
+    """Where workers are starting already, until somebody works there."""
 
     def point_at(self, key: Key) -> None:
         """Let the project's name point at its last run."""

@@ -92,6 +92,26 @@ class _Run(Request):
         retained_operators(self.recipe.retain, len(self.chain.links))  # a wrong one is told before the work
         processes(self.options, self.recipe.processes)
         self._tell_notes()
+        if self._must_work():
+            from forebay.pipeline.runs.workplace import Workplace
+
+            self.place = Workplace.of(self)
+            self.place.scheduler.start()
+        try:
+            return self._answer()
+        finally:
+            if self.place is not None:
+                self.place.close()
+
+    def _must_work(self) -> bool:
+        """Tell whether workers are needed whatever the store knows; False: that will be seen."""
+        if self.options.dry_run or self.options.require_cache:
+            return False
+        export = self.recipe.export
+        unknown = self.store is None or self.options.refresh or self.chain.first_uncached < len(self.chain.links)
+        return unknown or (export is not None and not export.path.exists())
+
+    def _answer(self) -> RunReport:
         origin = self.given or FilesOrigin(self.recipe, self.store, self.hook)
         run_key = self._run_key(origin)
         if run_key is not None and not self.options.refresh:

@@ -190,6 +190,8 @@ class Forked:
         """See `Executor`. Workers get `patience_seconds` to publish what they have, then are killed."""
         self._waiting.clear()
         self._send_home()
+        if not any(worker.pid for worker in self._workers):
+            self._nursery.kill()  # nobody has begun: they need not load all first
         deadline = time.monotonic() + patience_seconds
         try:
             for worker in self._workers:

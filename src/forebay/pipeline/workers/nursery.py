@@ -68,6 +68,12 @@ class Nursery:
         with suppress(ConnectionError):
             self._orders.sendall(_ORDER.pack(_RETIRE, 0))
 
+    def kill(self) -> None:
+        """End it now; `close` comes after."""
+        with suppress(ChildProcessError, ProcessLookupError):  # someone else's wait() has collected it
+            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            os.kill(self._pid, signal.SIGKILL)
+
     def close(self) -> None:
         """End it; workers that are still there go on until their sockets end, unless it waits for them: `retire`."""
         self._orders.close()
