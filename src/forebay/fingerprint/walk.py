@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from forebay.errors import UnhashableError
 from forebay.fingerprint.atoms import ATOM_TYPES, atom
 from forebay.fingerprint.digests import FileMemo
 from forebay.fingerprint.graph import Edge, Node, set_digests, to_tree
 from forebay.fingerprint.keytree import KeyTree
-from forebay.fingerprint.seeding import Draws
+
+if TYPE_CHECKING:
+    from forebay.fingerprint.seeding import Draws
 
 HINT = 'give the function version="…" (raise it when results change), or cache=False'
 
@@ -36,7 +39,6 @@ class Walk:
         """What it may mean where it finds attributes by text, ``*`` for any; see `References`."""
         self.deferred: list[Callable[[], None]] = []
         """Run when all code has been reached; they may reach more."""
-        self.random = Draws()
         self.subjects: list[tuple[Node, Any]] = []
         """Functions and classes, of which code may read more than it is known to; see `introspection`."""
         self.attributed: list[tuple[Node, Any]] = []
@@ -57,10 +59,17 @@ class Walk:
                 describer_of(type(item))(self, node, item)
             if self.deferred:
                 self.deferred.pop(0)()
-        if self.random.draws:
+        if "random" in vars(self):
             self.random.settle(root)
         set_digests(root)
         return to_tree(root)
+
+    @cached_property
+    def random(self) -> Draws:
+        """What code draws at random; made when there is code, as plain values need nothing that reads code."""
+        from forebay.fingerprint.seeding import Draws
+
+        return Draws()
 
     def node(self, parent: Node | None, label: str, value: object) -> Node:
         """Return the node of `value`, which is described later if it is new."""
