@@ -91,6 +91,7 @@ def _run(
     command: Command, *, sample_memory: bool = False, kill_when: Callable[[float], bool] | None = None
 ) -> tuple[Cost, int]:
     command.log.parent.mkdir(parents=True, exist_ok=True)
+    os.sync()  # what others have left to write is no part of it: whoever flushes would wait for that, too
     with command.log.open("wb") as log:
         began = time.perf_counter()
         # A group of its own, so that kill -9 reaches its workers and nothing else.
