@@ -57,6 +57,15 @@ def test_there_and_back(tmp_path: Path, home: Path, call: Call) -> None:
     assert (again["entries"], again["kept"], again["present"]) == (0, 12, 27)
 
 
+def test_a_run_is_named_as_its_recipe_names_it(home: Path, call: Call) -> None:
+    with Store.open(Settings(home=home)) as store:
+        put(store, "mine", {"a": noise("mine", 100)})
+        store.names.set("runs/my-project", "delta", key("mine"))
+    assert "name  runs/my-project" in call("create", "b.tar", "runs/my project").stdout
+    assert "runs/no project" in call("create", "c.tar", "runs/no project", code=2).stderr
+    assert "13 entries" in call("create", "d.tar", "runs").stdout
+
+
 def test_every_answer_as_json(home: Path, call: Call) -> None:
     made = json.loads(call("create", "b.tar", "demo", "--volume-size", "50kB", "--json").stdout)
     assert made["paths"][-1] == "b.tar.volumes.json"
@@ -75,7 +84,8 @@ def test_a_delta_and_what_it_is_a_delta_to(home: Path, call: Call) -> None:
         put(store, "new", {"a": noise("new", 100)})
     call("create", "b.tar", "demo", "--since", "a.tar")
     assert "a delta to" in call("inspect", "b.tar").stdout
-    assert f"+ entry  delta:{key('new')}" in call("diff", "a.tar", "b.tar", code=1).stdout
+    told = call("diff", "a.tar", "b.tar", code=1).stdout
+    assert told == f"+ entry  delta:{key('new')[:12]}\n1 object (100 B) more, 0 objects (0 B) less\n"
     assert "install that one first" in call("install", "b.tar", "--home", "there", code=2).stderr
     call("install", "a.tar", "--home", "there")
     assert "1 entry and 1 object" in call("install", "b.tar", "--home", "there").stdout

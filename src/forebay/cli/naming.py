@@ -47,6 +47,16 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
     return found[0]
 
 
+def spelled(store: Store, text: str) -> str:
+    """Return a name as the store has it where a user gives a run's project as its recipe writes it; else `text`."""
+    if text.startswith("runs/") and store.names.get(text) is None:
+        from forebay.pipeline.runs.record import name_of
+
+        safe = name_of(text.removeprefix("runs/"))
+        return safe if store.names.get(safe) is not None else text
+    return text
+
+
 def gone(store: Store, kind: str, key: Key) -> NotFoundError:
     """Return the error of an entry that something names still, and that is not there."""
     what = f"{kind} {short(key)} is no longer in {store.home}"
@@ -69,11 +79,7 @@ def _referred(store: Store, text: str) -> tuple[str, Key]:
 
 
 def _named(store: Store, text: str) -> tuple[str, Key]:
-    found = store.names.get(text)
-    if found is None and text.startswith("runs/"):
-        from forebay.pipeline.runs.record import name_of
-
-        found = store.names.get(name_of(text.removeprefix("runs/")))  # the project as the recipe writes it
+    found = store.names.get(spelled(store, text))
     if found is None:
         raise NotFoundError(f"no entry {text!r} in {store.home}", subject=text, hint="`forebay ls` shows what is there")
     return found

@@ -16,6 +16,7 @@ from forebay.cli.app import Command
 from forebay.cli.bundling import Packed, Wanted, packed, put_lock
 from forebay.cli.fetching import FetchProgress, watching
 from forebay.cli.harnesses import asked, show_outlook, task_options
+from forebay.cli.naming import spelled
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.cli.views import Ticker
 
@@ -87,6 +88,7 @@ def create(
         replace=replace,
     )
     with session.store() as store:
+        entries = tuple(spelled(store, each) for each in entries)
         if tasks:
             asking = Wanted(tasks, entries, fetch=fetch, prepare=prepare, incomplete=incomplete)
             found = _of_tasks(store, asking, quiet=as_json)
@@ -368,16 +370,27 @@ def _told(manifest: Manifest) -> Iterator[str]:
 
 
 def _differences(found: Difference) -> Iterator[str]:
-    parts: tuple[tuple[str, Change], ...] = (
-        ("entry", found.entries), ("object", found.objects), ("name", found.names)
-    )  # fmt: skip
-    for noun, change in parts:
-        for sign, names in (("+", change.added), ("-", change.removed), ("~", change.changed)):
+    """Names and entries by line; objects, which nobody knows by their digests, in numbers."""
+    entries = {sign: [_short_entry(each) for each in each_way] for sign, each_way in _signed(found.entries)}
+    for noun, named in (("name", dict(_signed(found.names))), ("entry", entries)):
+        for sign, names in named.items():
             yield from (f"{sign} {noun}  {name}" for name in _some(names))
     if found.same:
         yield "the same"
         return
-    yield f"{text.size(found.added_bytes)} more, {text.size(found.removed_bytes)} less"
+    objects = found.objects
+    more = f"{text.counted(len(objects.added), 'object')} ({text.size(found.added_bytes)}) more"
+    less = f"{text.counted(len(objects.removed), 'object')} ({text.size(found.removed_bytes)}) less"
+    yield f"{more}, {less}"
+
+
+def _signed(change: Change) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (("+", change.added), ("-", change.removed), ("~", change.changed))
+
+
+def _short_entry(name: str) -> str:
+    kind, _, key = name.partition(":")
+    return f"{kind}:{text.short(key)}"
 
 
 def _some(lines: Sequence[str]) -> Iterator[str]:
