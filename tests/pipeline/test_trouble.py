@@ -335,6 +335,38 @@ class TestStoreInTrouble:
         assert len(set(parts)) == len(parts)
         assert gzip.decompress((bench.folder / "other.jsonl.gz").read_bytes()) == bench.out.read_bytes()
 
+    def test_what_the_table_names_and_is_not_whole_is_made_again(self, bench: Bench) -> None:
+        bench.run()
+        with bench.open() as store:
+            shards = [store.get("shard", info.key) for info in store.entries("shard")]
+        base = next(entry.objects[0].digest for entry in shards if entry is not None)
+        path = bench.folder / "store" / "objects-v1" / base[:2] / base[2:]
+        path.chmod(0o600)
+        os.truncate(path, path.stat().st_size // 2)
+        other = bench.make(export_path=str(bench.folder / "other.jsonl.gz"))
+        bench.run(other, processes=2)
+        assert all("computed again" in text or "damaged" in text for text in bench.told())
+        assert gzip.decompress((bench.folder / "other.jsonl.gz").read_bytes()) == bench.out.read_bytes()
+        again = bench.run(other)
+        assert (again.computed, again.run_key is not None, bench.told()) == (0, True, [])
+
+    def test_a_store_that_fails_a_worker_costs_a_warning_and_nothing_else(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The parent's own works: it must not take what lies in the scratch folder for lost, and make it again."""
+        parent, commit = os.getpid(), Space._commit
+
+        def failing(self: Space, store: Store, parcel: Parcel) -> None:
+            if os.getpid() != parent and any(entry.kind == "delta" for entry in parcel.entries):
+                raise StoreError("the disk is on fire")
+            commit(self, store, parcel)
+
+        monkeypatch.setattr(Space, "_commit", failing)
+        report = bench.run(processes=2)
+        assert bench.told() == ["results are not cached any more: the disk is on fire"]
+        assert report.computed == 5 * report.shards
+        assert len(bench.exported()) == report.rows_out
+
     def test_every_object_gone(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         import shutil
 

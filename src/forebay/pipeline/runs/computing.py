@@ -156,7 +156,13 @@ class Computation:
         return replace(report, _open=result.open)
 
     def _keep_table(self, result: Result, work: Work) -> bool:
-        """Keep the table; tell whether the store took it."""
+        """Keep the table; tell whether the store took it.
+
+        Raises:
+            ObjectMissingError: an object that it takes to read it has gone.
+        """
+        if work.scheduler.broken:
+            return False  # some of it is in the scratch folder only
         parcel = Parcel()
         parcel.entries.append(result.entry(parcel))
         return self._published(parcel, work)
@@ -181,8 +187,8 @@ class Computation:
 
     def _published(self, parcel: Parcel, work: Work) -> bool:
         """Publish a parcel of the run's own; a store that fails costs a warning."""
-        told = work.space.broken or work.scheduler.broken
-        if work.space.publish(parcel):
+        told = work.space.broken
+        if work.space.publish(parcel, heals=True):
             return True
         if not told:
             self._run.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))

@@ -177,12 +177,17 @@ class Space:
             return True, None
         return lease is not None, lease
 
-    def publish(self, parcel: Parcel) -> Sequence[Entry]:
+    def publish(self, parcel: Parcel, *, heals: bool = False) -> Sequence[Entry]:
         """Make a parcel's objects and entries durable; where no store works, its objects go to the scratch folder.
 
         Returns the entries that the store has now.
 
+        Args:
+            parcel: what to publish.
+            heals: whether the caller makes objects again that entries name and that have gone from the store.
+
         Raises:
+            ObjectMissingError: there is such an object, and `heals`; otherwise the store counts as broken.
             OSError: the scratch folder, too, cannot be written.
         """
         for digest, data in parcel.loose.items():
@@ -192,6 +197,8 @@ class Space:
                 self._commit(self.store, parcel)
                 return parcel.entries
             except StoreError as error:
+                if heals and isinstance(error, ObjectMissingError):
+                    raise
                 self.broken = str(error)
         for digest, (_, data) in parcel.kept.items():
             self.scratch.write(digest, data)
