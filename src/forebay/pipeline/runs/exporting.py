@@ -109,7 +109,7 @@ class _Parts:
     _rendered: dict[int, Path] = field(default_factory=dict)
     _stats: list[Schema] = field(default_factory=list)
     _old: mmap.mmap | None = None
-    _folder: Path = field(default_factory=Path)
+    _folder: Path = field(init=False)
     """Of the parts: this export's own, as workers may still be at one that was given up."""
 
     def __enter__(self) -> _Parts:
