@@ -7,7 +7,9 @@ import time
 
 import pytest
 
+from forebay.errors import StoreFullError
 from forebay.hub.snapshot import key_of
+from forebay.store import Store
 from forebay.testing import HubFault
 from forebay.types import Entry
 
@@ -97,10 +99,44 @@ def test_room_is_made_for_what_is_to_come(world: World) -> None:
     store = world.store(max_bytes=budget)
     hub = world.hub(store)
     snapshot = hub.resolve("hf://datasets/team/small")
-    with store.batch() as batch:
-        batch.add(Entry("old", key_of("old"), (batch.put("data", os.urandom(1_000_000)),)))
+    commit(store, "old", 1_000_000)
     pieces = hub.stream(snapshot, PARQUET)
     next(pieces)
     assert store.bytes_at_rest() <= budget
     assert b"".join(pieces)
     assert store.bytes_at_rest() <= budget
+
+
+def test_batches_leave_a_download_its_room(world: World) -> None:
+    """From before its first byte on: what others commit meanwhile finds what is left beside the whole file."""
+    budget = len(LARGE) + 900_000
+    store = world.store(max_bytes=budget)
+    world.fake.faults.add(HubFault(bytes_per_second=6e6), "/cdn/*")
+    pieces = world.hub(store).stream(world.hub(store).resolve("hf://datasets/team/small"), PARQUET)
+    came = next(pieces)
+    with pytest.raises(StoreFullError, match="no room"):
+        commit(store, "large", 1_500_000)
+    commit(store, "small", 500_000)
+    assert store.usage().bytes <= budget
+    assert came + b"".join(pieces) == LARGE
+    assert store.usage().bytes <= budget
+    assert store.get("old", key_of("small")) is not None
+    assert store.usage().reserved_bytes == 0
+
+
+def test_a_download_that_finds_no_room_says_so_before_it_begins(world: World) -> None:
+    store = world.store(max_bytes=len(LARGE) + 900_000)
+    commit(store, "pinned", 1_500_000)
+    store.pin("old", key_of("pinned"))
+    hub = world.hub(store)
+    snapshot = hub.resolve("hf://datasets/team/small")
+    world.fake.forget()
+    with pytest.raises(StoreFullError, match=rf"cannot fetch {PARQUET}.*no room"):
+        hub.fetch_file(snapshot, PARQUET)
+    assert world.sent_bytes() == 0
+    assert store.usage().partials == 0
+
+
+def commit(store: Store, name: str, size: int) -> None:
+    with store.batch() as batch:
+        batch.add(Entry("old", key_of(name), (batch.put("data", os.urandom(size)),)))

@@ -188,17 +188,21 @@ class _Chunked(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_body_of_unknown_size(world: World) -> None:
+@pytest.mark.parametrize("budget", [None, 200_000])
+def test_a_body_of_unknown_size(world: World, budget: int | None) -> None:
+    """It gathers on the disk, as nobody knows how large it gets, and what it took counts once."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Chunked) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        hub = world.hub()
+        store = world.store(max_bytes=budget)
+        hub = world.hub(store)
         snapshot = hub.fetch(f"http://127.0.0.1:{server.server_port}/x.txt")
         assert snapshot.files[0].size is None
         assert bytes(hub.read(snapshot, "x.txt")) == b"hello world"
         again = hub.resolve(f"http://127.0.0.1:{server.server_port}/x.txt", fresh_seconds=0)
         assert again.commit != snapshot.commit  # nobody can tell whether it has changed
         assert b"".join(hub.stream(again, "x.txt")) == b"hello world"
+        assert (store.usage().partials, store.usage().reserved_bytes) == (0, 0)
         hub.close()
         server.shutdown()
         thread.join()

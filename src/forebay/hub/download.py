@@ -17,8 +17,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
 from forebay.events import Event, Hook, What
@@ -34,6 +35,9 @@ from forebay.io import Lease, Reservation, Room, Trouble
 from forebay.store import Store
 from forebay.store.files import store_error
 from forebay.types import Cost, Digest, Entry, Key, ObjectRef, is_hex64
+
+if TYPE_CHECKING:
+    from forebay.store.allotment import Allotment
 
 _CHUNK_BYTES = 2**20
 _SMALL_BYTES = 2**20
@@ -199,30 +203,53 @@ class Downloader:
         return None
 
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
-        file, began = wanted.file, time.perf_counter()
         sink = self._sink(wanted)
-        try:
-            with wanted.slots, self._reserve(file, sink) as room:
+        with ExitStack() as held:  # the budget's room, until the partial has gone or is left for later
+            try:
+                entry = self.publisher.publish(self._gathered(wanted, lease, sink, held))
+            except WrongBytesError:
+                sink.drop()
+                raise
+            except OSError as error:
+                if isinstance(error, ForebayError):
+                    raise
+                what = f"cannot keep {wanted.file.path} in {self.store.home}"
+                raise store_error(what, error) from error
+            finally:
+                sink.pause()
+            sink.drop()
+        self.tell(wanted, "fetched", entry.cost.bytes)
+        return entry
+
+    def _gathered(self, wanted: Wanted, lease: Lease, sink: Sink, held: ExitStack) -> Ready:
+        """Fetch and check a file's bytes; what the budget gives for them is put into `held`."""
+        file, began, allotment = wanted.file, time.perf_counter(), None
+        with wanted.slots:
+            if file.size is not None:
+                allotment = self._allot(wanted, sink, file.size, held)
+            with self._reserve(file, sink) as room:
                 run = _Run(wanted, sink, lease, room, Check(file.identity, file.size), self.spoiled)
                 self._take_over(run)
                 self._gather(run)
                 seconds, path = time.perf_counter() - began, sink.seal()
-            identities, dataset = run.check.identities(), wanted.snapshot.dataset
-            restricted = owner(wanted.snapshot)
-            ready = Ready(identities, file.size, run.check.digest, sink.views(), dataset, seconds, restricted, path)
-            entry = self.publisher.publish(ready)
-        except WrongBytesError:
-            sink.drop()
-            raise
-        except OSError as error:
-            if isinstance(error, ForebayError):
-                raise
-            raise store_error(f"cannot keep {file.path} in {self.store.home}", error) from error
-        finally:
-            sink.pause()
-        sink.drop()
-        self.tell(wanted, "fetched", entry.cost.bytes)
-        return entry
+        if allotment is None:
+            allotment = self._allot(wanted, sink, sink.size(), held)
+        identities, dataset = run.check.identities(), wanted.snapshot.dataset
+        restricted, views = owner(wanted.snapshot), sink.views()
+        return Ready(identities, file.size, run.check.digest, views, dataset, seconds, restricted, path, allotment)
+
+    def _allot(self, wanted: Wanted, sink: Sink, size: int, held: ExitStack) -> Allotment | None:
+        """Set the budget's room apart; what has come of it counts no longer by itself, and its lease is ours."""
+        limit, told = self.store.settings.max_bytes, f"cannot fetch {wanted.file.path} of {size} bytes"
+        if limit is not None and size > limit:
+            what = f"{wanted.file.path} has {size} bytes, the budget of {self.store.home} is {limit}"
+            raise StoreFullError(what, subject=wanted.file.path, hint="raise max_bytes")
+        if limit is None or isinstance(sink, InMemory) or not self.store.writable:
+            return None
+        try:
+            return held.enter_context(self.store.allot(place(wanted.snapshot, wanted.file.key), size))
+        except StoreFullError as error:
+            raise StoreFullError(f"{told}: {error.what}", subject=wanted.file.path, hint=error.hint) from error
 
     def _sink(self, wanted: Wanted) -> Sink:
         file = wanted.file
@@ -233,20 +260,12 @@ class Downloader:
         """Reserve room on the disk for what is to come, and for a copy where the partial cannot become the object.
 
         Raises:
-            StoreFullError: there is none, even after eviction; or the file is larger than the whole budget.
+            StoreFullError: there is none, even after eviction.
         """
         size, told = file.size or 0, f"cannot fetch {file.path} of {file.size or 0} bytes"
-        limit = self.store.settings.max_bytes
-        if limit is not None and size > limit:
-            what = f"{file.path} has {size} bytes, the budget of {self.store.home} is {limit}"
-            raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
         # What is encoded, or was begun by another process, is written anew when it is whole: see `Partial.seal`.
         linked = self.store.settings.codec == "none" and not sink.size()
         need = 0 if isinstance(sink, InMemory) else size * (1 if linked else 2) - sink.size()
-        if limit is not None and need and self.store.writable:
-            wanted = size - sink.size()  # what has come counts already, and its lease is ours: it stays
-            if self.store.bytes_at_rest() + wanted > limit:
-                self.store.gc(max_bytes=max(limit - wanted, 0))
         try:
             return self.room.reserve(need)
         except OSError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forebay.errors import ForebayError
 from forebay.hub.snapshot import CONTENT, FILE, file_key
@@ -14,6 +15,9 @@ from forebay.hub.taking import taken
 from forebay.hub.vouching import vouched_by
 from forebay.store import Batch, Store
 from forebay.types import JSON, Buffer, Cost, Digest, Entry, Key, ObjectRef
+
+if TYPE_CHECKING:
+    from forebay.store.allotment import Allotment
 
 _TOGETHER_BYTES = 8 * 2**20
 _PIECE_BYTES = 8 * 2**20
@@ -32,6 +36,7 @@ class Ready:
         seconds: what it took.
         restricted: which repository vouches for the bytes, if not all may have them; "": a public one does.
         path: a durable file that holds just these bytes and that nobody writes to any more, to be moved and not copied.
+        allotment: the budget's room that was set apart for them.
     """
 
     identities: Sequence[str]
@@ -42,6 +47,7 @@ class Ready:
     seconds: float
     restricted: str = ""
     path: Path | None = None
+    allotment: Allotment | None = None
 
     @property
     def bytes(self) -> int:
@@ -136,6 +142,8 @@ class Publisher:
 
 
 def _put_content(batch: Batch, ready: Ready, *, raw: bool) -> ObjectRef:
+    if ready.allotment is not None:
+        batch.take_over(ready.allotment)
     if raw and ready.path is not None and len(ready.views) == 1:
         ref = ObjectRef(CONTENT, ready.digest, ready.bytes)
         if taken(batch, ref, ready.path):

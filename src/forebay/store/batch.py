@@ -7,38 +7,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from forebay import codec
 from forebay.config import CodecName
 from forebay.errors import ObjectMissingError, StoreError, StoreFullError
-from forebay.io import Filesystem, Staged, Trouble, flush, link_staged, publish, stage
+from forebay.io import Staged, Trouble, flush, link_staged, publish, stage
 from forebay.store import entry as entries
-from forebay.store.files import Files, store_error
-from forebay.store.layout import Layout, check_hex, check_kind
-from forebay.store.ledger import Intent, Ledger, Published, Relied
-from forebay.store.reading import Reader
-from forebay.store.session import Session
+from forebay.store.files import store_error
+from forebay.store.intents import Intent, Published, Relied
+from forebay.store.layout import check_hex, check_kind
+from forebay.store.workshop import Workshop
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
+
+if TYPE_CHECKING:
+    from forebay.store.allotment import Allotment
 
 _MOST_OPEN = 48
 _SLAB_BYTES = 8 * 2**20
 _THREADS_FROM = 16 * 2**20
 _HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What a batch works with."""
-
-    fs: Filesystem
-    layout: Layout
-    files: Files
-    ledger: Ledger
-    reader: Reader
-    mine: Session
-    codec: CodecName
 
 
 @dataclass(slots=True)
@@ -64,11 +54,16 @@ class Batch:
         self._relied: dict[Digest, Relied] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._numbers: list[int] = []
+        self._instead_of: list[Intent] = []
         self._open = False
         self._unflushed: list[Staged] = []
         self._staged_entries: list[Staged] = []
         self._published: list[tuple[Digest, CodecName]] = []
         self._published_entries: dict[tuple[str, Key], bytes] = {}
+
+    def take_over(self, allotment: Allotment) -> None:
+        """Let what is staged next have an allotment's room: it gathered there, and is moved or written anew now."""
+        self._instead_of.append(allotment.intent)
 
     def put(self, role: str, data: Buffer | Iterable[Buffer]) -> ObjectRef:
         """Stage an object: encode it, reserve its room and write it to a temporary file.
@@ -160,8 +155,7 @@ class Batch:
         shop = self._shop
         try:
             intents = [Intent(shop.mine.number(), shop.fs.stat(path).size, ref.digest) for ref, path, _ in files]
-            shop.ledger.reserve(intents)
-            self._numbers += (intent.number for intent in intents)
+            self._note_intents(intents)
             left: list[ObjectRef] = []
             for ref, path, kept in files:
                 staged = link_staged(shop.fs, path, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}")
@@ -263,9 +257,12 @@ class Batch:
         return ref
 
     def _reserve(self, files: Sequence[tuple[int, Digest | None]]) -> list[int]:
-        intents = [Intent(self._shop.mine.number(), size, digest) for size, digest in files]
+        return self._note_intents([Intent(self._shop.mine.number(), size, digest) for size, digest in files])
+
+    def _note_intents(self, intents: Sequence[Intent]) -> list[int]:
         if intents:
-            self._shop.ledger.reserve(intents)
+            self._shop.ledger.reserve(intents, self._instead_of)
+            self._instead_of = []
         numbers = [intent.number for intent in intents]
         self._numbers += numbers
         return numbers

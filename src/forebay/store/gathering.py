@@ -5,19 +5,26 @@
     partials-v1/<key>/…          bytes of one file that is being downloaded, under the lease of that key
 
 Who gathers knows what the files mean; the store knows only how large they are, when they were last written to, and that
-none may go whose lease is held.
+none may go whose lease is held. Against the budget counts what lies there or, as long as its owner has an `Allotment`,
+what was set apart for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forebay.io import Filesystem, LeaseFolder
 from forebay.store.layout import Layout
 from forebay.types import Key, is_hex64
 
+if TYPE_CHECKING:
+    import sqlite3
+
+ALLOTTED = ".partial"
+"""Stands for the kind of an entry in the intents of those who gather; no entry can have it."""
 KEPT_SECONDS = 7 * 86_400.0
 """What nobody has gone on with for so long goes."""
 
@@ -55,9 +62,23 @@ class Gathering:
                 made.append(Gathered(Key(name), sum(sizes), max(times)))
         return sorted(made, key=lambda each: (each.written, each.key))
 
-    def bytes(self) -> int:
-        """Return what they take at rest."""
-        return sum(each.bytes for each in self.found())
+    def uncounted(self, db: sqlite3.Connection, besides: Collection[str] = ()) -> int:
+        """Return the bytes at rest of those which nothing is set apart for in the books.
+
+        Args:
+            db: the index.
+            besides: keys of some that are not asked about either.
+        """
+        found = self.found()
+        if not found:
+            return 0
+        allotted = {key for (key,) in db.execute("SELECT key FROM intents WHERE kind = ?", (ALLOTTED,))}
+        return sum(each.bytes for each in found if each.key not in allotted and each.key not in besides)
+
+    def make_room(self, size: int) -> int:
+        """Remove such as nobody is at, the oldest first, until `size` bytes are free; return how many are."""
+        going = self.going(self.found(), size, 0.0)
+        return sum(each.bytes for each in going if self.remove(each.key))
 
     def going(self, found: list[Gathered], over: int, written_before: float) -> list[Gathered]:
         """Return which would go: the old ones, and further ones until so many bytes are free; none under way."""

@@ -1,16 +1,16 @@
 """The budget: who may write how much, what is there, and what goes to make room.
 
-Invariant, kept by one IMMEDIATE transaction each time: bytes at rest of objects, entries and damaged files, and what is
-reserved for files on their way, never exceed `max_bytes`. Files that are removed are unlinked while that transaction
-holds the index's lock, before their bytes count as free; files that are written are written after it, under an
-*intent* that also keeps eviction away from what they rely on. A process that dies leaves its intents; whoever finds
-them looks which of the files came into being, and takes them into the books.
+Invariant, kept by one IMMEDIATE transaction each time: bytes at rest of objects, entries, damaged files and files that
+gather, and what is reserved for files on their way, never exceed `max_bytes`. Files that are removed are unlinked while
+that transaction holds the index's lock, before their bytes count as free; files that are written are written after it,
+under an *intent* that also keeps eviction away from what they rely on. A process that dies leaves its intents; whoever
+finds them looks which of the files came into being, and takes them into the books.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -23,9 +23,11 @@ from forebay.store.aside import Quarantine
 from forebay.store.books import Books
 from forebay.store.eviction import Plan, Planner, Wish
 from forebay.store.files import Files, quietly
+from forebay.store.gathering import Gathering
 from forebay.store.holds import Holds
+from forebay.store.intents import Intent, Order, Published, Relied
 from forebay.store.layout import Layout
-from forebay.types import Digest, Entry, Key
+from forebay.types import Digest, Key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,50 +40,10 @@ _SLACK = 128
 """When something must go, this part of the budget goes beside it, so that the next few writes need not evict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One file that is on its way, or that something on its way relies on (then `bytes` is 0).
-
-    Attributes:
-        number: within the session.
-        bytes: reserved, at rest.
-        digest: of the object; None: not known yet, or an entry.
-        kind: of the entry; None: an object.
-        key: of the entry.
-    """
-
-    number: int
-    bytes: int
-    digest: Digest | None = None
-    kind: str | None = None
-    key: Key | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """An entry that was published, and the bytes of its file."""
-
-    entry: Entry
-    file_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Relied:
-    """An object that was there already.
-
-    Attributes:
-        kept: the codec it is kept under.
-        durable: whether its name surely survives a power cut.
-    """
-
-    kept: CodecName
-    durable: bool
-
-
 class Ledger:
     """Keeps a store's books in its index. Safe over threads, processes and forks."""
 
-    def __init__(  # noqa: PLR0913 - the seven things that a budget is about; made in one place only
+    def __init__(  # noqa: PLR0913 - the things that a budget is about; made in one place only
         self,
         index: Index,
         *,
@@ -92,6 +54,7 @@ class Ledger:
         mine: session.Session,
         holds: Holds,
         aside: Quarantine,
+        gathering: Gathering,
         hook: Hook,
     ) -> None:
         self.books = Books(fs, layout, files)
@@ -103,6 +66,7 @@ class Ledger:
         self._mine = mine
         self._holds = holds
         self._aside = aside
+        self._gathering = gathering
         self._hook = hook
         self._registered: str | None = None
         self._live: dict[int, Intent] = {}
@@ -118,16 +82,24 @@ class Ledger:
 
         return self._index.write(known)
 
-    def reserve(self, intents: Sequence[Intent]) -> None:
+    def reserve(self, intents: Sequence[Intent], instead_of: Sequence[Intent] = ()) -> None:
         """Note what is about to be written or relied on, making room for it first.
+
+        Args:
+            intents: what.
+            instead_of: intents whose room this takes over; from then on they have none.
 
         Raises:
             StoreFullError: there is no room, and not enough may go.
         """
-        need = sum(intent.bytes for intent in intents)
-        short, plan = self.transact(lambda db: self._reserve(db, intents, need))
+        order = Order(intents, instead_of)
+        short, plan = self.transact(lambda db: self._reserve(db, order, last=False))
+        if short > 0:  # what nobody goes on with goes before any entry, and not under the index's lock
+            self._gathering.make_room(short)
+            short, plan = self.transact(lambda db: self._reserve(db, order, last=True))
         self.tell(plan)
         if short > 0:
+            need = order.need
             limit = self._settings.max_bytes
             of = f"the budget of {limit} bytes" if limit is not None else f"{self._layout.home}"
             what = f"no room for {need} bytes in {of}: {short} more are wanted, and what is left may not go"
@@ -214,6 +186,10 @@ class Ledger:
 
         self.transact(work)
 
+    def at_rest(self, db: sqlite3.Connection, besides: Collection[Key] = ()) -> int:
+        """Return the bytes that the budget limits, without what gathers under some keys."""
+        return counted_bytes(db) + self._gathering.uncounted(db, besides)
+
     def evict(self, db: sqlite3.Connection, wish: Wish, *, at_least: int = 0) -> Plan:
         """Remove what must go to fulfil the wish; nothing at all if that would free less than `at_least` bytes."""
         plan = Planner(db, self._holds.held()).plan(wish)
@@ -286,29 +262,33 @@ class Ledger:
         self.reclaim(db)
         db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
 
-    def _reserve(self, db: sqlite3.Connection, intents: Sequence[Intent], need: int) -> tuple[int, Plan]:
-        """Return how many bytes are wanting, 0 when the intents are noted, and what had to go."""
+    def _reserve(self, db: sqlite3.Connection, order: Order, *, last: bool) -> tuple[int, Plan]:
+        """Return how many bytes are wanting, 0 when the intents are noted, and what had to go.
+
+        Nothing is evicted as long as something that gathered could go instead, unless this is the last attempt.
+        """
         self._note_damaged(db)
         plan = Plan()
-        short = self._wanting(db, need)
+        short = self._wanting(db, order)
         if short > 0:
             self.reclaim(db)
-            short = self._wanting(db, need)
-        if short > 0:
+            short = self._wanting(db, order)
+        if short > 0 and (last or not self._gathering.uncounted(db, order.keys)):
             slack = (self._settings.max_bytes or 0) // _SLACK
             plan = self.evict(db, Wish(bytes=short + slack), at_least=short)
-            short = self._wanting(db, need)
+            short = self._wanting(db, order)
         if short <= 0:
-            self._note(db, intents)
+            self._forget(db, [each.number for each in order.instead_of])
+            self._note(db, [*order.intents, *(replace(each, bytes=0) for each in order.instead_of)])
         return max(short, 0), plan
 
-    def _wanting(self, db: sqlite3.Connection, need: int) -> int:
-        if not need:
+    def _wanting(self, db: sqlite3.Connection, order: Order) -> int:
+        if order.need <= 0:
             return 0
         free = self._fs.space(self._layout.home).free - self._settings.min_free_bytes
-        short = need - free
+        short = order.on_disk - free
         if self._settings.max_bytes is not None:
-            short = max(short, counted_bytes(db) + need - self._settings.max_bytes)
+            short = max(short, self.at_rest(db, order.keys) + order.need - self._settings.max_bytes)
         return short
 
     def _note(self, db: sqlite3.Connection, intents: Iterable[Intent]) -> None:
@@ -371,5 +351,5 @@ class Ledger:
 
 
 def counted_bytes(db: sqlite3.Connection) -> int:
-    """Return the bytes that the books count against the budget."""
+    """Return the bytes that the books themselves count against the budget."""
     return db.execute("SELECT objects + entries + reserved + damaged FROM totals").fetchone()[0]

@@ -54,7 +54,7 @@ class Usage:
         object_bytes: their bytes.
         entries: number of entries.
         entry_bytes: bytes of their own files.
-        reserved_bytes: spoken for by batches under way.
+        reserved_bytes: spoken for by batches and downloads under way.
         damaged: number of files in quarantine.
         damaged_bytes: their bytes.
         partials: number of files that have come in part.

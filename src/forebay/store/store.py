@@ -16,14 +16,15 @@ from forebay.errors import InputError
 from forebay.events import Event, Hook, What, ignore
 from forebay.io import Filesystem, Lease, LeaseFolder, LocalFilesystem, Progress
 from forebay.store.aside import Quarantine
-from forebay.store.batch import Batch, Workshop
+from forebay.store.batch import Batch
 from forebay.store.fetching import Fetching
 from forebay.store.files import Files, store_error
 from forebay.store.flight import Flight
+from forebay.store.gathering import Gathering
 from forebay.store.holds import Holds, Pin
 from forebay.store.index import Index, IndexPlace
 from forebay.store.layout import Layout, check_hex, check_kind
-from forebay.store.ledger import Ledger, counted_bytes
+from forebay.store.ledger import Ledger
 from forebay.store.memo import IndexMemo
 from forebay.store.names import Names
 from forebay.store.opening import finish, prepare, trusted, unwritable, write_recency
@@ -31,12 +32,13 @@ from forebay.store.reading import Reader
 from forebay.store.recency import Recency
 from forebay.store.scan import Scanner
 from forebay.store.session import Session
+from forebay.store.workshop import Workshop
 from forebay.types import Buffer, Digest, Entry, Key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from forebay.store.gathering import Gathering
+    from forebay.store.allotment import Allotment
     from forebay.store.reports import EntryInfo, GcReport, ReindexReport, Usage, VerifyReport
     from forebay.store.upkeep import Upkeep
 
@@ -75,6 +77,7 @@ class Store(Fetching):
         self._reader = Reader(fs, layout, policy=settings.verify, aside=aside, hook=hook)
         self._holds = Holds(fs, layout, files, lease_seconds=settings.lease_seconds, writable=self.writable)
         self._leases = LeaseFolder(fs, layout.leases, lease_seconds=settings.lease_seconds, dir_mode=files.dir_mode)
+        self._gathering = Gathering(fs, layout, self._leases)
         on_disk = layout.home.is_dir()  # else it is a store in memory
         place = IndexPlace(layout.index if on_disk else None, self.writable, settings.group)
         scanner = Scanner(fs, layout, aside, writable=self.writable)
@@ -82,7 +85,7 @@ class Store(Fetching):
         scanner.alive = index.keep_lock
         self._ledger = Ledger(
             index, fs=fs, layout=layout, files=files, settings=settings, mine=session, holds=self._holds, aside=aside,
-            hook=hook,
+            gathering=self._gathering, hook=hook,
         )  # fmt: skip
         self._index = index
         self._recency = Recency(lambda used: write_recency(index, used), fs.now)
@@ -204,12 +207,7 @@ class Store(Fetching):
         return batch.committed(whole)
 
     def build(
-        self,
-        kind: str,
-        key: Key,
-        make: Callable[[Batch], Entry],
-        *,
-        on_wait: Callable[[Progress], None] | None = None,
+        self, kind: str, key: Key, make: Callable[[Batch], Entry], *, on_wait: Callable[[Progress], None] | None = None
     ) -> Entry:
         """Return the entry under a key, made once over all processes that ask for it.
 
@@ -238,18 +236,24 @@ class Store(Fetching):
         """
         self._check_writable()
         check_hex(key, "key")
-        try:
-            return self._leases.acquire(key)
-        except OSError as error:
-            raise store_error(f"cannot take the lease on {key[:12]}", error) from error
+        return self._told(f"take the lease on {key[:12]} in", lambda: self._leases.acquire(key))
 
     def lease_progress(self, key: Key) -> Progress | None:
         """Return how far the work under a key is; None: nobody alive does it."""
         check_hex(key, "key")
-        try:
-            return self._leases.progress(key)
-        except OSError as error:
-            raise store_error(f"cannot look at the lease on {key[:12]}", error) from error
+        return self._told(f"look at the lease on {key[:12]} in", lambda: self._leases.progress(key))
+
+    def allot(self, key: Key, size: int) -> Allotment:
+        """Set bytes of the budget apart for what its owner gathers under a lease in ``partials-v1/<key>``.
+
+        Raises:
+            StoreError: see `Batch`.
+        """
+        from forebay.store.allotment import Allotment  # who downloads nothing needs none
+
+        self._check_writable()
+        check_hex(key, "key")
+        return self._told("reserve room in", lambda: Allotment(self._ledger, self._session, key, size))
 
     # Holding
 
@@ -332,7 +336,7 @@ class Store(Fetching):
 
     def bytes_at_rest(self) -> int:
         """Return the bytes that the budget limits: `Usage.bytes`, at the cost of one look-up."""
-        return self._told("measure", lambda: self._index.read(counted_bytes) + self._gathering.bytes())
+        return self._told("measure", lambda: self._index.read(self._ledger.at_rest))
 
     def entries(self, kind: str | None = None, dataset: str | None = None) -> Iterator[EntryInfo]:
         """Yield what the index knows of each entry, in no order."""
@@ -363,12 +367,6 @@ class Store(Fetching):
             self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases, self._gathering,
             self._fs, self.settings, self._hook,
         )  # fmt: skip
-
-    @cached_property
-    def _gathering(self) -> Gathering:
-        from forebay.store.gathering import Gathering
-
-        return Gathering(self._fs, self._layout, self._leases)
 
     def _look(self, kind: str, key: Key) -> Entry | None:
         check_kind(kind)

@@ -58,6 +58,8 @@ class Upkeep:
 
     def _collect(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
         temporaries, freed = (0, 0) if dry_run else self.scanner.remove_temporaries()
+        if not dry_run:
+            self._put_right()
         limit = self.settings.max_bytes if max_bytes is None else max_bytes
         now = self.fs.now()
         partials, partial_bytes, gathered = self._collect_partials(limit, older_than_seconds, dry_run=dry_run)
@@ -74,7 +76,6 @@ class Upkeep:
                 lambda db: self._counted(db, Planner(db, self.holds.held()).plan(wish(db)), freed=False)
             )
         else:
-            self._put_right()
             plan, left, spared = self.ledger.transact(
                 lambda db: self._counted(db, self.ledger.evict(db, wish(db)), freed=True)
             )
@@ -97,16 +98,17 @@ class Upkeep:
     def _collect_partials(
         self, limit: int | None, older_than_seconds: float | None, *, dry_run: bool
     ) -> tuple[int, int, int]:
-        """Remove partial downloads; return how many, their bytes, and the bytes of those that are left."""
+        """Remove partial downloads; return how many, their bytes, and those that count beside the books then."""
         found = self.gathering.found()
         if not found:
             return 0, 0, 0
-        total = sum(each.bytes for each in found)
+        total = self.index.read(self.gathering.uncounted)
         over = 0 if limit is None else self.index.read(counted_bytes) + total - limit
         kept = min(KEPT_SECONDS, KEPT_SECONDS if older_than_seconds is None else older_than_seconds)
         going = self.gathering.going(found, over, self.fs.now() - kept)
         gone = [each.bytes for each in going if dry_run or self.gathering.remove(each.key)]
-        return len(gone), sum(gone), total - sum(gone)
+        left = self.index.read(self.gathering.uncounted)
+        return len(gone), sum(gone), max(left - sum(gone), 0) if dry_run else left
 
     def verify(self, fraction: float, seed: int) -> VerifyReport:
         """Check objects and entries; see `Store.verify`."""
@@ -159,12 +161,13 @@ class Upkeep:
         partial_bytes = sum(each.bytes for each in gathered)
 
         def count(db: sqlite3.Connection) -> Usage:
+            uncounted = self.gathering.uncounted(db)
             totals = db.execute("SELECT objects, entries, reserved, damaged FROM totals").fetchone()
             counts = db.execute(
                 "SELECT (SELECT COUNT(*) FROM objects), (SELECT COUNT(*) FROM entries), (SELECT COUNT(*) FROM damaged)"
             ).fetchone()
             return Usage(
-                bytes=sum(totals) + partial_bytes,
+                bytes=sum(totals) + uncounted,
                 objects=counts[0],
                 object_bytes=totals[0],
                 entries=counts[1],

@@ -1,0 +1,26 @@
+"""What batches work with: one set of tools per open store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forebay.config import CodecName
+from forebay.io import Filesystem
+from forebay.store.files import Files
+from forebay.store.layout import Layout
+from forebay.store.ledger import Ledger
+from forebay.store.reading import Reader
+from forebay.store.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a batch works with."""
+
+    fs: Filesystem
+    layout: Layout
+    files: Files
+    ledger: Ledger
+    reader: Reader
+    mine: Session
+    codec: CodecName
