@@ -8,6 +8,8 @@ import pytest
 from pipeline_support import Bench
 
 from forebay.errors import StoreFullError
+from forebay.io import LocalFilesystem
+from forebay.io.filesystem import DiskSpace
 from forebay.pipeline.workers.keeping import Keeper
 from forebay.types import Entry, Key
 
@@ -23,15 +25,39 @@ def holds(bench: Bench) -> list[Path]:
     return [path for path in (bench.folder / "store" / "holds-v1").rglob("*.json") if path.is_file()]
 
 
+def shrink_disk(bench: Bench, capacity: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the disk seems to have room for so many bytes of objects and entries."""
+    bench.settings["min_free_bytes"] = 0
+
+    def space(*_: object) -> DiskSpace:
+        folders = [bench.folder / "store" / name for name in ("objects-v1", "entries-v1", "quarantine", "tmp")]
+        return DiskSpace(capacity, capacity - sum(size_of(path) for folder in folders for path in folder.rglob("*")))
+
+    monkeypatch.setattr(LocalFilesystem, "space", space)
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:  # a temporary
+        return 0
+
+
+@pytest.mark.parametrize("scarce", ["budget", "disk"])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_does_not_evict_what_it_needs(bench: Bench, wanted: bytes, processes: int) -> None:
+def test_a_run_does_not_evict_what_it_needs(
+    bench: Bench, wanted: bytes, processes: int, scarce: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.run()
     with bench.open() as store:
         needed = store.bytes_at_rest()
     bench.folder = bench.folder / "again"
     bench.folder.mkdir()
     bench.write()
-    bench.settings["max_bytes"] = needed // 2
+    if scarce == "budget":
+        bench.settings["max_bytes"] = needed // 2
+    else:
+        shrink_disk(bench, needed // 2, monkeypatch)
     first = bench.run(processes=processes)
     assert [text.partition(":")[0] for text in bench.told()] == ["results are not cached any more"]
     assert (first.computed, first.read.shards_computed) == (5 * first.shards, first.shards)  # each once

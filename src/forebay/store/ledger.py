@@ -190,6 +190,11 @@ class Ledger:
         """Return the bytes that the budget limits, without what gathers under some keys."""
         return counted_bytes(db) + self._gathering.uncounted(db, besides)
 
+    def room(self, db: sqlite3.Connection) -> int:
+        """Return how many bytes fit into the budget and onto the disk, as it is."""
+        free, limit = self._free(), self._settings.max_bytes
+        return free if limit is None else min(free, limit - self.at_rest(db))
+
     def evict(self, db: sqlite3.Connection, wish: Wish, *, at_least: int = 0) -> Plan:
         """Remove what must go to fulfil the wish; nothing at all if that would free less than `at_least` bytes."""
         plan = Planner(db, self._holds.held()).plan(wish)
@@ -285,11 +290,13 @@ class Ledger:
     def _wanting(self, db: sqlite3.Connection, order: Order) -> int:
         if order.need <= 0:
             return 0
-        free = self._fs.space(self._layout.home).free - self._settings.min_free_bytes
-        short = order.on_disk - free
+        short = order.on_disk - self._free()
         if self._settings.max_bytes is not None:
             short = max(short, self.at_rest(db, order.keys) + order.need - self._settings.max_bytes)
         return short
+
+    def _free(self) -> int:
+        return self._fs.space(self._layout.home).free - self._settings.min_free_bytes
 
     def _note(self, db: sqlite3.Connection, intents: Iterable[Intent]) -> None:
         token = self._mine.token

@@ -338,6 +338,10 @@ class Store(Fetching):
         """Return the bytes that the budget limits: `Usage.bytes`, at the cost of one look-up."""
         return self._told("measure", lambda: self._index.read(self._ledger.at_rest))
 
+    def room(self) -> int:
+        """Return how many bytes fit into the budget and onto the disk before something must go; may be negative."""
+        return self._told("measure", lambda: self._index.read(self._ledger.room))
+
     def entries(self, kind: str | None = None, dataset: str | None = None) -> Iterator[EntryInfo]:
         """Yield what the index knows of each entry, in no order."""
         self._flush()

@@ -1,7 +1,7 @@
 """A run's own results, spared by eviction: what it has found or makes it will read again.
 
-Holding costs a small file each time, so it begins when the store comes near its budget. Where all that is left is held,
-the store is full: the run is told so once, and goes on in its scratch folder.
+Holding costs a small file each time, so it begins when the store, in its budget or on the disk, has less room than
+bytes. Where all that is left is held, the store is full: the run is told so once, and goes on in its scratch folder.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Named: TypeAlias = "tuple[str, Key]"
 """Kind and key of an entry."""
 
-_NEAR = 0.5
-"""Part of the budget from which on a run holds what it needs."""
 _TOGETHER = 8
 """So many holds become one: each eviction looks at all of them."""
 
@@ -34,9 +32,7 @@ class Keeper:
     """
 
     def __init__(self, store: Store | None) -> None:
-        limit = None if store is None or not store.writable else store.settings.max_bytes
-        self._store = store if limit is not None else None
-        self._limit = (limit or 0) * _NEAR
+        self._store = store if store is not None and store.writable else None
         self._lock = threading.Lock()
         self._begin()
 
@@ -62,7 +58,7 @@ class Keeper:
                 self._begin()
             self._found.extend(made)
             try:
-                if not self._levels and self._store.bytes_at_rest() < self._limit:
+                if not self._levels and self._store.room() > self._store.bytes_at_rest():
                     return
                 found, self._found = self._found, []
                 new = [one for one in dict.fromkeys(found) if one not in self._known]
