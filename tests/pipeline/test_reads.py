@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pipeline_support import Bench
 
-from forebay.errors import RecipeError
+from forebay.errors import RecipeError, SourceError
+from forebay.fingerprint import digests
 from forebay.pipeline import Recipe, explain
 from forebay.pipeline.recipes.chain import bind
+from forebay.pipeline.recipes.named_files import NamedFiles
 
 STOP = """
 from pathlib import Path
@@ -52,6 +56,72 @@ def test_their_content_is_part_of_the_key(reading: Bench) -> None:
     assert first != second
     with reading.open() as store:
         assert explain(store, "test") == ["operator 1 Stop: files: words.txt changed"]
+
+
+CHANGING = """
+import os, pathlib, time
+
+class Words:
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def __call__(self, row):
+        content = self.path.read_text() if self.path.is_file() else "gone"
+        if os.environ.get("SPOIL") == str(row["id"]) and content == "river":
+            self.spoil()
+        return {"n": content in row["text"]}
+
+    def spoil(self):
+        %s
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        'self.path.write_text("dam")',
+        'self.path.write_text("other")',  # of the same size
+        "self.path.unlink()",
+        'new = self.path.with_name("new"); new.write_text("other"); os.utime(new, (1, 1)); new.rename(self.path)',
+    ],
+)
+def test_one_that_changes_while_the_run_goes_on(
+    reading: Bench, spoil: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which content a result has seen by then: nothing of it may be found under the key of the old one."""
+    (reading.folder / "ops.py").write_text(CHANGING % spoil)
+    path = reading.folder / "words.txt"
+    options = {"function": "ops.py:Words", "init": {"path": str(path)}, "files": ["words.txt"]}
+    reading.steps = [{"mapper": options}]
+    monkeypatch.setenv("SPOIL", str(reading.rows[len(reading.rows) // 2]["id"]))
+    with pytest.raises(SourceError, match=r"words\.txt changed while functions that read it were running; run again"):
+        reading.run(processes=processes)
+    monkeypatch.delenv("SPOIL")
+    path.write_text("river")
+    reading.run(processes=processes)
+    assert [row["n"] for row in reading.exported()] == ["river" in row["text"] for row in reading.rows]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_one_that_is_only_touched_is_the_same(reading: Bench, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its state when it was keyed proved something or was too young to."""
+    (reading.folder / "ops.py").write_text(CHANGING % "os.utime(self.path)")
+    if old:
+        os.utime(reading.folder / "words.txt", (1e9, 1e9))
+        time.sleep(0.1)
+    monkeypatch.setenv("SPOIL", str(reading.rows[len(reading.rows) // 2]["id"]))
+    options = {"function": "ops.py:Words", "init": {"path": str(reading.folder / "words.txt")}, "files": ["words.txt"]}
+    assert len(run_one(reading, {"mapper": options})) == len(reading.rows)
+
+
+def test_one_is_read_once_for_its_key_and_not_again(reading: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = reading.folder / "words.txt"
+    time.sleep(0.1)  # else its state proves nothing, and each look hashes it
+    files = NamedFiles([("words.txt", path)], None)
+    monkeypatch.setattr(digests, "_read_digest", lambda *_: pytest.fail("read again"))
+    for _ in range(3):
+        files.check()
 
 
 def test_a_folder_stands_for_its_files(reading: Bench) -> None:

@@ -90,7 +90,7 @@ def _file_digest(name: str, memo: FileMemo | None, clock_ns: Callable[[], int]) 
             before = os.fstat(file.fileno())
             digest = _read_digest(file.readinto, before.st_size)
             after = os.fstat(file.fileno())
-        if _state(before) == _state(after):
+        if state_of(before) == state_of(after):
             if memo is not None and not is_racy(before, began):
                 memo.put(name, before, digest)
             return digest
@@ -107,7 +107,8 @@ def is_racy(stat: os.stat_result, now_ns: int) -> bool:
     return max(stat.st_mtime_ns, stat.st_ctime_ns) + window > now_ns
 
 
-def _state(stat: os.stat_result) -> tuple[int, ...]:
+def state_of(stat: os.stat_result) -> tuple[int, ...]:
+    """Return what of a file's facts changes when its content does: device, inode, size, times in ns."""
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 

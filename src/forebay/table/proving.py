@@ -16,7 +16,7 @@ from typing import cast
 
 from forebay.errors import SourceError
 from forebay.fingerprint import FileMemo, digest_bytes, file_digest
-from forebay.fingerprint.digests import is_racy
+from forebay.fingerprint.digests import is_racy, state_of
 from forebay.table.resolving import SourceFile
 from forebay.types import JSON, Digest
 
@@ -100,23 +100,19 @@ def _known(path: str, memo: FileMemo) -> tuple[Digest, tuple[int, ...] | None]:
         return file_digest(path, memo), None  # an error, told as any other
     known = memo.get(path, before)
     if known is not None:  # what the memo remembers has a state that proves something
-        return known, _state(before)
+        return known, state_of(before)
     began = time.time_ns()
     digest = file_digest(path, memo)
     try:
-        proves = _state(os.stat(path)) == _state(before) and not is_racy(before, began)
+        proves = state_of(os.stat(path)) == state_of(before) and not is_racy(before, began)
     except OSError:
         proves = False
-    return digest, _state(before) if proves else None
-
-
-def _state(stat: os.stat_result) -> tuple[int, ...]:
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return digest, state_of(before) if proves else None
 
 
 def _state_now(file: SourceFile) -> str:
     try:
-        return _spelled(_state(os.stat(path)) for path in file.paths)
+        return _spelled(state_of(os.stat(path)) for path in file.paths)
     except OSError:
         return ""  # it has gone
 

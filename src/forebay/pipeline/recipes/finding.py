@@ -14,7 +14,7 @@ from forebay.pipeline.recipes import document, importing
 from forebay.pipeline.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from forebay.fingerprint import FileMemo, KeyTree
+    pass
 
 
 def find(spelled: str, recipe: Recipe, where: str, imports: ExitStack) -> object:
@@ -65,15 +65,13 @@ def _no_file(place: str, where: str) -> RecipeError:
     return RecipeError(f"{where}no such file: {place}", subject=place, hint=hint)
 
 
-def files(places: Iterable[str], recipe: Recipe, where: str, memo: FileMemo | None) -> list[KeyTree]:
-    """Return the content of each file that a recipe says a function reads; a folder stands for all files below it.
+def files(places: Iterable[str], recipe: Recipe, where: str) -> list[tuple[str, Path]]:
+    """Return each file that a recipe says a function reads: its label and its path; a folder stands for all below it.
 
     Raises:
         RecipeError: there is no such file.
     """
-    from forebay.fingerprint import FileContent, tree
-
-    found: list[KeyTree] = []
+    found: list[tuple[str, Path]] = []
     for place in places:
         paths = [folder / Path(place).expanduser() for folder in _folders(recipe)]
         path = next((path for path in paths if path.exists()), None)
@@ -82,7 +80,7 @@ def files(places: Iterable[str], recipe: Recipe, where: str, memo: FileMemo | No
         inside = sorted(it for it in path.rglob("*") if it.is_file()) if path.is_dir() else [path]
         for file in inside:
             label = place if file == path else f"{place.rstrip('/')}/{file.relative_to(path).as_posix()}"
-            found.append(tree(FileContent(file), label=label, memo=memo))
+            found.append((label, file))
     return found
 
 

@@ -25,7 +25,10 @@ from forebay.pipeline.recipes import document, finding
 from forebay.pipeline.recipes.recipe import Recipe, Step
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from forebay.fingerprint import FileMemo, KeyTree
+    from forebay.pipeline.recipes.named_files import NamedFiles
 
 Input = Literal["row", "batch", "arrow"]
 
@@ -82,8 +85,8 @@ class UserOperator:
     writes: tuple[str, ...] | None = None
     cache: bool = True
     user: bool = True
-    files: bool = False
-    """Whether the recipe names the files that it reads."""
+    files: NamedFiles | None = None
+    """Those that it reads, where the recipe names some."""
 
     @property
     def params(self) -> Mapping[str, object]:
@@ -120,8 +123,8 @@ def bind(step: Step, recipe: Recipe, memo: FileMemo | None = None) -> UserOperat
         call = _call(step, options, kind, recipe, where, imports)
         name = str(options.get("name") or _name(call.function, kind))
         named = _columns(options, "files", where, "files") or ()
-        files = finding.files(named, recipe, where, memo)
-        key = _key(name, kind, call, options, files)
+        files = _named_files(finding.files(named, recipe, where), memo)
+        key = _key(name, kind, call, options, files.keys if files else ())
     return UserOperator(
         name=name,
         kind=kind,
@@ -130,7 +133,7 @@ def bind(step: Step, recipe: Recipe, memo: FileMemo | None = None) -> UserOperat
         reads=_columns(options, "reads", where),
         writes=_columns(options, "writes", where),
         cache=bool(options.get("cache", True)) and key.cacheable,
-        files=bool(files),
+        files=files,
     )
 
 
@@ -255,6 +258,14 @@ def _key(name: str, kind: OperatorKind, call: Call, options: Mapping[str, object
     if files:
         children.append(combine("files", "files", files))
     return combine(name, f"user-{kind.value}", children)
+
+
+def _named_files(found: Sequence[tuple[str, Path]], memo: FileMemo | None) -> NamedFiles | None:
+    if not found:
+        return None
+    from forebay.pipeline.recipes.named_files import NamedFiles  # few functions read any
+
+    return NamedFiles(found, memo)
 
 
 def _key_if_possible(function: Callable[..., Any]) -> KeyTree:

@@ -24,6 +24,7 @@ from forebay.types import JSON, Buffer, Cost, Digest, Entry, Key
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from forebay.pipeline.recipes.functions import UserOperator
     from forebay.table.layers import Draft
 
 Message = dict[str, JSON]
@@ -266,9 +267,18 @@ class StageRun:
         self.shard = self.shard.with_layer(*layers)
 
     def _may_keep(self, link: Link, operator: Any, rows: pa.Table, result: Any, keep: bool) -> bool:
-        """Run the determinism check where it is due; a result that fails it, and all after it, is not kept."""
-        if not link.use.user or not keep:
+        """Run the determinism check where it is due; a result that fails it, and all after it, is not kept.
+
+        Raises:
+            SourceError: a file that the recipe says it reads is not as it was keyed.
+        """
+        if not link.use.user:
             return keep
+        files = cast("UserOperator", link.use).files
+        if files is not None:
+            files.check()
+        if not keep:
+            return False
         why = self.bench.check(link, operator, rows, result)
         if why:
             self.told.append(why)
