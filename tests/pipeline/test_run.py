@@ -373,6 +373,30 @@ class TestWhatIsTold:
         bench.run()
         assert next(row for row in bench.exported() if row["id"] == 3)["n"] == 2.0**53
 
+    @pytest.mark.parametrize("nested", [False, True])
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_such_an_integer_is_set_aside_where_rows_may_be_skipped(
+        self, bench: Bench, processes: int, nested: bool
+    ) -> None:
+        for at, number in ((3, 2**53 + 1), (4, 7), (130, -(2**60) - 1), (131, 2**60), (250, 1.5)):
+            bench.rows[at]["n"] = {"deep": [number]} if nested else number
+            bench.rows[at]["count"] = 2**60 + at  # whole numbers everywhere
+        bench.steps = ["whitespace_normalization_mapper"]
+        bench.write()
+        recipe = bench.make(on_bad_rows="skip")
+        report = bench.run(recipe, processes=processes)
+        assert report.rows_in == len(bench.rows) - 2
+        assert "2 malformed rows were set aside (on_bad_rows: skip)" in bench.told()
+        found = {row["id"]: row for row in bench.exported() if row.get("n") is not None}
+        numbers = [found[at]["n"]["deep"][0] if nested else found[at]["n"] for at in (4, 131, 250)]
+        assert numbers == [7.0, 2.0**60, 1.5]
+        assert {at: row["count"] for at, row in found.items()} == {at: 2**60 + at for at in found}
+        assert not {3, 130} & found.keys()
+        assert bench.run(recipe).no_op
+        bench.rows[250]["text"] += " edited"
+        bench.write()
+        assert bench.run(recipe).rows_in == len(bench.rows) - 2
+
     def test_files_that_are_left_out(self, bench: Bench) -> None:
         for name in ["README.md", "run.log", "LICENSE", "d.txt"]:
             (bench.folder / "data" / name).parent.mkdir(exist_ok=True)

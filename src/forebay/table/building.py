@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forebay.errors import SourceError
-from forebay.table.buffers import array_of, numbers_of, pack, text_of
+from forebay.table.buffers import array_of, numbers_of, pack, text_of, valid_bits
 from forebay.table.canonical import canonical
 from forebay.table.schema import TypeConflictError, leaves, merge_types, type_text
 from forebay.types import JSON
@@ -248,11 +248,27 @@ class Merger:
 
 def float_leaves(array: pa.Array) -> Iterable[pa.Array]:
     """Yield the float arrays of a column, those inside lists and structs too."""
+    return (leaf for leaf in _leaf_arrays(array) if pa.types.is_floating(leaf.type))
+
+
+def holds_large_integers(array: pa.Array) -> bool:
+    """Tell whether a column, its lists and structs included, has a 64-bit integer that no float holds."""
+    integers = (leaf for leaf in _leaf_arrays(array) if pa.types.is_integer(leaf.type))
+    return any(first_inexact(leaf, numbers_of(leaf).astype(np.float64)) is not None for leaf in integers)
+
+
+def first_inexact(array: pa.Array, floats: npt.NDArray[np.float64]) -> int | None:
+    """Return the place of the first integer of `array` that its float does not hold exactly, or None."""
+    large = np.flatnonzero((np.abs(floats) >= EXACT) & valid_bits(array))
+    return next((at for at in large.tolist() if not is_exact(array[at].as_py())), None)
+
+
+def _leaf_arrays(array: pa.Array) -> Iterable[pa.Array]:
     kind = array.type
-    if pa.types.is_floating(kind):
-        yield array
-    elif pa.types.is_struct(kind):
+    if pa.types.is_struct(kind):
         for at in range(kind.num_fields):
-            yield from float_leaves(cast("pa.StructArray", array).field(at))
+            yield from _leaf_arrays(cast("pa.StructArray", array).field(at))
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        yield from float_leaves(cast("pa.ListArray", array).values)
+        yield from _leaf_arrays(cast("pa.ListArray", array).values)
+    else:
+        yield array

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import types as kinds
 
 from forebay.errors import SourceError
 from forebay.table.buffers import array_of, numbers_of, valid_bits
-from forebay.table.building import EXACT, is_exact
+from forebay.table.building import first_inexact
 from forebay.table.canonical import canonical
 from forebay.table.schema import Column, Schema, type_text
 from forebay.types import JSON
@@ -172,16 +171,10 @@ def cast_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.Array.from_buffers(made, len(array), buffers, array.null_count, 0, cast("Any", [child]))
     if kinds.is_floating(kind) and kinds.is_integer(array.type):
         numbers = numbers_of(array).astype(np.float64)
-        if (at := _first_inexact(array, numbers)) is not None:
+        if (at := first_inexact(array, numbers)) is not None:
             raise _Inexact(array[at].as_py(), at)
         return canonical(array_of(numbers, ~valid_bits(array)).cast(kind))
     return array.cast(kind)
-
-
-def _first_inexact(array: pa.Array, floats: npt.NDArray[np.float64]) -> int | None:
-    """Return the place of the first integer that its float does not hold exactly, or None."""
-    large = np.flatnonzero((np.abs(floats) >= EXACT) & valid_bits(array))
-    return next((at for at in large.tolist() if not is_exact(array[at].as_py())), None)
 
 
 def _only_wider(have: pa.DataType, want: pa.DataType) -> bool:

@@ -35,6 +35,7 @@ from forebay.table.building import (
     big_integer,
     build_columns,
     float_leaves,
+    holds_large_integers,
 )
 from forebay.table.casting import describe, type_json
 from forebay.table.compose import empty_columns
@@ -310,7 +311,7 @@ def _columns(parsed: Parsed, options: ReadOptions) -> dict[str, pa.Array] | None
     kinds = {name: type_json(array.type) for name, array in columns.items()}
     if any(depth(kind) > MAX_DEPTH for kind in kinds.values()):
         return None
-    if options.expect is not None and not _as_expected(kinds, options.expect):
+    if options.expect is not None and not _as_expected(columns, kinds, options.expect):
         return None
     # orjson turns an integer beyond 64 bits into a float without a word.
     suspect = any(_huge(leaf) for array in columns.values() for leaf in float_leaves(array))
@@ -319,14 +320,15 @@ def _columns(parsed: Parsed, options: ReadOptions) -> dict[str, pa.Array] | None
     return columns
 
 
-def _as_expected(kinds: Mapping[str, JSON], expect: Schema) -> bool:
+def _as_expected(columns: Mapping[str, pa.Array], kinds: Mapping[str, JSON], expect: Schema) -> bool:
+    """Tell whether all rows surely fit: integers that no float holds may be beside floats of other shards."""
     wanted = {column.name: column.type for column in expect.columns}
     try:
         for name, kind in kinds.items():
             merge_types(wanted.get(name, "null"), kind)
     except TypeConflictError:
         return False
-    return True
+    return not any(map(holds_large_integers, columns.values()))
 
 
 def _huge(leaf: pa.Array) -> bool:

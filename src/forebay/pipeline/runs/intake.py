@@ -32,7 +32,10 @@ _WITH_LINES = ("jsonl", "csv", "tsv")
 
 @dataclass(slots=True)
 class Read:
-    """Rows of one shard, read: `base` is None where a dry run cannot know them."""
+    """Rows of one shard, read: `base` is None where a dry run cannot know them.
+
+    `large` names columns with integers that no float holds.
+    """
 
     base: ObjectRef | None
     rows: int
@@ -42,6 +45,7 @@ class Read:
     key: Key
     reused: bool
     seconds: float = 0.0
+    large: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, meta: Message | dict[str, Any], line: int, key: Key, *, reused: bool) -> Read:
@@ -50,7 +54,8 @@ class Read:
         base = ref_from_json(data["base"])
         first = data.get("first_line", line)
         schema = Schema.from_json(data["schema"])
-        return cls(base, data["rows"], schema, data["bad_rows"], first, key, reused, data.get("seconds", 0.0))
+        seconds, large = data.get("seconds", 0.0), tuple(data.get("large", ()))
+        return cls(base, data["rows"], schema, data["bad_rows"], first, key, reused, seconds, large)
 
 
 @dataclass(slots=True)
@@ -83,13 +88,12 @@ class Intake:
             SourceError: a malformed row, or types that do not fit together, unless they are to be skipped.
         """
         self._cut()
-        self._read()
-        if self._flow.scheduler.damaged:
-            return [], Schema()
-        schema, again = self._agree()
-        if again:
+        again, schema = True, Schema()
+        while again:  # at most once for each file
             self._read()
-            schema, _ = self._agree()
+            if self._flow.scheduler.damaged:
+                return [], Schema()
+            schema, again = self._agree()
         return self._moving(schema), schema
 
     def _source_key(self, it: _File) -> Key:
@@ -180,10 +184,21 @@ class Intake:
             it, at = owners[conflict.shard]
             if it.expect is not None or not it.file.splittable:
                 raise conflict.error
+        again = [owners[conflict.shard] for conflict in conflicts]
+        if self._options.skip_bad_rows:
+            again += [
+                owner for owner, own in zip(owners, schemas, strict=True) if self._is_inexact(*owner, own, schema)
+            ]
+        for it, at in again:
             it.reads[at] = None
-        for it in {id(owners[conflict.shard][0]): owners[conflict.shard][0] for conflict in conflicts}.values():
             it.expect = schema
-        return schema, bool(conflicts)
+        return schema, bool(again)
+
+    def _is_inexact(self, it: _File, at: int, own: Schema, schema: Schema) -> bool:
+        """Tell whether a shard may have integers that become floats, and would be others: that is found by reading."""
+        large = cast("Read", it.reads[at]).large
+        gap = schema.gap(own, large) if large and it.expect is None and it.file.splittable else None
+        return gap is not None
 
     def _located(self, it: _File, at: int) -> Schema:
         read = cast("Read", it.reads[at])

@@ -100,6 +100,7 @@ def _options(worker: Worker, task: Message) -> ReadOptions:
 def _base(worker: Worker, rows: Rows, work: Work, *, keep: bool) -> tuple[dict[str, JSON], Entry | None]:
     """Store a shard's rows, and those set aside; return what is known of them, and their entry without a key."""
     from forebay.table import ipc
+    from forebay.table.building import holds_large_integers
 
     ref = work.parcel.put("base", memoryview(ipc.encode(rows.table)), keep=keep)
     objects = [ref]
@@ -110,6 +111,9 @@ def _base(worker: Worker, rows: Rows, work: Work, *, keep: bool) -> tuple[dict[s
         "base": [ref.role, ref.digest, ref.size], "rows": rows.table.num_rows, "schema": rows.schema.to_json(),
         "bad_rows": len(rows.bad),
     }  # fmt: skip
+    large = [name for name in rows.table.column_names if holds_large_integers(rows.table.column(name).combine_chunks())]
+    if large:
+        meta["large"] = list[JSON](large)
     cost = Cost(0.0, sum(one.size for one in objects))
     entry = Entry("shard", Key(""), tuple(objects), meta, cost=cost, dataset=worker.job.dataset)
     return meta, entry if keep else None
