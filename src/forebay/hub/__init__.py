@@ -1,10 +1,23 @@
-"""Hubs: from a reference to bytes in the store, fetched once, verified, with or without a network (design/0008)."""
+"""Hubs: from a reference to bytes in the store, fetched once, verified, with or without a network (design/0008).
 
-from forebay.config import HubSettings
-from forebay.hub.hub import FetchOptions, Hub
-from forebay.hub.origin import Body, Listing, Origin
-from forebay.hub.reference import Reference, parse
-from forebay.hub.snapshot import Snapshot, SnapshotFile
+Names are loaded when they are first used: who needs the words for a repository alone does not wait for the rest.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # what typing's own is at run time, without the 5 ms that importing typing costs
+
+if TYPE_CHECKING:
+    from forebay.config import HubSettings as HubSettings
+    from forebay.hub.hub import FetchOptions as FetchOptions
+    from forebay.hub.hub import Hub as Hub
+    from forebay.hub.origin import Body as Body
+    from forebay.hub.origin import Listing as Listing
+    from forebay.hub.origin import Origin as Origin
+    from forebay.hub.reference import Reference as Reference
+    from forebay.hub.reference import parse as parse
+    from forebay.hub.snapshot import Snapshot as Snapshot
+    from forebay.hub.snapshot import SnapshotFile as SnapshotFile
 
 __all__ = [
     "Body",
@@ -18,3 +31,30 @@ __all__ = [
     "SnapshotFile",
     "parse",
 ]
+
+_HOMES = {
+    "Body": "forebay.hub.origin",
+    "FetchOptions": "forebay.hub.hub",
+    "Hub": "forebay.hub.hub",
+    "HubSettings": "forebay.config",
+    "Listing": "forebay.hub.origin",
+    "Origin": "forebay.hub.origin",
+    "Reference": "forebay.hub.reference",
+    "Snapshot": "forebay.hub.snapshot",
+    "SnapshotFile": "forebay.hub.snapshot",
+    "parse": "forebay.hub.reference",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

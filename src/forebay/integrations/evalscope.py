@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import NotFoundError
 from forebay.integrations import harness as harnesses
-from forebay.integrations import nltk, task_names
+from forebay.integrations import nltk
 from forebay.integrations.harness import Harness
 from forebay.integrations.reading import Found, Module, Reader, dotted_name
 from forebay.integrations.remembering import Remembered
 from forebay.integrations.tasks import REPOSITORY, Closure, Gap, HubOfLoad, Load, TaskNeeds
+from forebay.integrations.trees import state_of
 
 if TYPE_CHECKING:
     from forebay.store import Store
@@ -65,7 +66,7 @@ def remembered(asked: Sequence[str], harness: Harness, hub: HubOfLoad = "ms") ->
 
 
 def _known(harness: Harness, store: Store | None) -> Remembered:
-    return Remembered(store, TOOL, harness.version, task_names.fingerprint([harness.folder / "benchmarks"]))
+    return Remembered(store, TOOL, harness.version, state_of([harness.folder / "benchmarks"]))
 
 
 @dataclass

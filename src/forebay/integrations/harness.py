@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -51,7 +49,7 @@ def find(package: str, scripts: Sequence[str], python: Path | None = None) -> Ha
     if python is not None:
         return _given(package, python)
     for script in scripts:
-        found = shutil.which(script)
+        found = _on_path(script)
         interpreter = _interpreter(Path(found)) if found else None
         folder = _folder(package, interpreter) if interpreter else None
         if folder is not None:
@@ -70,7 +68,7 @@ def _given(package: str, given: Path) -> Harness:
         return Harness(package, _version(package, path), path, None)
     inside = [path / "bin" / "python", path / "Scripts" / "python.exe"]
     interpreter = next((each for each in inside if each.exists()), path) if path.is_dir() else path
-    named = shutil.which(str(given)) if not interpreter.exists() and os.sep not in str(given) else None
+    named = _on_path(str(given)) if not interpreter.exists() and os.sep not in str(given) else None
     interpreter = Path(named) if named else interpreter
     if not interpreter.is_file():
         hint = "give a python, an environment, or the package's folder"
@@ -79,6 +77,12 @@ def _given(package: str, given: Path) -> Harness:
     if folder is None:
         raise NotFoundError(f"{interpreter} has no {package}", subject=given, hint="install it there, or give another")
     return Harness(package, _version(package, folder), folder, interpreter)
+
+
+def _on_path(name: str) -> str | None:
+    import shutil
+
+    return shutil.which(name)
 
 
 def _folder(package: str, python: Path) -> Path | None:
@@ -95,6 +99,8 @@ def _beside(package: str, python: Path) -> Path | None:
 
 
 def _asked(package: str, python: Path) -> Path | None:
+    import subprocess
+
     command = [str(python), "-I", "-c", _ASK.format(package)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=True)

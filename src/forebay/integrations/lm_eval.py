@@ -2,41 +2,37 @@
 
 Follows the rules of its 0.4 line: groups (with overrides, nested and inline ones), tags, includes, patterns, paths of
 YAML files, folders of one's own tasks (``--include_path``), Python classes as far as their text tells.
+
+What was read once is looked up, and that should take no longer than to see that no file has changed: what reads
+(`Tasks`, in a module of its own) is imported when it is needed.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from forebay.errors import NotFoundError
 from forebay.integrations import harness as harnesses
-from forebay.integrations import nltk, task_names
 from forebay.integrations.harness import Harness
-from forebay.integrations.reading import Found, Reader, dotted_name
 from forebay.integrations.remembering import Remembered
-from forebay.integrations.task_names import Named
-from forebay.integrations.task_yaml import Function, TaskFiles
-from forebay.integrations.tasks import Closure, Gap, Load, Metric, TaskNeeds, trouble_with
+from forebay.integrations.tasks import Closure
+from forebay.integrations.trees import state_of
 
 if TYPE_CHECKING:
+    from forebay.integrations.lm_tasks import Tasks as Tasks
     from forebay.store import Store
     from forebay.types import JSON, Key
 
-_GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata", "num_fewshot"}
-_SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
-_GLOB = set("*?[")
-
 TOOL = "lm-eval"
 
-Configuration: TypeAlias = dict[str, Any]
-Expanded: TypeAlias = "tuple[str, Configuration | Gap]"
-"""A task's name with its configuration, or with the reason why there is none."""
+
+def __getattr__(name: str) -> object:
+    if name != "Tasks":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from forebay.integrations.lm_tasks import Tasks
+
+    return Tasks
 
 
 def find(python: Path | None = None) -> Harness:
@@ -48,11 +44,15 @@ def find(python: Path | None = None) -> Harness:
     return harnesses.find("lm_eval", ("lm_eval", "lm-eval"), python)
 
 
+def task_folders(folder: Path, include: Sequence[Path]) -> list[Path]:
+    """Return the folders of tasks in the order in which later ones win."""
+    return [folder / "tasks", *include]
+
+
 def fingerprint(harness: Harness, include: Sequence[Path] = ()) -> str:
     """Return a hash of everything that a resolution depends on."""
-    roots = task_names.task_folders(harness.folder, include)
     others = [harness.folder / "api" / "metrics.py", harness.folder / "config" / "group.py"]
-    return task_names.fingerprint(roots, others)
+    return state_of(task_folders(harness.folder, include), others)
 
 
 def resolve(
@@ -71,12 +71,17 @@ def resolve(
     """
     paths = tuple(path.absolute() for path in include)
     known = _known(harness, paths, store)
-    roots = task_names.task_folders(harness.folder, paths)
+    roots = task_folders(harness.folder, paths)
 
     def read_names() -> JSON:
+        from forebay.integrations import task_names
+
         return task_names.to_json(task_names.build(roots), roots)
 
     def read_closure() -> JSON:
+        from forebay.integrations import task_names
+        from forebay.integrations.lm_tasks import Tasks
+
         index = task_names.from_json(known.get("names", read_names), roots)
         return Tasks(harness, paths, index).closure(asked).to_json()
 
@@ -93,276 +98,3 @@ def remembered(asked: Sequence[str], harness: Harness, include: Sequence[Path] =
 
 def _known(harness: Harness, include: Sequence[Path], store: Store | None) -> Remembered:
     return Remembered(store, TOOL, harness.version, fingerprint(harness, include))
-
-
-@dataclass
-class Tasks:
-    """The tasks of an installed lm-eval.
-
-    Attributes:
-        harness: where it is.
-        include: folders of one's own tasks; they win over the harness's.
-        index: what the names are, if that is known already.
-    """
-
-    harness: Harness
-    include: tuple[Path, ...] = ()
-    index: dict[str, Named] | None = None
-
-    def __post_init__(self) -> None:
-        self._files = TaskFiles()
-        packages = {"lm_eval.tasks": self.harness.folder / "tasks"}
-        self._reader = Reader(packages)
-
-    @cached_property
-    def names(self) -> dict[str, Named]:
-        """Every name and what it stands for."""
-        if self.index is not None:
-            return self.index
-        return task_names.build(task_names.task_folders(self.harness.folder, self.include))
-
-    @cached_property
-    def _group_keys(self) -> set[str]:
-        """Keys of a group's file that are the group's; all others go to its tasks."""
-        module = self._reader.module(self.harness.folder / "config" / "group.py")
-        made = module.definitions.get("GroupConfig") if module else None
-        if not isinstance(made, ast.ClassDef):
-            return _GROUP_KEYS
-        targets = [each.target for each in made.body if isinstance(each, ast.AnnAssign)]
-        return {target.id for target in targets if isinstance(target, ast.Name)}
-
-    @cached_property
-    def _own_metrics(self) -> set[str]:
-        """Metrics that the harness computes itself."""
-        module = self._reader.module(self.harness.folder / "api" / "metrics.py")
-        made = module.definitions.values() if module else ()
-        calls = [
-            call
-            for each in made
-            if isinstance(each, ast.FunctionDef)
-            for call in each.decorator_list
-            if isinstance(call, ast.Call) and dotted_name(call.func).endswith("register_metric")
-        ]
-        words = [word for call in calls for word in call.keywords if word.arg == "metric"]
-        return {str(word.value.value) for word in words if isinstance(word.value, ast.Constant)}
-
-    def closure(self, asked: Sequence[str]) -> Closure:
-        """Return what tasks, groups, tags, patterns or YAML files need.
-
-        Raises:
-            NotFoundError: a name is none of these.
-        """
-        found: dict[str, TaskNeeds] = {}
-        members: dict[str, tuple[str, ...]] = {}
-        for name in asked:
-            met = list(self.expand(name))
-            members[name] = tuple(dict.fromkeys(task for task, _ in met))
-            for task, configuration in met:
-                if task not in found:
-                    found[task] = self.needs(task, configuration)
-        tasks = tuple(found[name] for name in sorted(found))
-        return Closure(TOOL, self.harness.version, tuple(members.items()), tasks)
-
-    # Names to configurations
-
-    def expand(self, name: str) -> Iterator[Expanded]:
-        """Yield the tasks that a name stands for, each with its configuration.
-
-        Raises:
-            NotFoundError: there is no such name.
-        """
-        if _GLOB & set(name):
-            met = sorted(each for each in self.names if fnmatchcase(each, name))
-            if not met:
-                raise NotFoundError(f"no lm-eval task matches {name!r}", subject=name, hint=self._hint)
-            for each in met:
-                yield from self._named(each, {})
-        elif name in self.names:
-            yield from self._named(name, {})
-        elif name.endswith((".yaml", ".yml")) and Path(name).is_file():
-            yield from self._file(Path(name).absolute())
-        else:
-            import difflib
-
-            near = difflib.get_close_matches(name, self.names, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else self._hint
-            raise NotFoundError(f"no lm-eval task, group or tag {name!r}", subject=name, hint=hint)
-
-    @property
-    def _hint(self) -> str:
-        return f"lm-eval {self.harness.version} knows {len(self.names)} names: lm_eval ls tasks"
-
-    def _file(self, path: Path) -> Iterator[Expanded]:
-        try:
-            told = self._files.load(path)
-        except (OSError, ValueError) as error:
-            raise NotFoundError(f"no task in {path}: {error}", subject=path, hint="give a task's YAML file") from error
-        if "class" not in told and "group" in told:
-            yield from self._group(str(told["group"]), told, {})
-        else:
-            yield str(told.get("task", path.stem)), told
-
-    def _named(self, name: str, overrides: Configuration) -> Iterator[Expanded]:
-        named = self.names[name]
-        if named.kind == "tag":
-            for member in sorted(named.members):
-                if member in self.names:
-                    yield from self._named(member, overrides)
-            return
-        assert named.file is not None
-        try:
-            told = self._files.load(named.file)
-        except (OSError, ValueError) as error:
-            yield name, Gap(f"file {named.file.name}", str(error), "the harness cannot read it either")
-            return
-        if named.kind == "group":
-            yield from self._group(name, told, overrides)
-        else:
-            whole = {**told, **overrides}
-            yield str(whole.get("task", name)), whole
-
-    def _group(self, name: str, told: Configuration, overrides: Configuration) -> Iterator[Expanded]:
-        own = {key: value for key, value in told.items() if key not in self._group_keys}
-        merged = {**own, **overrides}
-        members = told.get("task")
-        for member in cast("list[Any]", members) if isinstance(members, list) else []:
-            yield from self._member(name, member, merged)
-
-    def _member(self, group: str, member: object, overrides: Configuration) -> Iterator[Expanded]:
-        if isinstance(member, str):
-            base, item = member, overrides
-        elif isinstance(member, dict) and "group" in member:
-            inner = cast("Configuration", member)
-            name = str(inner["group"])
-            if name in self.names:
-                yield from self._named(name, {**overrides, **{key: inner[key] for key in inner if key != "group"}})
-            else:
-                yield from self._group(f"{group}::{name}", inner, overrides)
-            return
-        elif isinstance(member, dict) and "task" in member:
-            inner = cast("Configuration", member)
-            base, item = str(inner["task"]), {**overrides, **inner}
-        else:
-            yield group, Gap(f"group {group}", f"has a member that is neither task nor group: {member!r}")
-            return
-        if base not in self.names:
-            yield f"{group}::{base}", {**item, "task": f"{group}::{base}"}
-        elif self.names[base].kind == "group":
-            yield from self._named(base, item)
-        elif self.names[base].kind == "tag":
-            for each in sorted(self.names[base].members):
-                yield from self._named(each, {"task": each, **item})
-        else:
-            yield from self._named(base, {"task": base, **item})
-
-    # Configurations to needs
-
-    def needs(self, task: str, configuration: Configuration | Gap) -> TaskNeeds:
-        """Return what one task needs."""
-        if isinstance(configuration, Gap):
-            return TaskNeeds(task, gaps=(configuration,))
-        found = self._read_functions(configuration)
-        for load in self._loads(configuration, found):
-            if not any(load.call == known.call for known in found.loads):
-                found.loads.append(load)
-        found.metrics += [each for each in self._metrics(configuration) if each not in found.metrics]
-        found.gaps += [gap for load in found.loads if (gap := trouble_with(load)) is not None and gap not in found.gaps]
-        found.gaps += [Gap(f"NLTK package {name}", "is not known") for name in found.nltk if not nltk.known(name)]
-        return TaskNeeds(
-            task,
-            tuple(load for load in found.loads if trouble_with(load) is None),
-            tuple(found.metrics),
-            tuple(name for name in found.nltk if nltk.known(name)),
-            tuple(found.models),
-            tuple(found.urls),
-            tuple(found.gaps),
-        )
-
-    def _read_functions(self, configuration: Configuration) -> Found:
-        found = Found()
-        for function in _functions(configuration.values()):
-            file, name = function.file, function.attribute
-            if self._reader.module(file) is None and not file.is_file():
-                place = self._reader.locate(function.name, function.folder / "task.yaml")
-                if place is None:  # a function of an installed package: nothing of the harness's
-                    continue
-                file, name = place
-            found.add(self._reader.reach(file, name))
-        return found
-
-    def _loads(self, configuration: Configuration, found: Found) -> Iterator[Load]:
-        made = configuration.get("class")
-        custom = configuration.get("custom_dataset")
-        if made is not None:
-            yield from self._class_loads(made, configuration, found)
-        elif isinstance(custom, Function):
-            if not found.loads:
-                named = [*found.repositories, *found.addresses]
-                why = "a function makes the dataset" + (f"; it names {', '.join(named[:3])}" if named else "")
-                found.gaps.insert(0, Gap(f"custom_dataset {custom}", why, "see the task's README for what it loads"))
-        else:
-            yield _load(configuration)
-
-    def _class_loads(self, made: object, configuration: Configuration, found: Found) -> Iterator[Load]:
-        what = f"class {made}"
-        if not isinstance(made, Function):
-            found.gaps.append(Gap(what, "a Python class that is not in a file of the task"))
-            return
-        attributes, methods = self._class(made.file, made.attribute)
-        path = attributes.get("DATASET_PATH", configuration.get("dataset_path"))
-        if "download" in methods or not isinstance(path, str):
-            found.gaps.append(Gap(what, "a Python class that loads its data itself", "see the task's README"))
-            return
-        told: Configuration = {"dataset_path": path, "dataset_name": attributes.get("DATASET_NAME")}
-        yield _load({**configuration, **told})
-
-    def _class(self, file: Path, name: str) -> tuple[dict[str, object], set[str]]:
-        """Return the literal attributes and the methods of a class and its bases, as far as they stand in its file."""
-        module = self._reader.module(file)
-        made = module.definitions.get(name) if module else None
-        if module is None or not isinstance(made, ast.ClassDef):
-            return {}, set()
-        attributes: dict[str, object] = {}
-        methods: set[str] = set()
-        for base in reversed(made.bases):
-            if dotted_name(base) in module.definitions and dotted_name(base) != name:
-                inherited, theirs = self._class(file, dotted_name(base))
-                attributes |= inherited
-                methods |= theirs
-        for each in made.body:
-            if isinstance(each, ast.FunctionDef):
-                methods.add(each.name)
-            elif isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant):
-                attributes |= {target.id: each.value.value for target in each.targets if isinstance(target, ast.Name)}
-        return attributes, methods
-
-    def _metrics(self, configuration: Configuration) -> Iterator[Metric]:
-        told = configuration.get("metric_list")
-        if configuration.get("process_results") is not None or not isinstance(told, list):
-            return
-        for each in cast("list[Any]", told):
-            name = each.get("metric") if isinstance(each, dict) else None
-            if isinstance(name, str) and (each.get("hf_evaluate") is True or name not in self._own_metrics):
-                yield Metric(name)
-
-
-def _load(configuration: Mapping[str, Any]) -> Load:
-    options = dict(configuration.get("dataset_kwargs") or {})
-    options.pop("trust_remote_code", None)  # as the harness does; nothing runs such scripts any more
-    splits = [configuration.get(name) for name in _SPLITS]
-    few = configuration.get("fewshot_config")
-    splits.append(few.get("split") if isinstance(few, dict) else None)
-    used = tuple(dict.fromkeys(split for split in splits if isinstance(split, str)))
-    name = configuration.get("dataset_name")
-    return Load(str(configuration.get("dataset_path") or ""), str(name) if name is not None else None, options, used)
-
-
-def _functions(values: Iterable[object]) -> Iterator[Function]:
-    """Yield the functions anywhere within configuration values."""
-    for value in values:
-        if isinstance(value, Function):
-            yield value
-        elif isinstance(value, dict):
-            yield from _functions(cast("dict[str, object]", value).values())
-        elif isinstance(value, list):
-            yield from _functions(cast("list[object]", value))

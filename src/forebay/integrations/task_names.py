@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from forebay.integrations import task_yaml
+from forebay.integrations.trees import IGNORED
 from forebay.types import JSON
 
 Kind = Literal["task", "class", "group", "tag"]
 
-_IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _KEY = re.compile(rb"^(task|group|tag|include|class)[ \t]*:(?:[ \t]+(.*?))?[ \t]*\r?$", re.MULTILINE)
 _ODD = re.compile(rb"""^["'{\[?<&*!%]|^---[^\n]*\n(?s:.*)^---""", re.MULTILINE)
 _PLAIN = re.compile(r"([A-Za-z_][\w./+-]*)(?:\s+#.*)?")
@@ -40,44 +40,6 @@ class Named:
     kind: Kind
     file: Path | None
     members: set[str] = field(default_factory=set[str])
-
-
-def task_folders(folder: Path, include: Sequence[Path]) -> list[Path]:
-    """Return the folders of tasks in the order in which later ones win."""
-    return [folder / "tasks", *include]
-
-
-def fingerprint(roots: Sequence[Path], others: Iterable[Path] = ()) -> str:
-    """Return a hash that changes whenever a file below `roots`, or one of `others`, does (by name, size and time)."""
-    from blake3 import blake3  # pyright: ignore[reportMissingImports]
-
-    told: list[str] = []
-    for root in roots:
-        told.append(f"{root}\0")
-        _note_folder(str(root), told)
-    for path in others:
-        stat = path.stat() if path.exists() else None
-        told.append(f"{path}\0{stat.st_size if stat else -1}\0{stat.st_mtime_ns if stat else 0}")
-    return blake3("\n".join(told).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _note_folder(folder: str, told: list[str]) -> None:
-    """Note every file below a folder; some 15,000 of them within a tenth of a second."""
-    inside: list[str] = []
-    files: list[str] = []
-    with os.scandir(folder) as listing:
-        for entry in listing:
-            if entry.is_dir():
-                inside.append(entry.name)
-            elif not entry.name.endswith((".pyc", ".md")):
-                stat = entry.stat()
-                files.append(f"{entry.name}\0{stat.st_size}\0{stat.st_mtime_ns}")
-    files.sort()
-    told.append(f"{folder}\0{len(files)}")
-    told += files
-    for name in sorted(inside):
-        if name not in _IGNORED:
-            _note_folder(f"{folder}/{name}", told)
 
 
 def build(roots: Sequence[Path]) -> dict[str, Named]:
@@ -123,7 +85,7 @@ def _place(path: Path, roots: Sequence[Path]) -> tuple[int, str]:
 def _task_files(root: Path) -> list[Path]:
     found: list[str] = []
     for folder, inside, files in os.walk(root, followlinks=True):
-        inside[:] = [name for name in inside if name not in _IGNORED]
+        inside[:] = [name for name in inside if name not in IGNORED]
         found += [f"{folder}/{name}" for name in files if name.endswith(".yaml")]
     return [Path(path) for path in sorted(found)]
 
