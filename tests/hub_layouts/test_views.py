@@ -62,6 +62,33 @@ def test_what_somebody_else_put_there_is_replaced(world: World, store: Store, tm
     assert path.samefile(world.object(store, HELLASWAG, TRAIN))
 
 
+@pytest.mark.parametrize("way", ["auto", "link", "symlink", "copy"])
+@pytest.mark.parametrize("there", ["nothing", "other bytes", "as many bytes", "a link to nothing", "a link elsewhere"])
+def test_whatever_lies_in_its_place_a_file_is_laid(
+    world: World, store: Store, tmp_path: Path, way: Way, there: str
+) -> None:
+    with Hub(store) as hub:
+        entry = hub.file(hub.resolve(HELLASWAG, offline=True), TRAIN)
+    assert entry is not None
+    ref, target, elsewhere = entry.objects[0], tmp_path / "in" / "file", tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"not ours")
+    target.parent.mkdir()
+    if there == "a link elsewhere":
+        target.symlink_to(elsewhere)
+    elif there == "a link to nothing":
+        target.symlink_to(tmp_path / "gone")
+    elif there != "nothing":
+        target.write_bytes(b"x" * (ref.size if there == "as many bytes" else 3))
+    placer = Placer(store, way)
+    placer.place(ref, target)
+    placer.place(ref, target.with_name("second"))  # in a folder that is known to be there
+    assert target.read_bytes() == target.with_name("second").read_bytes() == bytes(store.read(ref.digest))
+    assert target.is_symlink() == (way == "symlink")
+    assert elsewhere.read_bytes() == b"not ours"
+    assert sorted(path.name for path in target.parent.iterdir()) == ["file", "second"]  # nothing of ours beside them
+    assert sum(placer.laid.files.values()) == 2
+
+
 @pytest.mark.parametrize(("way", "how"), [("copy", "copy"), ("symlink", "symlink"), ("link", "link")])
 def test_ways(world: World, store: Store, tmp_path: Path, way: Way, how: str) -> None:
     laid = lay(store, "evalscope", tmp_path, [HELLASWAG], way=way)

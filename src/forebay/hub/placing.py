@@ -97,6 +97,7 @@ class Placer:
         self._layout = Layout(store.home)
         self._way: Way = way
         self._numbers = count()
+        self._folders: set[Path] = set()
         self.laid = Laid()
 
     def place(self, ref: ObjectRef, target: Path) -> None:
@@ -110,15 +111,16 @@ class Placer:
             OSError: the folder may not be written.
         """
         source = self._layout.object(ref.digest)
-        raw = _stat(source) is not None
-        if raw and _same(source, target):
+        own, there = _stat(source), _stat(target)
+        raw = own is not None
+        if own is not None and there is not None and (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino):
             self.laid.count("kept", ref.size)
             return
         view = self._store.read(ref.digest)
-        if not target.is_symlink() and _holds(target, ref):
+        if there is not None and there.st_size == ref.size and not target.is_symlink() and _holds(target, ref):
             self.laid.count("kept", ref.size)
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target.parent)
         how = self._laid_by_name(source, target) if raw else ""
         if not how:
             if self._way == "link":
@@ -132,25 +134,25 @@ class Placer:
         """Lay bytes that are no object (a ref, a description), unless they are there."""
         if _read(target) == data and not target.is_symlink():
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target.parent)
         self._replace(target, lambda path: path.write_bytes(data))
 
     def link_to(self, pointed: str, target: Path) -> None:
         """Lay a symbolic link, unless it is there."""
         if target.is_symlink() and os.readlink(target) == pointed:
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._replace(target, lambda path: path.symlink_to(pointed))
+        self._make_folder(target.parent)
+        self._name(target, lambda path: path.symlink_to(pointed))
 
     def _laid_by_name(self, source: Path, target: Path) -> str:
         """Give the object's file a second name; return how, or "" where that cannot be."""
         if self._way == "copy":
             return ""
         if self._way == "symlink":
-            self._replace(target, lambda path: path.symlink_to(source.absolute()))
+            self._name(target, lambda path: path.symlink_to(source.absolute()))
             return "symlink"
         try:
-            self._replace(target, lambda path: path.hardlink_to(source))
+            self._name(target, lambda path: path.hardlink_to(source))
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise
@@ -172,6 +174,18 @@ class Placer:
 
         self._replace(target, make)
         return how
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+
+    def _name(self, target: Path, make: Callable[[Path], object]) -> None:
+        """Make a link: it is whole as soon as it is there, so only what is in its place makes a detour necessary."""
+        try:
+            make(target)
+        except FileExistsError:
+            self._replace(target, make)
 
     def _replace(self, target: Path, make: Callable[[Path], object]) -> None:
         """Make a file beside its place and put it there at once: nobody sees half of it."""
@@ -201,16 +215,8 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _same(source: Path, target: Path) -> bool:
-    one, other = _stat(source), _stat(target)
-    return one is not None and other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-
-
 def _holds(target: Path, ref: ObjectRef) -> bool:
-    """Tell whether a file is a copy of the object already."""
-    found = _stat(target)
-    if found is None or found.st_size != ref.size:
-        return False
+    """Tell whether a file of the same size is a copy of the object already."""
     hasher = blake3()
     with target.open("rb") as file:
         while piece := file.read(_SEEN_BYTES):
