@@ -1,12 +1,23 @@
 """Bytes as they come: whoever reads to the end has the right ones."""
 
+import errno
 import threading
 import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
 
 import pytest
 
-from forebay.errors import AccessError, CacheRequiredError, NotFoundError, OriginError, WrongBytesError
+from forebay import config
+from forebay.errors import AccessError, CacheRequiredError, NotFoundError, OriginError, StoreError, WrongBytesError
+from forebay.hub import Hub
+from forebay.hub.given import Given
+from forebay.hub.http import Waits
+from forebay.io import LocalFilesystem, OpenFile
+from forebay.store import Store
 from forebay.testing import HubFault, Repository
+from forebay.types import Buffer
 
 from .conftest import FILES, LARGE, World  # pyright: ignore
 
@@ -138,3 +149,174 @@ def test_a_reader_that_goes_away_leaves_a_download_that_ends(world: World) -> No
     again = world.hub()
     again.fetch_file(snapshot, PARQUET)
     assert world.sent_bytes() == left
+
+
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every file for one that is given out whole before it is kept."""
+    monkeypatch.setattr("forebay.hub.streaming._LONG_BYTES", 0)
+
+
+class Flushing:
+    """A file of a partial, that does something else before it is flushed."""
+
+    def __init__(self, file: OpenFile, first: Callable[[], None]) -> None:
+        self._file, self._first = file, first
+
+    def write(self, data: Buffer) -> None:
+        self._file.write(data)
+
+    def flush(self) -> None:
+        self._first()
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Disk(LocalFilesystem):
+    """One on which partials take their time to become durable, or cannot."""
+
+    def __init__(self, flushing: Callable[[], None]) -> None:
+        super().__init__()
+        self.flushing = flushing
+
+    def create(self, path: Path, *, mode: int = 0o644) -> OpenFile:
+        file = super().create(path, mode=mode)
+        return Flushing(file, lambda: self.flushing()) if "partials-v1" in path.parts else file
+
+
+def on(world: World, disk: Disk) -> Hub:
+    """Open a hub over a store on a disk."""
+    store = world.stack.enter_context(Store.open(config.resolve({}, home=world.home), fs=disk))
+    hub = Hub(store, world.settings(), world.events.append, fs=disk, waits=Waits(0.001, 0.01))
+    return world.stack.enter_context(hub)
+
+
+def take(pieces: Iterator[bytes], size: int) -> bytes:
+    """Take pieces until there are so many bytes, and do not ask for more."""
+    came = b""
+    while len(came) < size:
+        came += next(pieces)
+    return came
+
+
+@pytest.mark.usefixtures("long")
+def test_the_last_byte_waits_for_the_check_and_not_for_the_disk(world: World) -> None:
+    durable = threading.Event()
+    disk = Disk(lambda: durable.wait(60) and None)
+    hub = on(world, disk)
+    snapshot = hub.resolve(REFERENCE)
+    pieces = hub.stream(snapshot, PARQUET)
+    assert take(pieces, len(LARGE)) == LARGE
+    assert hub.file(snapshot, PARQUET) is None  # it is not published yet
+    durable.set()
+    assert list(pieces) == []  # at its end it is
+    entry = hub.file(snapshot, PARQUET)
+    assert entry is not None
+    assert bytes(hub.store.read(entry.objects[0].digest)) == LARGE
+
+
+@pytest.mark.usefixtures("long")
+def test_a_part_waits_until_all_is_published(world: World) -> None:
+    """Its bytes are compared with the published object."""
+    durable = threading.Event()
+    disk = Disk(lambda: durable.wait(60) and None)
+    hub = on(world, disk)
+    snapshot = hub.resolve(REFERENCE)
+    came: list[bytes] = []
+    reader = threading.Thread(target=lambda: came.extend(hub.stream(snapshot, PARQUET, 5, 1_000_000)))
+    whole = hub.stream(snapshot, PARQUET)
+    reader.start()
+    assert take(whole, len(LARGE)) == LARGE
+    assert sum(map(len, came)) < 1_000_000 - 5
+    durable.set()
+    reader.join()
+    assert b"".join(came) == LARGE[5:1_000_000]
+
+
+@pytest.mark.usefixtures("long")
+def test_bytes_that_are_right_come_though_they_cannot_be_kept(world: World) -> None:
+    full = [True]
+
+    def flushing() -> None:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    hub = on(world, Disk(flushing))
+    snapshot = hub.resolve(REFERENCE)
+    pieces = hub.stream(snapshot, PARQUET)
+    assert take(pieces, len(LARGE)) == LARGE
+    with pytest.raises(StoreError):
+        next(pieces)
+    assert hub.file(snapshot, PARQUET) is None
+    full.clear()
+    assert b"".join(hub.stream(snapshot, PARQUET)) == LARGE
+    assert hub.file(snapshot, PARQUET) is not None
+
+
+@pytest.mark.usefixtures("long")
+def test_a_hub_that_is_closed_after_the_last_byte_has_published(world: World) -> None:
+    disk = Disk(lambda: time.sleep(0.2))
+    hub = on(world, disk)
+    snapshot = hub.resolve(REFERENCE)
+    take(hub.stream(snapshot, PARQUET), len(LARGE))
+    hub.close()
+    assert hub.file(snapshot, PARQUET) is not None
+
+
+@pytest.mark.usefixtures("long")
+@pytest.mark.parametrize("start", [0, 5, 2_000_000])
+def test_wrong_bytes_never_end_though_the_check_is_early(
+    start: int, world: World, second_hub, repository: Repository
+) -> None:
+    """The first mirror's wrong bytes were given out from memory; the second one's are right."""
+    liar = second_hub(repository)
+    liar.faults.add(HubFault(flip_byte=2_500_000, bytes_per_second=2e7), "/cdn/*")
+    hub = world.hub(hf_endpoints=(liar.hf_endpoint, world.fake.hf_endpoint))
+    snapshot = hub.resolve(REFERENCE)
+    came: list[bytes] = []
+    with pytest.raises(WrongBytesError):
+        came.extend(hub.stream(snapshot, PARQUET, start))
+    assert sum(map(len, came)) < len(LARGE) - start
+
+
+@pytest.mark.usefixtures("long")
+@pytest.mark.parametrize("start", [0, 5])
+def test_who_falls_behind_reads_the_disk(start: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forebay.hub.trail._MOST_BYTES", 200_000)
+    durable = threading.Event()
+    hub = on(world, Disk(lambda: durable.wait(60) and None))
+    snapshot = hub.resolve(REFERENCE)
+    world.fake.faults.add(HubFault(bytes_per_second=1e7), "/cdn/*")
+    pieces = hub.stream(snapshot, PARQUET, start)
+    slow = b"".join(islice(pieces, 1))
+    while hub.partials.bytes() < len(LARGE):
+        time.sleep(0.01)
+    if start:  # what came before it may not be known to this reader, who has to wait then
+        durable.set()
+    slow += take(pieces, len(LARGE) - start - len(slow))
+    assert slow == LARGE[start:]
+    if not start:  # it was known to be right all the same
+        assert hub.file(snapshot, PARQUET) is None
+    durable.set()
+    assert list(pieces) == []
+
+
+def test_it_is_noted_what_was_given_out(world: World) -> None:
+    """As far as whoever reads has come back for more."""
+    from blake3 import blake3
+
+    hub = world.hub()
+    snapshot = hub.resolve(REFERENCE)
+    world.fake.faults.add(HubFault(bytes_per_second=1e7), "/cdn/*")
+    given = Given(0)
+    pieces = hub.stream(snapshot, PARQUET, given=given)
+    at = 0
+    for piece in pieces:
+        if at + len(piece) < len(LARGE):
+            assert given.at == at
+            since, hashed = given.hashed()
+            assert hashed.digest() == blake3(LARGE[since:at]).digest()
+        at += len(piece)
+    assert at == len(LARGE)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from forebay.errors import StoreFullError
+from forebay.errors import StoreFullError, WrongBytesError
+from forebay.events import Event, What
+from forebay.mirror.carrying import Carrying
 from forebay.testing import FakeHub, HubFault, Repository
 
 BIG = bytes(range(256)) * (40 << 10)  # 10 MiB: more than is gathered in memory
@@ -34,6 +37,12 @@ def fake():
     repositories = [Repository("a/b", files=files), Repository("c/d", files={"x": "1"}, private=True, readers={"me"})]
     with FakeHub(repositories, users={"tok": "me"}) as hub:
         yield hub
+
+
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every file for one that is given out whole before it is kept."""
+    monkeypatch.setattr("forebay.hub.streaming._LONG_BYTES", 0)
 
 
 @pytest.fixture(params=[FULL, BUDGET, READ_ONLY], ids=["full", "budget", "read-only"])
@@ -113,6 +122,48 @@ def test_a_store_that_gives_up_in_the_midst(start, end, fake, bench, monkeypatch
     picture = made.library.picture(_reference(), None)
     content = made.library.opener(picture, picture.snapshot.file("big.bin"), None)(start, end)
     assert b"".join(bytes(piece) for piece in content.pieces()) == BIG[start:end]
+
+
+@pytest.mark.usefixtures("long")
+def test_a_store_that_gives_up_after_the_last_byte(fake, bench, monkeypatch) -> None:
+    """The answer is whole and right, nothing is asked for again, and it is told that nothing was kept."""
+    made = bench(fake)
+    picture = made.library.picture(_reference(), None)
+
+    def publish(*_: object) -> None:
+        published.wait(60)
+        raise StoreFullError("the disk is full")
+
+    published = threading.Event()
+    monkeypatch.setattr("forebay.hub.publishing.Publisher.publish", publish)
+    events: list[Event] = []
+    carrying = Carrying(made.hub, events.append)
+    pieces = carrying.stream(picture.snapshot, "big.bin", 0, len(BIG), token=None)
+    came = b""
+    while len(came) < len(BIG):
+        came += next(pieces)
+    assert (came, events) == (BIG, [])
+    published.set()
+    assert list(pieces) == []
+    assert [event.what for event in events] == [What.WARNING]
+    assert "not kept" in events[0].message
+    assert sum(one.path.endswith("big.bin") and one.status == 200 for one in fake.log) == 1
+
+
+@pytest.mark.parametrize("start", [0, 5])
+def test_a_store_that_gives_up_has_what_was_given_compared(start, fake, bench, monkeypatch) -> None:
+    """It was wrong, and what comes past the store is right: who has the beginning must not get the rest."""
+    made = bench(fake)
+    picture = made.library.picture(_reference(), None)
+    wrong = bytearray(BIG)
+    wrong[1000] ^= 1
+    fake.faults.add(HubFault(replace_with=bytes(wrong)), "*big.bin*", times=1)
+    monkeypatch.setattr(made.hub, "stream", _give_up_after(made, 3))
+    pieces = Carrying(made.hub, lambda _: None).stream(picture.snapshot, "big.bin", start, len(BIG), token=None)
+    came: list[bytes] = []
+    with pytest.raises(WrongBytesError):
+        came.extend(pieces)
+    assert sum(map(len, came)) < len(BIG) - start
 
 
 def _reference():

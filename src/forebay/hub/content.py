@@ -44,6 +44,10 @@ class Check:
         for each in self._hashes.values():
             each.update(data)
 
+    def so_far(self) -> blake3:
+        """Return the hash that a store names bytes by, of those seen so far: a copy."""
+        return self._content.copy()
+
     @property
     def digest(self) -> Digest:
         """What a store calls the bytes so far."""

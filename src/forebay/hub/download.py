@@ -19,25 +19,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
+from forebay.errors import ForebayError, LeaseLostError, OriginError, WrongBytesError
 from forebay.events import Event, Hook, What
 from forebay.hub.chain import Outages
 from forebay.hub.content import Check
+from forebay.hub.making_room import allot, reserve
 from forebay.hub.origin import Origin
 from forebay.hub.partial import InMemory, Partials, Sink
 from forebay.hub.patience import Busy, Patience
 from forebay.hub.publishing import Publisher, Ready
 from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
+from forebay.hub.trail import Trail
 from forebay.hub.vouching import is_vouched, owner, place, vouched_by
-from forebay.io import Lease, Reservation, Room, Trouble
+from forebay.io import Lease, Reservation, Room
 from forebay.store import Store
 from forebay.store.files import store_error
 from forebay.types import Cost, Digest, Entry, Key, ObjectRef, is_hex64
-
-if TYPE_CHECKING:
-    from forebay.store.allotment import Allotment
 
 _CHUNK_BYTES = 2**20
 _SMALL_BYTES = 2**20
@@ -65,6 +63,7 @@ class Wanted:
         token: instead of the configured one; "" is none at all.
         stop: once set, the fetch ends with `Stopped`.
         slots: held while bytes come, and not while they are published: how many files come at a time.
+        trail: where the bytes are shown to readers of this process as they come.
     """
 
     snapshot: Snapshot
@@ -72,6 +71,7 @@ class Wanted:
     token: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     slots: AbstractContextManager[object] = field(default_factory=nullcontext[None])
+    trail: Trail | None = None
 
     def check_stop(self) -> None:
         """Raise if told to stop."""
@@ -89,12 +89,15 @@ class _Run:
     room: Reservation
     check: Check
     spoiled: Counter[Key]
+    trail: Trail | None
     sources: set[str] = field(default_factory=set[str])
     told: float = 0.0
 
     def again(self) -> None:
         """Forget all bytes."""
         self.spoiled[self.wanted.file.key] += 1
+        if self.trail is not None:
+            self.trail.anew()
         self.sink.restart()
         self.check = Check(self.wanted.file.identity, self.wanted.file.size)
         self.sources.clear()
@@ -224,62 +227,33 @@ class Downloader:
     def _gathered(self, wanted: Wanted, lease: Lease, sink: Sink, held: ExitStack) -> Ready:
         """Fetch and check a file's bytes; what the budget gives for them is put into `held`."""
         file, began, allotment = wanted.file, time.perf_counter(), None
+        key = place(wanted.snapshot, file.key)
         with wanted.slots:
             if file.size is not None:
-                allotment = self._allot(wanted, sink, file.size, held)
-            with self._reserve(file, sink) as room:
-                run = _Run(wanted, sink, lease, room, Check(file.identity, file.size), self.spoiled)
+                allotment = allot(self.store, key, file.path, file.size, sink, held)
+            with reserve(self.store, self.room, file, sink) as room:
+                trail = None if isinstance(sink, InMemory) else wanted.trail
+                run = _Run(wanted, sink, lease, room, Check(file.identity, file.size), self.spoiled, trail)
                 self._take_over(run)
                 self._gather(run)
+                if trail is not None:
+                    trail.check(run.check.digest)
                 seconds, path = time.perf_counter() - began, sink.seal()
         if allotment is None:
-            allotment = self._allot(wanted, sink, sink.size(), held)
+            allotment = allot(self.store, key, file.path, sink.size(), sink, held)
         identities, dataset = run.check.identities(), wanted.snapshot.dataset
         restricted, views = owner(wanted.snapshot), sink.views()
         return Ready(identities, file.size, run.check.digest, views, dataset, seconds, restricted, path, allotment)
-
-    def _allot(self, wanted: Wanted, sink: Sink, size: int, held: ExitStack) -> Allotment | None:
-        """Set the budget's room apart; what has come of it counts no longer by itself, and its lease is ours."""
-        limit, told = self.store.settings.max_bytes, f"cannot fetch {wanted.file.path} of {size} bytes"
-        if limit is not None and size > limit:
-            what = f"{wanted.file.path} has {size} bytes, the budget of {self.store.home} is {limit}"
-            raise StoreFullError(what, subject=wanted.file.path, hint="raise max_bytes")
-        if limit is None or isinstance(sink, InMemory) or not self.store.writable:
-            return None
-        try:
-            return held.enter_context(self.store.allot(place(wanted.snapshot, wanted.file.key), size))
-        except StoreFullError as error:
-            raise StoreFullError(f"{told}: {error.what}", subject=wanted.file.path, hint=error.hint) from error
 
     def _sink(self, wanted: Wanted) -> Sink:
         file = wanted.file
         small = file.size is not None and file.size <= _SMALL_BYTES
         return InMemory() if small else self.partials.of(place(wanted.snapshot, file.key))
 
-    def _reserve(self, file: SnapshotFile, sink: Sink) -> Reservation:
-        """Reserve room on the disk for what is to come, and for a copy where the partial cannot become the object.
-
-        Raises:
-            StoreFullError: there is none, even after eviction.
-        """
-        size, told = file.size or 0, f"cannot fetch {file.path} of {file.size or 0} bytes"
-        # What is encoded, or was begun by another process, is written anew when it is whole: see `Partial.seal`.
-        linked = self.store.settings.codec == "none" and not sink.size()
-        need = 0 if isinstance(sink, InMemory) else size * (1 if linked else 2) - sink.size()
-        try:
-            return self.room.reserve(need)
-        except OSError as error:
-            if Trouble.of(error) is not Trouble.FULL or not self.store.writable:
-                raise store_error(told, error) from error
-        wanting = need - self.room.free()
-        self.store.gc(max_bytes=max(self.store.bytes_at_rest() - wanting, 0))
-        try:
-            return self.room.reserve(need)
-        except OSError as error:
-            raise store_error(told, error) from error
-
     def _take_over(self, run: _Run) -> None:
         """Hash what an earlier attempt has left."""
+        if run.trail is not None:
+            run.trail.anew()  # what we were fetching before we lost the lease may be another attempt's
         for view in run.sink.views():
             run.check.update(view)
         run.resume_or_begin_anew()
@@ -382,6 +356,8 @@ class Downloader:
     def _take(self, run: _Run, data: bytes, host: str) -> None:
         run.wanted.check_stop()
         run.lease.check()
+        if run.trail is not None:
+            run.trail.add(run.check.seen, data, run.check.so_far())
         run.sink.write(data)
         run.check.update(data)
         run.room.written(len(data))

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from types import TracebackType
 
 from forebay import config
@@ -17,21 +16,17 @@ from forebay.events import Event, Hook, What, ignore
 from forebay.hub.cards import README, configured
 from forebay.hub.chain import Outages, first_answer
 from forebay.hub.download import Downloader, Wanted
+from forebay.hub.given import Given
 from forebay.hub.http import Transport, Waits
-from forebay.hub.huggingface import HuggingFace
-from forebay.hub.local import Local
 from forebay.hub.memory import Memory
-from forebay.hub.modelscope import ModelScope
-from forebay.hub.objectstore import ObjectStore
 from forebay.hub.origin import Origin
+from forebay.hub.origins import by_hub
 from forebay.hub.partial import Partials
 from forebay.hub.passing import Passing
 from forebay.hub.reference import HubName, Reference, parse
 from forebay.hub.resolving import Resolver
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
-from forebay.hub.streaming import Flights, Growing, whole
-from forebay.hub.vouching import place
-from forebay.hub.web import Web
+from forebay.hub.streaming import Flights, whole
 from forebay.io import Filesystem, LocalFilesystem, Room
 from forebay.store import Store
 from forebay.types import JSON, Entry, Key, ObjectRef
@@ -99,8 +94,8 @@ class Hub:
         self._transport = transport or Transport(self.settings, waits, hook)
         hasty = replace(self.settings, attempts=min(_HASTY_ATTEMPTS, self.settings.attempts))
         self._hasty_transport = Transport(hasty, waits, hook)
-        self._origins = {**self._configured(self._transport), **(origins or {})}
-        self._hasty = {**self._configured(self._hasty_transport), **(origins or {})}
+        self._origins = {**by_hub(self._transport, store.file_memo), **(origins or {})}
+        self._hasty = {**by_hub(self._hasty_transport, store.file_memo), **(origins or {})}
         self._memory = Memory(store)
         self._outages = Outages(hook)
         self._resolver = Resolver(store, self._memory, self._for_reference, hook, self._outages)
@@ -231,13 +226,24 @@ class Hub:
         return self.store.read(self.fetch_file(snapshot, path, token=token, offline=offline).objects[0].digest)
 
     def stream(
-        self, snapshot: Snapshot, path: str, start: int = 0, end: int | None = None, *, token: str | None = None
+        self,
+        snapshot: Snapshot,
+        path: str,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        token: str | None = None,
+        given: Given | None = None,
     ) -> Iterator[bytes]:
         """Return a file's bytes from `start` to `end` as they come, whoever downloads them.
 
         The first ones have come when this returns, so that a refusal is raised here. The last one is given out only
         when the whole file has been checked: a stream that ends without an error is right. Bytes given out earlier can
-        turn out to be wrong; then it ends with an error, and whoever has them must begin anew.
+        turn out to be wrong; then it ends with an error, and whoever has them must begin anew. After the last byte of
+        a long file (128 MiB) it goes on until that is kept, and ends with a `StoreError` where it cannot be.
+
+        Args:
+            given: takes note of what is given out while the file is fetched; it begins at `start`.
 
         Raises:
             WrongBytesError, OriginError, NotFoundError, AccessError, StoreError: as `fetch_file`, here or later.
@@ -248,11 +254,7 @@ class Hub:
             return whole(self.store.read(entry.objects[0].digest), start, end)
         if self.settings.offline:
             self._present(Wanted(snapshot, file, token))
-        flight = self._flights.start(Wanted(snapshot, file, token))
-        partial = self.partials.of(place(snapshot, file.key))
-        pieces = Growing(self.store, partial, flight, file, start, end, lambda: self.spoiled(file)).chunks()
-        first = next(pieces, b"")
-        return chain([first] if first else [], pieces)
+        return self._flights.read(Wanted(snapshot, file, token), given or Given(start), end)
 
     def through(
         self, snapshot: Snapshot, path: str, start: int = 0, end: int | None = None, *, token: str | None = None
@@ -385,16 +387,6 @@ class Hub:
             return False
         roles = {ref.role for ref in entry.objects}
         return all(content_role(file.path) in roles for file in files) and self.store.complete(entry)
-
-    def _configured(self, transport: Transport) -> dict[HubName, Sequence[Origin]]:
-        settings = self.settings
-        return {
-            "hf": [HuggingFace(endpoint, transport) for endpoint in settings.hf_endpoints],
-            "ms": [ModelScope(endpoint, transport) for endpoint in settings.ms_endpoints],
-            "url": [Web(transport)],
-            "store": [ObjectStore()],
-            "local": [Local(self.store.file_memo)],
-        }
 
     def _for_reference(self, reference: Reference, hasty: bool) -> Sequence[Origin]:
         return (self._hasty if hasty else self._origins)[reference.hub]

@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from forebay.errors import StoreError, WrongBytesError
 from forebay.events import Hook
+from forebay.hub.given import Given
 from forebay.hub.passing import unkept
 from forebay.hub.snapshot import Snapshot
 
@@ -36,34 +37,39 @@ class Carrying:
         Raises:
             ForebayError: they cannot be had; no more that they cannot be kept.
         """
+        given = Given(start)
         try:
-            pieces = self._hub.stream(snapshot, path, start, end, token=token)
+            pieces = self._hub.stream(snapshot, path, start, end, token=token, given=given)
         except StoreError as error:
             self._hook(unkept(self._hub.store, error))
             return self._hub.through(snapshot, path, start, end, token=token)
-        return self._followed(pieces, snapshot, path, start, end, token)
+        return self._followed(pieces, given, snapshot, path, end, token)
 
     def _followed(
-        self, pieces: Iterator[bytes], snapshot: Snapshot, path: str, start: int, end: int, token: str | None
+        self, pieces: Iterator[bytes], given: Given, snapshot: Snapshot, path: str, end: int, token: str | None
     ) -> Iterator[bytes]:
         """Yield the pieces; where the store gives up in their midst, go on without it."""
-        at, given = start, blake3()
+        left = end - given.start
         try:
             for piece in pieces:
-                given.update(piece)
-                at += len(piece)
+                left -= len(piece)
                 yield piece
         except StoreError as error:
             self._hook(unkept(self._hub.store, error))
+            if left <= 0:  # all of it was right, only that it cannot be kept
+                return
+            if left != end - given.at:
+                raise
         else:
             return
-        again, left = blake3(), at - start
-        for piece in self._hub.through(snapshot, path, start, end, token=token):
-            seen, fresh = piece[:left], piece[left:]
-            again.update(seen)
-            left -= len(seen)
-            if fresh and again.digest() != given.digest():
+        at, hashed = given.hashed()
+        again = blake3()
+        for piece in self._hub.through(snapshot, path, at, end, token=token):
+            seen = max(given.at - at, 0)
+            again.update(piece[:seen])
+            at += len(piece)
+            if at > given.at and again.digest() != hashed.digest():
                 what = f"{path} was sent wrong by one mirror and right by another"
                 raise WrongBytesError(what, subject=path, hint="ask for it again from its start")
-            if fresh:
-                yield fresh
+            if at > given.at:
+                yield piece[seen:]

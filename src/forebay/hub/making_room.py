@@ -1,0 +1,70 @@
+"""Room for a file that is to come: in the store's budget, and on its disk."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from forebay.errors import StoreFullError
+from forebay.hub.partial import InMemory, Sink
+from forebay.hub.snapshot import SnapshotFile
+from forebay.io import Reservation, Room, Trouble
+from forebay.store import Store
+from forebay.store.files import store_error
+from forebay.types import Key
+
+if TYPE_CHECKING:
+    from forebay.store.allotment import Allotment
+
+
+def allot(store: Store, key: Key, path: str, size: int, sink: Sink, held: ExitStack) -> Allotment | None:
+    """Set room in the budget apart; what has come already counts no longer by itself.
+
+    Args:
+        store: that is to keep the file.
+        key: of the lease, which is ours.
+        path: of the file, for errors.
+        size: bytes of the whole file.
+        sink: where it gathers.
+        held: takes the room, and is to hold it until the partial has gone or is left for later.
+
+    Returns:
+        None where no room needs to be set apart.
+
+    Raises:
+        StoreFullError: there is none, even after eviction; or the file is larger than the whole budget.
+    """
+    limit = store.settings.max_bytes
+    if limit is not None and size > limit:
+        what = f"{path} has {size} bytes, the budget of {store.home} is {limit}"
+        raise StoreFullError(what, subject=path, hint="raise max_bytes")
+    if limit is None or isinstance(sink, InMemory) or not store.writable:
+        return None
+    try:
+        return held.enter_context(store.allot(key, size))
+    except StoreFullError as error:
+        what = f"cannot fetch {path} of {size} bytes: {error.what}"
+        raise StoreFullError(what, subject=path, hint=error.hint) from error
+
+
+def reserve(store: Store, room: Room, file: SnapshotFile, sink: Sink) -> Reservation:
+    """Reserve room on the disk for what is to come, and for a copy where the partial cannot become the object.
+
+    Raises:
+        StoreFullError: there is none, even after eviction.
+    """
+    size, told = file.size or 0, f"cannot fetch {file.path} of {file.size or 0} bytes"
+    # What is encoded, or was begun by another process, is written anew when it is whole: see `Partial.seal`.
+    linked = store.settings.codec == "none" and not sink.size()
+    need = 0 if isinstance(sink, InMemory) else size * (1 if linked else 2) - sink.size()
+    try:
+        return room.reserve(need)
+    except OSError as error:
+        if Trouble.of(error) is not Trouble.FULL or not store.writable:
+            raise store_error(told, error) from error
+    wanting = need - room.free()
+    store.gc(max_bytes=max(store.bytes_at_rest() - wanting, 0))
+    try:
+        return room.reserve(need)
+    except OSError as error:
+        raise store_error(told, error) from error
