@@ -11,6 +11,7 @@ import pytest
 
 from forebay import config
 from forebay.errors import AccessError, CacheRequiredError, NotFoundError, OriginError, StoreError, WrongBytesError
+from forebay.events import Event, What
 from forebay.hub import Hub
 from forebay.hub.given import Given
 from forebay.hub.http import Waits
@@ -320,3 +321,37 @@ def test_it_is_noted_what_was_given_out(world: World) -> None:
             assert hashed.digest() == blake3(LARGE[since:at]).digest()
         at += len(piece)
     assert at == len(LARGE)
+
+
+class Forgetful(LocalFilesystem):
+    """One that gives back other bytes of partials than were written, from a moment on."""
+
+    fails = False
+
+    def map(self, path: Path) -> memoryview:
+        view = super().map(path)
+        if not self.fails or "partials-v1" not in path.parts:
+            return view
+        changed = bytearray(view)
+        changed[len(changed) // 2] ^= 1
+        return memoryview(bytes(changed))
+
+
+def test_what_the_disk_has_changed_since_the_check_is_not_published(world: World) -> None:
+    """A partial that another process began is copied in the end, so it is read again."""
+    world.fake.faults.add(HubFault(cut_after_bytes=2_000_000), "/cdn/*")
+    first = world.hub(attempts=1)
+    snapshot = first.resolve(REFERENCE)
+    with pytest.raises(OriginError):
+        first.fetch_file(snapshot, PARQUET)
+    world.fake.faults.clear()
+    disk = Forgetful()
+
+    def heard(event: Event) -> None:
+        disk.fails = disk.fails or event.what is What.FETCH
+
+    with Hub(first.store, world.settings(), heard, fs=disk, waits=Waits(0.001, 0.01)) as hub:
+        with pytest.raises(StoreError, match="no more on the disk what it was"):
+            hub.fetch_file(snapshot, PARQUET)
+        assert hub.file(snapshot, PARQUET) is None
+    assert b"".join(world.hub().stream(snapshot, PARQUET)) == LARGE

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forebay.errors import ForebayError
+from forebay.errors import ForebayError, StoreError
 from forebay.hub.snapshot import CONTENT, FILE, file_key
 from forebay.hub.taking import taken
 from forebay.hub.vouching import vouched_by
@@ -150,7 +150,13 @@ def _put_content(batch: Batch, ready: Ready, *, raw: bool) -> ObjectRef:
             return ref
     # One mapping is hashed by several threads and written without a copy; pieces go through one by one.
     data: Buffer | chain[memoryview] = ready.views[0] if len(ready.views) == 1 else _pieces(ready.views)
-    return batch.put(CONTENT, data)
+    ref = batch.put(CONTENT, data)
+    if ref.digest != ready.digest:
+        what = f"{ready.identities[0]} of {ready.dataset} is no more on the disk what it was when it was checked"
+        raise StoreError(
+            what, subject=ready.digest, hint="look after the disk; ask again: what is wrong is fetched anew"
+        )
+    return ref
 
 
 def _pieces(views: Sequence[memoryview]) -> chain[memoryview]:
