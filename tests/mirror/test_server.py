@@ -62,6 +62,16 @@ def test_it_begins_with_a_dead_hub(fake, start_mirror, upstream) -> None:
     assert mirror.ask("/datasets/a/b/resolve/main/x.json").body == b"{}"
 
 
+def test_certificates_that_are_not_there_are_told_to_who_asks(fake, tmp_path, start_mirror, upstream) -> None:
+    """What is loaded ahead of the first question must not end the mirror."""
+    mirror = start_mirror(*upstream(fake), SSL_CERT_FILE=str(tmp_path / "none.pem"))
+    for _ in range(2):
+        answer = mirror.ask(PATH)
+        assert answer.status >= 500
+        assert b"none.pem" in answer.body
+    assert mirror.counts()["files"] == 0
+
+
 @pytest.mark.parametrize("asked", [{}, {"Range": "bytes=0-999"}, {"Range": "bytes=-1000"}])
 def test_wrong_bytes_never_make_a_whole_answer(asked, fake, start_mirror, upstream) -> None:
     fake.faults.add(HubFault(flip_byte=len(BIG) // 2))

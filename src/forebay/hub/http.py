@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -82,6 +83,15 @@ class Transport:
         except OSError as error:  # a file without certificates is one, too
             what = f"cannot read certificates from {path}: {error.strerror or error}"
             raise ConfigError(what, subject=path, hint="set or unset SSL_CERT_FILE (or REQUESTS_CA_BUNDLE)") from error
+
+    def load(self) -> None:
+        """Load what the first request needs, ahead of it.
+
+        Raises:
+            ConfigError: certificates cannot be read.
+        """
+        import_module("urllib3")
+        _ = self._tls
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, *, attempts: int | None = None) -> Answer:
         """Ask for a whole answer, with patience: `HubSettings.attempts` times.

@@ -120,6 +120,11 @@ class Hub:
             self._transport.close()
         self._hasty_transport.close()
 
+    def load(self) -> None:
+        """Load what the first question to a hub needs; raises ConfigError where certificates cannot be read."""
+        for transport in (self._transport, self._hasty_transport):
+            transport.load()
+
     def __enter__(self) -> Hub:
         return self
 

@@ -128,13 +128,28 @@ def run_mirror(
             restricted = options.serve_restricted
             library = Library(hub, settings, serve_restricted=restricted, private=private, hook=hook)
             app = App(library, gate, tally, _shelf(hub, settings, options), _owner(options, listener))
+            loading = threading.Thread(target=_load, args=(hub,), name="mirror-load", daemon=True)
+
+            def answering(address: str) -> None:
+                ready(address)
+                if not settings.offline and not options.stop_on_eof:  # a command of ours begins now: it has more to do
+                    loading.start()
+
             try:
-                asyncio.run(_serve(app, listener, options, ready))
+                asyncio.run(_serve(app, listener, options, answering))
             finally:
                 app.close()
             done(app.counts())
     finally:
         listener.close()
+
+
+def _load(hub: Hub) -> None:
+    """Load what asking upstream needs while nobody waits for it: half of the first answer's time."""
+    try:
+        hub.load()
+    except ConfigError:
+        pass  # told to whoever asks
 
 
 def _owner(options: MirrorOptions, listener: socket.socket) -> Callable[[tuple[str, int]], bool]:
