@@ -285,7 +285,7 @@ def test_wrong_bytes_never_end_though_the_check_is_early(
 @pytest.mark.usefixtures("long")
 @pytest.mark.parametrize("start", [0, 5])
 def test_who_falls_behind_reads_the_disk(start: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forebay.hub.trail._MOST_BYTES", 200_000)
+    monkeypatch.setattr("forebay.hub.streaming.MOST_BYTES", 200_000)
     durable = threading.Event()
     hub = on(world, Disk(lambda: durable.wait(60) and None))
     snapshot = hub.resolve(REFERENCE)

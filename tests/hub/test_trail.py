@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.hub.given import Given
+from forebay.hub.streaming import Flights
 from forebay.hub.trail import Piece, Trail
-from forebay.types import Digest
+from forebay.types import Digest, Key
 
 MIB = 2**20
 
@@ -39,6 +40,22 @@ def test_only_the_latest_bytes_stay() -> None:
     fill(trail, content, MIB)
     assert trail.after(0, 60.0) == []  # nobody waits for what is gone
     assert [piece.start for piece in trail.after(12 * MIB, 0.0)] == [n * MIB for n in range(12, 20)]
+
+
+def test_the_more_downloads_the_less_each_keeps() -> None:
+    flights, keeping = Flights.__new__(Flights), list[Trail]()
+    flights._flights = {}
+    for number in range(64):
+        flights._flights[Key(f"{number:064x}"), None] = None  # type: ignore[assignment]
+        trail = Trail(flights._trail_bytes)
+        fill(trail, bytes(9 * MIB), MIB // 4)
+        keeping.append(trail)
+    kept = [
+        sum(len(piece.data) for piece in trail.after(9 * MIB - 1 - size, 0.0))
+        for trail, size in ((keeping[0], 8 * MIB - 1), (keeping[-1], MIB // 2 - 1))
+    ]
+    assert kept == [8 * MIB, MIB // 2]
+    assert keeping[-1].after(8 * MIB, 0.0) == []
 
 
 def test_what_comes_anew_is_another_attempt() -> None:

@@ -18,13 +18,14 @@ from forebay.hub.download import Downloader, Wanted
 from forebay.hub.given import Given
 from forebay.hub.partial import Partial
 from forebay.hub.snapshot import SnapshotFile
-from forebay.hub.trail import Piece, Trail
+from forebay.hub.trail import MOST_BYTES, Piece, Trail
 from forebay.hub.vouching import place as place_of
 from forebay.store import Store
 from forebay.types import Entry, Key
 
 _PIECE_BYTES = 2**20
 _POLL_SECONDS = 0.01
+_TRAILS_BYTES = 4 * MOST_BYTES
 _LONG_BYTES = 2**27
 """A file from this size on is given out whole before it is kept. Smaller ones are kept in a moment, and who has one can
 count on it that it is."""
@@ -82,12 +83,16 @@ class Flights:
         with self._guard:
             flight = self._flights.get(place)
             if flight is None:
-                trail = Trail()
+                trail = Trail(self._trail_bytes)
                 self._flights[place] = flight = Flight(replace(wanted, trail=trail), trail)
                 name = f"forebay-fetch-{wanted.file.key[:8]}"
                 flight.thread = threading.Thread(target=self._run, args=(place, flight), name=name, daemon=True)
                 flight.thread.start()
             return flight
+
+    def _trail_bytes(self) -> int:
+        """Return how many bytes each may keep in memory: together no more than a few could."""
+        return min(MOST_BYTES, _TRAILS_BYTES // max(len(self._flights), 1))
 
     def close(self) -> None:
         """Stop all and wait for them; what has come is kept."""

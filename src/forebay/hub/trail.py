@@ -2,7 +2,7 @@
 
 ::
 
-    downloader ──add──▶ Trail (the latest 8 MiB) ──after──▶ readers
+    downloader ──add──▶ Trail (the latest bytes) ──after──▶ readers
 
 A reader that keeps up is given the very bytes that go into the hash of the whole, so that nobody hashes them once more:
 each `Piece` says what all bytes before it hash to. Who falls behind reads the partial.
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from blake3 import blake3
 
 from forebay.types import Digest
 
-_MOST_BYTES = 8 * 2**20
+MOST_BYTES = 8 * 2**20
+"""What one keeps where nothing is said."""
 _WORTH_BYTES = 2**18
 """A reader is woken for so many bytes, or when its patience ends: to hand over each packet would cost more."""
 
@@ -51,9 +53,14 @@ class Piece:
 
 
 class Trail:
-    """The latest bytes of one download, which join without a gap. One thread adds, any number read."""
+    """The latest bytes of one download, which join without a gap. One thread adds, any number read.
 
-    def __init__(self) -> None:
+    Args:
+        most: tells how many bytes to keep; one piece is kept in any case.
+    """
+
+    def __init__(self, most: Callable[[], int] = lambda: MOST_BYTES) -> None:
+        self._most = most
         self._changed = threading.Condition()
         self._pieces: deque[Piece] = deque()
         self._bytes = 0
@@ -72,7 +79,8 @@ class Trail:
         with self._changed:
             self._pieces.append(Piece(start, data, before, self._attempt))
             self._bytes += len(data)
-            while self._bytes > _MOST_BYTES and len(self._pieces) > 1:
+            most = self._most()
+            while self._bytes > most and len(self._pieces) > 1:
                 self._bytes -= len(self._pieces.popleft().data)
             self._untold += len(data)
             if self._untold >= _WORTH_BYTES:
