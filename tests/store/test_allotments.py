@@ -136,6 +136,58 @@ def test_a_batch_that_fails_gives_no_room_away(store: Store) -> None:
     assert store.bytes_at_rest() == before + len(data)
 
 
+def test_a_batch_that_fails_gives_the_room_back_to_what_gathers(store: Store) -> None:
+    """Else another could take it before the next attempt, which would not ask again."""
+    data = random.Random(2).randbytes(3 * MIB)
+    with held(store, "a"), store.allot(key("a"), len(data)) as allotment:
+        path = gather(store, "a", data)
+        before = store.bytes_at_rest()
+        with suppress(RuntimeError), store.batch() as batch:
+            batch.take_over(allotment)
+            assert batch.link([(ObjectRef("data", digest_of(data), len(data)), path, "none")]) == []
+            raise RuntimeError
+        assert store.bytes_at_rest() == before == store.usage().bytes
+        with pytest.raises(StoreFullError, match="no room"):
+            put(store, "b", 2 * MIB)
+        linked(store, "a", path, allotment)
+        path.unlink()
+        path.parent.rmdir()
+    assert there(store, "a")
+    assert store.usage().reserved_bytes == 0
+
+
+def test_what_is_there_already_takes_no_room_over(store: Store) -> None:
+    """Its second copy lies there still, and is not the next object's room."""
+    data, other = random.Random(3).randbytes(MIB), random.Random(4).randbytes(MIB)
+    with store.batch() as batch:
+        batch.put("data", data)
+    with store.allot(key("a"), len(data)) as first, store.allot(key("b"), len(other)) as second:
+        gather(store, "a", data)
+        gather(store, "b", other)
+        before = store.bytes_at_rest()
+        with store.batch() as batch:
+            for allotment, each in ((first, data), (second, other)):
+                batch.take_over(allotment)
+                batch.put("data", each)
+            assert store.bytes_at_rest() == before
+
+
+def test_what_is_written_anew_piece_by_piece_has_its_room_from_the_beginning(store: Store) -> None:
+    pieces = [random.Random(n).randbytes(MIB) for n in range(3)]
+
+    def while_others_write() -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            with pytest.raises(StoreFullError, match="no room"):
+                put(store, "b", 3 * MIB // 2)
+
+    with store.allot(key("a"), 3 * MIB) as allotment, store.batch() as batch:
+        batch.take_over(allotment)
+        batch.add(Entry("delta", key("a"), (batch.put("data", while_others_write()),)))
+    assert there(store, "a")
+    assert store.usage().reserved_bytes == 0
+
+
 def test_what_gathered_without_one_counts_for_batches_too(store: Store) -> None:
     with held(store, "a"):
         gather(store, "a", bytes(3 * MIB))

@@ -55,6 +55,7 @@ class Batch:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._numbers: list[int] = []
         self._instead_of: list[Intent] = []
+        self._taken_over: list[Intent] = []
         self._open = False
         self._unflushed: list[Staged] = []
         self._staged_entries: list[Staged] = []
@@ -62,8 +63,11 @@ class Batch:
         self._published_entries: dict[tuple[str, Key], bytes] = {}
 
     def take_over(self, allotment: Allotment) -> None:
-        """Let what is staged next have an allotment's room: it gathered there, and is moved or written anew now."""
-        self._instead_of.append(allotment.intent)
+        """Let what is staged next have an allotment's room: it gathered there, and is moved or written anew now.
+
+        If the store has it already, nothing is taken over; if the batch fails, the room is the allotment's again.
+        """
+        self._instead_of = [allotment.intent]
 
     def put(self, role: str, data: Buffer | Iterable[Buffer]) -> ObjectRef:
         """Stage an object: encode it, reserve its room and write it to a temporary file.
@@ -232,10 +236,10 @@ class Batch:
                 yield piece
 
         kept, pieces = codec.encode(self._shop.codec, seen())
-        numbers = self._reserve([(0, None)])
+        room = sum(each.bytes for each in self._instead_of)
+        numbers = self._reserve([(room, None)])
         staged = self._stage()
         try:
-            room = 0
             for piece in pieces:
                 if room < len(piece):
                     number, size = self._reserve_slab(len(piece))
@@ -262,6 +266,7 @@ class Batch:
     def _note_intents(self, intents: Sequence[Intent]) -> list[int]:
         if intents:
             self._shop.ledger.reserve(intents, self._instead_of)
+            self._taken_over += self._instead_of
             self._instead_of = []
         numbers = [intent.number for intent in intents]
         self._numbers += numbers
@@ -375,7 +380,8 @@ class Batch:
         for staged in (*(each.staged for each in self._waiting), *self._staged_entries):
             staged.discard()
         try:
-            self._shop.ledger.give_up(self._numbers, [digest for digest, _ in self._published], self._published_entries)
+            digests = [digest for digest, _ in self._published]
+            self._shop.ledger.give_up(self._numbers, digests, self._published_entries, self._taken_over)
         except (OSError, StoreError):
             pass  # the error that brought us here is the one to tell
 

@@ -136,7 +136,7 @@ class Ledger:
         """Say what several intents came to: one, of no more bytes than they reserved together."""
 
         def work(db: sqlite3.Connection) -> None:
-            self._forget(db, drop)
+            self._forget(db, [intent.number, *drop])
             self._note(db, [intent])
 
         self.transact(work)
@@ -159,7 +159,11 @@ class Ledger:
         self.transact(work)
 
     def give_up(
-        self, numbers: Iterable[int], digests: Iterable[Digest], entries: Mapping[tuple[str, Key], bytes]
+        self,
+        numbers: Iterable[int],
+        digests: Iterable[Digest],
+        entries: Mapping[tuple[str, Key], bytes],
+        taken_over: Iterable[Intent] = (),
     ) -> None:
         """Drop intents whose work failed, entries that were published all the same, and objects that are nobody's now.
 
@@ -168,6 +172,7 @@ class Ledger:
             digests: of objects that may have come into being.
             entries: the files of entries that may have. Left is what somebody else has put there since, and what took
                 an older one's place: that cannot come back.
+            taken_over: intents whose room was taken over; those that are still there have it again.
         """
 
         def work(db: sqlite3.Connection) -> None:
@@ -178,6 +183,9 @@ class Ledger:
             for kind, key in entries:
                 self.books.sync_entry(db, kind, key)
             self._forget(db, numbers)
+            given_back = [each for each in taken_over if each.number in self._live]
+            self._forget(db, [each.number for each in given_back])
+            self._note(db, given_back)
             plan = Plan()
             for digest in digests:
                 self.books.enter_object(db, digest)
