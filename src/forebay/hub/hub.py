@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -27,12 +25,12 @@ from forebay.hub.reference import HubName, Reference, parse
 from forebay.hub.resolving import Resolver
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
 from forebay.hub.streaming import Flights, whole
+from forebay.hub.together import Together
 from forebay.io import Filesystem, LocalFilesystem, Room
 from forebay.store import Store
-from forebay.types import JSON, Entry, Key, ObjectRef
+from forebay.types import JSON, Entry, ObjectRef
 
 _HASTY_ATTEMPTS = 2
-_THREADS_PER_WORKER = 4
 _ABANDONED_SECONDS = 7 * 86400.0
 """A partial that nobody has touched for so long goes."""
 
@@ -332,44 +330,18 @@ class Hub:
     def _fetch_all(
         self, snapshot: Snapshot, files: Sequence[SnapshotFile], options: FetchOptions, *, offline: bool
     ) -> None:
-        stop = threading.Event()
-
-        def one(same: Sequence[SnapshotFile]) -> Entry:
-            wanted = Wanted(snapshot, same[0], options.token, stop, slots)
-            entry = self._present(wanted) if offline else self._downloader.fetch(wanted)
-            for file in same[not offline :]:  # of these nobody has told yet
-                self._downloader.tell(replace(wanted, file=file), "present", file.size or 0)
+        def present(wanted: Wanted) -> Entry:
+            entry = self._present(wanted)
+            self._downloader.tell(wanted, "present", wanted.file.size or 0)
             return entry
 
-        by_key: dict[Key, list[SnapshotFile]] = {}
-        for file in files:  # the same bytes at several paths are one download
-            by_key.setdefault(file.key, []).append(file)
-        # The largest first: the last worker is then busy for the shortest time.
-        ordered = sorted(by_key.values(), key=lambda same: -(same[0].size or 0))
-        contents: dict[str, ObjectRef] = {}
-        # Those whose bytes have come and wait to be published hold no slot: so many small files share one commit.
-        workers = max(options.workers, 1)
-        slots = threading.Semaphore(workers)
-        with ThreadPoolExecutor(workers * _THREADS_PER_WORKER, thread_name_prefix="forebay-fetch") as pool:
-            waiting = {pool.submit(one, same): same for same in ordered}
-            try:
-                done, rest = wait(waiting, return_when=FIRST_EXCEPTION)
-                failed = next((future for future in done if future.exception() is not None), None)
-                if failed is not None or rest:
-                    stop.set()
-            except BaseException:
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            if failed is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
-        for future, same in waiting.items():
-            if not future.cancelled() and future.exception() is None:
-                contents.update((file.path, future.result().objects[0]) for file in same)
+        fetch = present if offline else self._downloader.fetch
+        together = Together(self._downloader, fetch, options.workers, options.token)
+        contents, failed = together.all(snapshot, files)
         if contents:
             self._gather_quietly(snapshot, contents)
         if failed is not None:
-            failed.result()
+            raise failed
 
     def _gather_quietly(self, snapshot: Snapshot, contents: Mapping[str, ObjectRef]) -> None:
         try:
