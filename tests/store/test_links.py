@@ -88,6 +88,44 @@ def test_linked_bytes_count_against_the_budget() -> None:
         agree(store, disk, HOME)
 
 
+def test_a_second_name_takes_no_room_on_the_disk() -> None:
+    """A disk that has little room beside the file: nothing goes for a link, and it is not refused."""
+    disk, old, data = MemoryFilesystem(capacity_bytes=2**23), payload("old", 2**21), payload("a", 5 * 2**20)
+    with opened(disk) as store:
+        put(store, "old", old)
+        path = outside(disk, "a", data)
+        with store.batch() as batch:
+            assert batch.link([(ref(data), path, "none")]) == []
+            batch.add(Entry("delta", key("e"), (ref(data),)))
+        assert bytes(store.read(digest_of(data))) == data
+        assert bytes(store.read(digest_of(old))) == old
+
+
+def test_what_cannot_be_linked_is_written_in_a_budget_that_holds_it_once() -> None:
+    disk, data = MemoryFilesystem(links=False), payload("a", 6000)
+    path = outside(disk, "a", data)
+    with opened(disk, max_bytes=10_000) as store:
+        with store.batch() as batch:
+            assert batch.link([(ref(data), path, "none")]) == [ref(data)]
+            batch.add(Entry("delta", key("e"), (batch.put("o", data),)))
+        assert store.usage().reserved_bytes == 0
+        assert bytes(store.read(digest_of(data))) == data
+
+
+def test_what_gathered_and_cannot_be_linked_has_its_room_all_the_same() -> None:
+    disk, data = MemoryFilesystem(links=False), payload("a", 6000)
+    path = outside(disk, "a", data)
+    with opened(disk, max_bytes=10_000) as store:
+        with store.allot(key("a"), len(data)) as allotment, store.batch() as batch:
+            batch.take_over(allotment)
+            assert batch.link([(ref(data), path, "none")]) == [ref(data)]
+            with pytest.raises(StoreFullError):
+                put(store, "other", payload("other", 5000))
+            batch.add(Entry("delta", key("e"), (batch.put("o", data),)))
+        assert store.usage().reserved_bytes == 0
+        assert bytes(store.read(digest_of(data))) == data
+
+
 def test_what_is_relied_on_stays_until_the_batch_ends() -> None:
     disk, kept, gone = MemoryFilesystem(), payload("kept", 4000), payload("gone", 4000)
     with opened(disk, max_bytes=12_000) as store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from forebay.store import entry as entries
 from forebay.store.files import store_error
 from forebay.store.intents import Intent, Published, Relied
 from forebay.store.layout import check_hex, check_kind
-from forebay.store.workshop import Workshop
+from forebay.store.workshop import Waiting, Workshop
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
 
 if TYPE_CHECKING:
@@ -29,15 +29,6 @@ _MOST_OPEN = 48
 _SLAB_BYTES = 8 * 2**20
 _THREADS_FROM = 16 * 2**20
 _HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """An object that is staged and waits to be published."""
-
-    digest: Digest
-    kept: CodecName
-    staged: Staged
 
 
 class Batch:
@@ -50,12 +41,12 @@ class Batch:
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
         self._refs: dict[Digest, int] = {}  # what we may name: digest -> decoded size
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._relied: dict[Digest, Relied] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._numbers: list[int] = []
         self._instead_of: list[Intent] = []
-        self._taken_over: list[Intent] = []
+        self._taken_over: dict[int, Intent] = {}
         self._open = False
         self._unflushed: list[Staged] = []
         self._staged_entries: list[Staged] = []
@@ -156,22 +147,27 @@ class Batch:
             StoreError: they cannot be written.
         """
         self._check_open()
-        shop = self._shop
+        shop, instead_of = self._shop, self._instead_of
         try:
-            intents = [Intent(shop.mine.number(), shop.fs.stat(path).size, ref.digest) for ref, path, _ in files]
-            self._note_intents(intents)
-            left: list[ObjectRef] = []
-            for ref, path, kept in files:
+            sizes = [shop.fs.stat(path).size for _, path, _ in files]
+            numbers = [shop.mine.number() for _ in files]
+            named = zip(numbers, sizes, files, strict=True)
+            self._note_intents([Intent(number, size, ref.digest, linked=True) for number, size, (ref, *_) in named])
+            left: dict[int, ObjectRef] = {}
+            for number, (ref, path, kept) in zip(numbers, files, strict=True):
                 staged = link_staged(shop.fs, path, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}")
                 if staged is None:
-                    left.append(ref)
+                    left[number] = ref
                     continue
-                self._waiting.append(_Waiting(ref.digest, kept, staged))
+                self._waiting.append(Waiting(ref.digest, kept, staged))
                 shop.fs.chmod(staged.path, shop.files.object_mode)
                 self._refs[ref.digest] = ref.size
         except OSError as error:
             raise store_error(f"cannot write to {shop.layout.home}", error) from error
-        return left
+        if left:  # putting them reserves their room anew
+            self._instead_of = instead_of if len(left) == len(files) else []
+            shop.ledger.give_up(left, (), {}, self._instead_of)
+        return list(left.values())
 
     def add(self, entry: Entry) -> None:
         """Add an entry, which may name objects of this batch and others in the store.
@@ -218,7 +214,7 @@ class Batch:
         encoded = [(digest, *self._encode(data)) for digest, data in new.items()]
         self._reserve([(_total(pieces), digest) for digest, _, pieces in encoded])
         for digest, kept, pieces in encoded:
-            self._note(_Waiting(digest, kept, self._twice(partial(self._write, pieces), _total(pieces))))
+            self._note(Waiting(digest, kept, self._twice(partial(self._write, pieces), _total(pieces))))
             self._refs[digest] = new[digest].nbytes
 
     def _encode(self, data: memoryview) -> tuple[CodecName, list[Buffer]]:
@@ -256,7 +252,7 @@ class Batch:
             self._shop.ledger.give_up(numbers, (), {})
         else:
             self._shop.ledger.amend(Intent(numbers[0], staged.size, ref.digest), drop=numbers[1:])
-            self._note(_Waiting(ref.digest, kept, staged))
+            self._note(Waiting(ref.digest, kept, staged))
         self._refs[ref.digest] = ref.size
         return ref
 
@@ -266,7 +262,7 @@ class Batch:
     def _note_intents(self, intents: Sequence[Intent]) -> list[int]:
         if intents:
             self._shop.ledger.reserve(intents, self._instead_of)
-            self._taken_over += self._instead_of
+            self._taken_over.update((each.number, each) for each in self._instead_of)
             self._instead_of = []
         numbers = [intent.number for intent in intents]
         self._numbers += numbers
@@ -304,7 +300,7 @@ class Batch:
         shop = self._shop
         return stage(shop.fs, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}", mode=shop.files.object_mode)
 
-    def _note(self, waiting: _Waiting) -> None:
+    def _note(self, waiting: Waiting) -> None:
         self._waiting.append(waiting)
         self._keep_few_open(waiting.staged)
 
@@ -381,7 +377,7 @@ class Batch:
             staged.discard()
         try:
             digests = [digest for digest, _ in self._published]
-            self._shop.ledger.give_up(self._numbers, digests, self._published_entries, self._taken_over)
+            self._shop.ledger.give_up(self._numbers, digests, self._published_entries, self._taken_over.values())
         except (OSError, StoreError):
             pass  # the error that brought us here is the one to tell
 

@@ -20,6 +20,7 @@ class Intent:
         digest: of the object; None: not known yet, or an entry.
         kind: of the entry; None: an object; `ALLOTTED`: a file that gathers.
         key: of the entry, or of the lease.
+        linked: it is the second name of a file that is on the disk already.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Intent:
     digest: Digest | None = None
     kind: str | None = None
     key: Key | None = None
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Order:
     @property
     def on_disk(self) -> int:
         """Bytes of the disk that they take in addition; who gathers looks after these as they come."""
-        return sum(each.bytes for each in self.intents if each.kind != ALLOTTED)
+        return sum(each.bytes for each in self.intents if each.kind != ALLOTTED and not each.linked)
 
     @property
     def keys(self) -> set[Key]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forebay.config import CodecName
-from forebay.io import Filesystem
+from forebay.io import Filesystem, Staged
 from forebay.store.files import Files
 from forebay.store.layout import Layout
 from forebay.store.ledger import Ledger
 from forebay.store.reading import Reader
 from forebay.store.session import Session
+from forebay.types import Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,12 @@ class Workshop:
     reader: Reader
     mine: Session
     codec: CodecName
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An object that is staged and waits to be published."""
+
+    digest: Digest
+    kept: CodecName
+    staged: Staged
