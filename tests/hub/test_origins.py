@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 import urllib3
 
-from forebay.errors import AccessError, ConfigError, InputError, NotFoundError, OriginError, WrongBytesError
-from forebay.hub import FetchOptions, Origin, parse
-from forebay.hub.http import Transport
+from forebay.errors import (
+    AccessError,
+    ConfigError,
+    InputError,
+    NotFoundError,
+    OriginError,
+    StoreFullError,
+    WrongBytesError,
+)
+from forebay.hub import FetchOptions, Hub, Origin, parse
+from forebay.hub.http import Transport, Waits
 from forebay.hub.huggingface import HuggingFace
 from forebay.hub.local import Local
 from forebay.hub.modelscope import ModelScope
@@ -206,6 +214,57 @@ def test_a_body_of_unknown_size(world: World, budget: int | None) -> None:
         hub.close()
         server.shutdown()
         thread.join()
+
+
+class _Endless(_Chunked):
+    """Sends more than was expected, and never comes to an end: of 6 MB it breaks off after 4."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if self.command == "GET":
+            for _ in range(40):
+                self.wfile.write(b"%x\r\n%s\r\n" % (100_000, bytes(100_000)))
+        self.close_connection = True
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Endless) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/x.bin"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_begins_anew_each_time_comes_no_further(world: World, endless: str) -> None:
+    """Bytes have come each time, but the same ones: that is no reason to ask for ever."""
+    hub, store = world.hub(attempts=3), world.store()
+    _Endless.asked = 0
+    with pytest.raises(OriginError, match="stopped sending"):
+        hub.fetch(endless)
+    assert _Endless.asked < 8
+    assert store.usage().partials == 0  # nobody could go on with it
+
+
+def test_a_body_of_unknown_size_keeps_to_the_budget(world: World, endless: str) -> None:
+    store, seen = world.store(max_bytes=2_000_000), [0]
+
+    def look() -> None:
+        seen.append(sum(path.stat().st_size for path in world.home.glob("partials-v1/*/*")))
+
+    hub = Hub(store, world.settings(), lambda _: look(), waits=Waits(0.001, 0.01))
+    with hub, pytest.raises(StoreFullError, match=r"cannot fetch x\.bin: no room"):
+        hub.fetch(endless)
+    assert max(seen) <= 2_000_000
+    assert (store.usage().partials, store.usage().reserved_bytes) == (0, 0)
 
 
 # This machine

@@ -19,8 +19,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from forebay.errors import ForebayError, LeaseLostError, OriginError, WrongBytesError
+from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
 from forebay.events import Event, Hook, What
 from forebay.hub.chain import Outages
 from forebay.hub.content import Check
@@ -36,6 +37,9 @@ from forebay.io import Lease, Reservation, Room
 from forebay.store import Store
 from forebay.store.files import store_error
 from forebay.types import Cost, Digest, Entry, Key, ObjectRef, is_hex64
+
+if TYPE_CHECKING:
+    from forebay.store.allotment import Allotment
 
 _CHUNK_BYTES = 2**20
 _SMALL_BYTES = 2**20
@@ -90,6 +94,7 @@ class _Run:
     check: Check
     spoiled: Counter[Key]
     trail: Trail | None
+    allotment: Allotment | None
     sources: set[str] = field(default_factory=set[str])
     told: float = 0.0
 
@@ -207,15 +212,17 @@ class Downloader:
 
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
         sink = self._sink(wanted)
+        # Without a size nobody could go on with what has come.
+        useless = WrongBytesError if wanted.file.size is not None else (OriginError, StoreFullError, Stopped)
         with ExitStack() as held:  # the budget's room, until the partial has gone or is left for later
             try:
                 entry = self.publisher.publish(self._gathered(wanted, lease, sink, held))
-            except WrongBytesError:
+            except useless:
                 sink.drop()
                 raise
+            except ForebayError:
+                raise
             except OSError as error:
-                if isinstance(error, ForebayError):
-                    raise
                 what = f"cannot keep {wanted.file.path} in {self.store.home}"
                 raise store_error(what, error) from error
             finally:
@@ -226,21 +233,18 @@ class Downloader:
 
     def _gathered(self, wanted: Wanted, lease: Lease, sink: Sink, held: ExitStack) -> Ready:
         """Fetch and check a file's bytes; what the budget gives for them is put into `held`."""
-        file, began, allotment = wanted.file, time.perf_counter(), None
-        key = place(wanted.snapshot, file.key)
+        file, began = wanted.file, time.perf_counter()
         with wanted.slots:
-            if file.size is not None:
-                allotment = allot(self.store, key, file.path, file.size, sink, held)
+            allotment = allot(self.store, place(wanted.snapshot, file.key), file, sink, held)
             with reserve(self.store, self.room, file, sink) as room:
                 trail = None if isinstance(sink, InMemory) else wanted.trail
-                run = _Run(wanted, sink, lease, room, Check(file.identity, file.size), self.spoiled, trail)
+                check = Check(file.identity, file.size)
+                run = _Run(wanted, sink, lease, room, check, self.spoiled, trail, allotment)
                 self._take_over(run)
                 self._gather(run)
                 if trail is not None:
                     trail.check(run.check.digest)
                 seconds, path = time.perf_counter() - began, sink.seal()
-        if allotment is None:
-            allotment = allot(self.store, key, file.path, sink.size(), sink, held)
         identities, dataset = run.check.identities(), wanted.snapshot.dataset
         restricted, views = owner(wanted.snapshot), sink.views()
         return Ready(identities, file.size, run.check.digest, views, dataset, seconds, restricted, path, allotment)
@@ -304,13 +308,13 @@ class Downloader:
 
     def _complete(self, run: _Run, origin: Origin) -> bool:
         """Fetch until nothing is missing, with patience; False: what comes cannot be right."""
-        attempt = 0
+        attempt, reached = 0, run.check.seen
         while run.check.size is None or run.check.seen < run.check.size:
-            before = run.check.seen
             try:
                 fits = self._pull(run, origin)
-            except Busy as error:
-                attempt = 1 if run.check.seen > before else attempt + 1
+            except Busy as error:  # what begins anew each time comes no further
+                attempt = 1 if run.check.seen > reached else attempt + 1
+                reached = max(reached, run.check.seen)
                 if attempt >= self.attempts:
                     raise
                 if self.patience.wait(attempt - 1, error, run.wanted.stop):
@@ -356,6 +360,8 @@ class Downloader:
     def _take(self, run: _Run, data: bytes, host: str) -> None:
         run.wanted.check_stop()
         run.lease.check()
+        if run.allotment is not None and run.wanted.file.size is None:
+            run.allotment.cover(run.check.seen + len(data))
         if run.trail is not None:
             run.trail.add(run.check.seen, data, run.check.so_far())
         run.sink.write(data)

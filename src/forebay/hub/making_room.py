@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from forebay.store.allotment import Allotment
 
 
-def allot(store: Store, key: Key, path: str, size: int, sink: Sink, held: ExitStack) -> Allotment | None:
-    """Set room in the budget apart; what has come already counts no longer by itself.
+def allot(store: Store, key: Key, file: SnapshotFile, sink: Sink, held: ExitStack) -> Allotment | None:
+    """Set the budget's room apart: of all, or as it comes where no size is said. What lies there counts no more.
 
     Args:
         store: that is to keep the file.
         key: of the lease, which is ours.
-        path: of the file, for errors.
-        size: bytes of the whole file.
+        file: what is to come.
         sink: where it gathers.
         held: takes the room, and is to hold it until the partial has gone or is left for later.
 
@@ -34,17 +33,14 @@ def allot(store: Store, key: Key, path: str, size: int, sink: Sink, held: ExitSt
     Raises:
         StoreFullError: there is none, even after eviction; or the file is larger than the whole budget.
     """
-    limit = store.settings.max_bytes
+    size, limit = file.size or 0, store.settings.max_bytes
     if limit is not None and size > limit:
-        what = f"{path} has {size} bytes, the budget of {store.home} is {limit}"
-        raise StoreFullError(what, subject=path, hint="raise max_bytes")
+        what = f"{file.path} has {size} bytes, the budget of {store.home} is {limit}"
+        raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
     if limit is None or isinstance(sink, InMemory) or not store.writable:
         return None
-    try:
-        return held.enter_context(store.allot(key, size))
-    except StoreFullError as error:
-        what = f"cannot fetch {path} of {size} bytes: {error.what}"
-        raise StoreFullError(what, subject=path, hint=error.hint) from error
+    told = f"cannot fetch {file.path}" + (f" of {size} bytes" if size else "")
+    return held.enter_context(store.allot(key, size, told))
 
 
 def reserve(store: Store, room: Room, file: SnapshotFile, sink: Sink) -> Reservation:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from forebay.errors import StoreError
+from forebay.errors import StoreError, StoreFullError
 from forebay.store.gathering import ALLOTTED
-from forebay.store.intents import Intent
+from forebay.store.intents import SLAB_BYTES, Intent
 from forebay.types import Key
 
 if TYPE_CHECKING:
@@ -26,23 +26,50 @@ class Allotment:
         mine: the session that it belongs to.
         key: of the lease.
         size: bytes.
+        told: how an error begins where there is no room.
 
     Raises:
         StoreFullError: there is no room, and not enough may go.
         StoreError: the books cannot be written.
     """
 
-    def __init__(self, ledger: Ledger, mine: Session, key: Key, size: int) -> None:
+    def __init__(self, ledger: Ledger, mine: Session, key: Key, size: int, told: str) -> None:
         self._ledger = ledger
-        self.intent = Intent(mine.number(), size, None, ALLOTTED, key)
+        self._mine = mine
+        self._key = key
+        self._told = told
+        self.intents: list[Intent] = []
         """What stands in the books for it."""
-        ledger.reserve([self.intent])
+        self._add(size)
+
+    def cover(self, size: int) -> None:
+        """Set more apart where there turn out to be `size` bytes: a slab, or just what is wanting where room is scarce.
+
+        Raises:
+            StoreFullError, StoreError: as when it was made; what was set apart stays.
+        """
+        wanting = size - sum(each.bytes for each in self.intents)
+        if wanting > 0:
+            try:
+                self._add(max(wanting, SLAB_BYTES))
+            except StoreFullError:
+                if wanting >= SLAB_BYTES:
+                    raise
+                self._add(wanting)
+
+    def _add(self, size: int) -> None:
+        intent = Intent(self._mine.number(), size, None, ALLOTTED, self._key)
+        try:
+            self._ledger.reserve([intent])
+        except StoreFullError as error:
+            raise StoreFullError(f"{self._told}: {error.what}", subject=error.subject, hint=error.hint) from error
+        self.intents.append(intent)
 
     def __enter__(self) -> Allotment:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
-            self._ledger.give_up([self.intent.number], (), {})
+            self._ledger.give_up([each.number for each in self.intents], (), {})
         except StoreError:
             pass  # it goes with the session

@@ -17,7 +17,7 @@ from forebay.errors import ObjectMissingError, StoreError, StoreFullError
 from forebay.io import Staged, Trouble, flush, link_staged, publish, stage
 from forebay.store import entry as entries
 from forebay.store.files import store_error
-from forebay.store.intents import Intent, Published, Relied
+from forebay.store.intents import SLAB_BYTES, Intent, Published, Relied
 from forebay.store.layout import check_hex, check_kind
 from forebay.store.workshop import Waiting, Workshop
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from forebay.store.allotment import Allotment
 
 _MOST_OPEN = 48
-_SLAB_BYTES = 8 * 2**20
 _THREADS_FROM = 16 * 2**20
 _HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 
@@ -58,7 +57,7 @@ class Batch:
 
         If the store has it already, nothing is taken over; if the batch fails, the room is the allotment's again.
         """
-        self._instead_of = [allotment.intent]
+        self._instead_of = list(allotment.intents)
 
     def put(self, role: str, data: Buffer | Iterable[Buffer]) -> ObjectRef:
         """Stage an object: encode it, reserve its room and write it to a temporary file.
@@ -270,9 +269,9 @@ class Batch:
 
     def _reserve_slab(self, least: int) -> tuple[int, int]:
         """Reserve room for a stream whose size nobody knows: a slab, or just `least` where room is scarce."""
-        if least < _SLAB_BYTES:
+        if least < SLAB_BYTES:
             try:
-                return self._reserve([(_SLAB_BYTES, None)])[0], _SLAB_BYTES
+                return self._reserve([(SLAB_BYTES, None)])[0], SLAB_BYTES
             except StoreFullError:
                 pass
         return self._reserve([(least, None)])[0], least

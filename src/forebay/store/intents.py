@@ -9,6 +9,9 @@ from forebay.config import CodecName
 from forebay.store.gathering import ALLOTTED
 from forebay.types import Digest, Entry, Key
 
+SLAB_BYTES = 8 * 2**20
+"""What is reserved at a time for that whose size nobody knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -243,17 +243,17 @@ class Store(Fetching):
         check_hex(key, "key")
         return self._told(f"look at the lease on {key[:12]} in", lambda: self._leases.progress(key))
 
-    def allot(self, key: Key, size: int) -> Allotment:
+    def allot(self, key: Key, size: int, told: str = "cannot gather a file") -> Allotment:
         """Set bytes of the budget apart for what its owner gathers under a lease in ``partials-v1/<key>``.
 
         Raises:
-            StoreError: see `Batch`.
+            StoreError: see `Batch`; where there is no room it begins with what is `told`.
         """
         from forebay.store.allotment import Allotment  # who downloads nothing needs none
 
         self._check_writable()
         check_hex(key, "key")
-        return self._told("reserve room in", lambda: Allotment(self._ledger, self._session, key, size))
+        return self._told("reserve room in", lambda: Allotment(self._ledger, self._session, key, size, told))
 
     # Holding
 
