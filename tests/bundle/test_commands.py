@@ -147,6 +147,8 @@ def test_signatures(home: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> 
     assert "not signed" in call("install", "plain.tar", "--home", "else", code=2).stderr
     call("install", "plain.tar", "--untrusted", "--home", "else")
     assert "not a public key" in call("install", "plain.tar", "--trust", "me", code=2).stderr
+    for nothing in ("", " "):  # as of a variable that is not set; no key at all would trust everybody
+        assert "--trust is empty" in call("install", "plain.tar", "--trust", nothing, "--home", "x", code=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,18 @@ def put_lock(content: bytes, given: Path | None, say: Callable[[str], None]) -> 
         say(f"{what}; --lock FILE puts the lock file elsewhere")
     else:
         say(f"wrote {path}: which commits these are, for `forebay fetch --locked`")
+
+
+def trusted_keys(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys that ``--trust`` gave.
+
+    Raises:
+        UsageError: one is empty, as of a variable that is not set: no key at all would trust everybody.
+        ConfigError: one is none.
+    """
+    from forebay import config
+
+    keys = [config.resolve({}, trusted_keys=each).trusted_keys for each in texts]
+    if () in keys:
+        raise click.UsageError("--trust is empty; leave it out for what trusted_keys says")
+    return tuple(key for each in keys for key in each)

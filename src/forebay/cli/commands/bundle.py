@@ -13,7 +13,7 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
-from forebay.cli.bundling import Packed, Wanted, packed, put_lock
+from forebay.cli.bundling import Packed, Wanted, packed, put_lock, trusted_keys
 from forebay.cli.fetching import FetchProgress, watching
 from forebay.cli.harnesses import asked, show_outlook, task_options
 from forebay.cli.naming import spelled
@@ -152,7 +152,7 @@ def install(
     """
     from forebay import bundle as bundles
 
-    trusted = _keys(trust) if trust else None
+    trusted = trusted_keys(trust) if trust else None
     options = bundles.InstallOptions(trusted=trusted, untrusted=untrusted, link=not copy, keep_names=keep_names)
     with session.store() as store, _ticking("installed") as hook:
         report = bundles.install(store, path, options, hook)
@@ -332,12 +332,6 @@ def _ticking(done: str) -> Generator[Hook]:
 
     with closing(ticker):
         yield tick
-
-
-def _keys(texts: Sequence[str]) -> tuple[str, ...]:
-    from forebay import config
-
-    return config.resolve({}, trusted_keys=" ".join(texts)).trusted_keys
 
 
 def _summary(manifest: Manifest, found: str) -> dict[str, str | int | None]:
