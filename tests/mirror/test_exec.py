@@ -89,7 +89,22 @@ def test_without_isolation_there_is_no_proof(execute) -> None:
 def test_the_exit_code_is_the_command_s(arguments, execute) -> None:
     assert execute(*arguments, "--", "sh", "-c", "exit 42").returncode == 42
     assert execute(*arguments, "--", "sh", "-c", "kill -9 $$").returncode == 128 + 9
-    assert execute(*arguments, "--", "no-such-command").returncode in (2, 127)
+
+
+@pytest.mark.parametrize("arguments", [("-q",), ("-q", "--offline")])
+def test_what_cannot_be_run_is_told_alike(arguments, execute, tmp_path: Path) -> None:
+    plain, bare = tmp_path / "plain", tmp_path / "bare"
+    for path, mode in ((plain, 0o644), (bare, 0o755)):
+        path.write_text("echo x")
+        path.chmod(mode)
+    for command, told in (
+        ("no-such-command", "No such file or directory; is it on PATH?"),
+        (f"{tmp_path}/none", "No such file or directory; is that where it lies?"),
+        (str(plain), "Permission denied; make it executable, or name the interpreter that runs it"),
+        (str(bare), "Exec format error; it needs a first line that names its interpreter (#!/bin/sh)"),
+    ):
+        done = execute(*arguments, "--", command)
+        assert (done.returncode, done.stderr) == (2, f"forebay: cannot run {command}: {told}\n")
 
 
 def test_arguments_and_streams_are_the_command_s(execute) -> None:

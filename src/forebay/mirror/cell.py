@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -47,8 +48,18 @@ def main(control_fd: int) -> None:
     try:
         os.execvpe(run["argv"][0], run["argv"], run["environ"])
     except OSError as error:
-        print(f"forebay: cannot run {run['argv'][0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+        name = run["argv"][0]
+        print(f"forebay: cannot run {name}: {error.strerror}; {advice(name, error)}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def advice(name: str, error: OSError) -> str:
+    """Return what to do where a command cannot be run."""
+    if isinstance(error, PermissionError):
+        return "make it executable, or name the interpreter that runs it"
+    if error.errno == errno.ENOEXEC:
+        return "it needs a first line that names its interpreter (#!/bin/sh)"
+    return "is that where it lies?" if os.sep in name else "is it on PATH?"
 
 
 def leave_network() -> None:

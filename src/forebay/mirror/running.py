@@ -132,7 +132,7 @@ def _run_here(plan: Plan, environ: Mapping[str, str], signals: _Forwarding) -> i
         child = subprocess.Popen(list(plan.argv), env=dict(environ))
     except OSError as error:
         name = plan.argv[0]
-        raise InputError(f"cannot run {name}: {error.strerror}", subject=name, hint="is it on PATH?") from error
+        raise InputError(f"cannot run {name}: {error.strerror}", subject=name, hint=cell.advice(name, error)) from error
     signals.to(child.pid)
     return _code(child)
 
