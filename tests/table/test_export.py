@@ -114,6 +114,47 @@ def test_every_type_is_written_as_orjson_does() -> None:
     assert json_lines(table.select([])).to_pybytes() == b"{}\n" * 3
 
 
+def test_nanoseconds_are_written_whole_whatever_is_installed() -> None:
+    counts = [0, 1, 123_456_000, -1, None]
+    table = pa.table(
+        {
+            "at": pa.array(counts, pa.timestamp("ns")),
+            "there": pa.array(counts, pa.timestamp("ns", "Europe/Berlin")),
+            "span": pa.array(counts, pa.duration("ns")),
+            "time": pa.array([*counts[:3], 1001, None], pa.time64("ns")),
+        }
+    )
+    rows = [json.loads(line) for line in json_lines(table).to_pybytes().splitlines()]
+    assert [row["at"] for row in rows] == [
+        "1970-01-01T00:00:00", "1970-01-01T00:00:00.000000001", "1970-01-01T00:00:00.123456",
+        "1969-12-31T23:59:59.999999999", None,
+    ]  # fmt: skip
+    assert rows[1]["there"] == "1970-01-01T01:00:00.000000001+01:00"
+    assert [row["span"] for row in rows[:4]] == [
+        "0:00:00", "0:00:00.000000001", "0:00:00.123456", "-1 day, 23:59:59.999999999"
+    ]  # fmt: skip
+    assert [row["time"] for row in rows] == [
+        "00:00:00",
+        "00:00:00.000000001",
+        "00:00:00.123456",
+        "00:00:00.000001001",
+        None,
+    ]
+
+
+def test_times_beyond_the_calendar_are_refused() -> None:
+    with pytest.raises(InputError, match=r"timestamp\[s\] lies beyond the years 1 to 9999"):
+        render(pa.table({"at": pa.array([2**55], pa.timestamp("s"))}))
+
+
+def test_types_that_parquet_lacks(tmp_path: Path) -> None:
+    rows = pa.table({"empty": pa.array([{}], pa.struct([]))})
+    to = Target(tmp_path / "o.parquet", "parquet", "", describe(rows.schema))
+    with pytest.raises(InputError, match=r"cannot be Parquet.*export to Arrow"):
+        join([render(rows, "parquet")], to)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_columns_become_null() -> None:
     shards = [pa.table({"a": build([1])}), pa.table({"b": build([{"c": 0.5}]), "a": build([None])})]
     schema = union(describe(shard.schema) for shard in shards)

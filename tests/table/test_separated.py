@@ -114,6 +114,10 @@ class TestSeparated:
         assert self.read(tmp_path, b"a,b\n")[0] == {"a": [], "b": []}
         with pytest.raises(SourceError, match="columns named twice: a"):
             self.read(tmp_path, b"a,a\n1,2\n")
+        with pytest.raises(SourceError, match=r"columns named twice: \(empty\)"):
+            self.read(tmp_path, b"a,,\n1,2,3\n")
+        with pytest.raises(SourceError, match=r"a\.csv:1: the header is not UTF-8 \(0xff\); convert the file"):
+            self.read(tmp_path, "a,b\n1,2\n".encode("utf-16"))
         with pytest.raises(SourceError, match="invalid UTF8"):
             self.read(tmp_path, b"a\n\xff\n")
 

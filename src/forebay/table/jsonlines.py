@@ -6,6 +6,7 @@ write a type as orjson does (times, decimals, dictionaries …), orjson writes t
 
 from __future__ import annotations
 
+from datetime import time, timedelta
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types as kinds
 
-from forebay.table.buffers import text_of
+from forebay.table.buffers import text_of, values_of
 from forebay.table.canonical import canonical
 
 Piece: TypeAlias = "str | pa.Array"
@@ -95,16 +96,51 @@ def _list(array: pa.ListArray, wide: bool) -> list[Piece]:
 
 def _each(array: pa.Array, wide: bool) -> pa.Array:
     """Let orjson write the values; those of floats in one go, as no number holds a comma."""
-    values = array.to_pylist()
-    if kinds.is_floating(array.type):
+    if getattr(array.type, "unit", "") == "ns":
+        written = _nanoseconds(array)
+    elif kinds.is_floating(array.type):
+        values = array.to_pylist()
         written = orjson.dumps(values)[1:-1].split(b",") if values else []
     else:
-        written = [orjson.dumps(value, plain) for value in values]
+        written = [orjson.dumps(value, plain) for value in _python_values(array)]
     offsets = np.zeros(len(written) + 1, np.int64)
     np.cumsum([len(text) for text in written], out=offsets[1:])
     places = offsets if wide else offsets.astype(np.int32)
     buffers = [None, pa.py_buffer(places), pa.py_buffer(b"".join(written))]
     return pa.Array.from_buffers(_text_type(wide), len(written), buffers)
+
+
+def _python_values(array: pa.Array) -> list[Any]:
+    try:
+        return array.to_pylist()
+    except OverflowError:
+        raise orjson.JSONEncodeError(f"a {array.type} lies beyond the years 1 to 9999") from None
+
+
+def _nanoseconds(array: pa.Array) -> list[bytes]:
+    """Write times of nanoseconds as ones of microseconds, with three digits more where they have them.
+
+    Python's times end at microseconds, and what pyarrow gives instead depends on whether pandas is installed.
+    """
+    kind: Any = array.type
+    if kinds.is_timestamp(kind):
+        coarse: pa.DataType = pa.timestamp("us", kind.tz)
+    else:
+        coarse = pa.duration("us") if kinds.is_duration(kind) else pa.time64("us")
+    whole, rest = np.divmod(values_of(array, np.int64), 1000)
+    values: list[Any] = pa.Array.from_buffers(coarse, len(array), [None, pa.py_buffer(whole)]).to_pylist()
+    pairs = zip(values, rest.tolist(), strict=True)
+    return [_finer(value, digits) if digits else orjson.dumps(value, plain) for value, digits in pairs]
+
+
+def _finer(value: Any, digits: int) -> bytes:
+    if isinstance(value, timedelta):
+        micro = value.microseconds
+        text = str(value - timedelta(microseconds=micro))
+        return orjson.dumps(f"{text}.{micro:06d}{digits:03d}")
+    text = orjson.dumps(value.replace(microsecond=0)).decode()
+    seconds_end = 1 + len("00:00:00" if isinstance(value, time) else "1970-01-01T00:00:00")
+    return f"{text[:seconds_end]}.{value.microsecond:06d}{digits:03d}{text[seconds_end:]}".encode()
 
 
 def _escaped(array: pa.Array) -> pa.Array:

@@ -75,14 +75,21 @@ def _tables(parts: Iterable[Buffer], schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def join_parquet(parts: Iterable[Buffer], sink: Sink, columns: Schema) -> None:
-    """Write parts as the row groups of a Parquet file."""
+    """Write parts as the row groups of a Parquet file.
+
+    Raises:
+        InputError: Parquet cannot hold a column's type.
+    """
     # Its import costs tens of milliseconds, which only those who write Parquet should pay.
     import pyarrow.parquet as pq
 
     schema = arrow_schema(columns)
-    with pq.ParquetWriter(pa.PythonFile(cast("Any", sink), "w"), schema, compression="zstd") as writer:
-        for rows in _tables(parts, schema):
-            writer.write_table(rows, row_group_size=rows.num_rows)
+    try:
+        with pq.ParquetWriter(pa.PythonFile(cast("Any", sink), "w"), schema, compression="zstd") as writer:
+            for rows in _tables(parts, schema):
+                writer.write_table(rows, row_group_size=rows.num_rows)
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(f"these rows cannot be Parquet: {error}", hint="export to Arrow or JSON Lines") from error
 
 
 def join_arrow(parts: Iterable[Buffer], sink: Sink, columns: Schema) -> None:

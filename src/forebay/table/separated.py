@@ -142,10 +142,14 @@ class _Layout:
                 if "Empty CSV" in str(error):  # not even our own row was found
                     raise self._unclosed(1) from None
                 raise
+            except UnicodeDecodeError as error:
+                what = f"{self.file.path}:1: the header is not UTF-8 (0x{error.object[error.start]:02x})"
+                raise SourceError(what, subject=self.file.path, hint="convert the file to UTF-8") from None
         if names == [_END]:
             return []
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise SourceError(f"{self.file.path}:1: columns named twice: {', '.join(twice)}", subject=self.file.path)
+            named = ", ".join(name or "(empty)" for name in twice)
+            raise SourceError(f"{self.file.path}:1: columns named twice: {named}", subject=self.file.path)
         return names
 
     def _read(self) -> csv.ReadOptions:

@@ -49,7 +49,7 @@ def write(
         InputError: the path cannot be written, or the format cannot hold a column.
         BuildError: the disk is full or fails.
     """
-    key = keys.key_of("forebay.export/1", result.key, export.spelling)
+    key = keys.key_of("forebay.export/2", result.key, export.spelling)
     if store is not None:
         entry = space.get("export", key)
         present = digest_at(export.path, store)
@@ -117,7 +117,7 @@ class _Parts:
         schema = self.result.schema.to_json()
         for shard in self.result.shards:
             seen: JSON = shard.to_json() if self.export.keep_stats else shard.state()
-            self.keys.append(keys.key_of("forebay.part/1", seen, schema, self.export.spelling))
+            self.keys.append(keys.key_of("forebay.part/2", seen, schema, self.export.spelling))
         if any(key in self.previous.parts for key in self.keys):
             with self.previous.path.open("rb") as file:
                 self._old = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
