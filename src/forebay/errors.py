@@ -41,6 +41,8 @@ class ForebayError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, subject: object = None, hint: str = "") -> None:
+        if "\n" in what:  # somebody else's message within ours, told in one line all the same
+            what = " ".join(what.split())
         self.what = what
         self.subject = subject
         self.hint = hint

@@ -78,6 +78,7 @@ def test_relative_paths_start_from_the_working_folder_not_the_recipes(
         ("dataset_path: a\nproces: []\n", r"recipe.yaml:2: unknown key 'proces'; did you mean process\?"),
         ("dataset_path: a\nnp: many\n", r"recipe.yaml:2: np must be a whole number from 1, not 'many'"),
         ("dataset_path: a\nnp: 0\n", "np must be a whole number from 1"),
+        ("dataset_path: a\nshard_bytes: 1\n", "shard_bytes must be a whole number from 2"),
         ("dataset_path: a\non_bad_rows: drop\n", "on_bad_rows must be error or skip"),
         ("dataset_path: a\nprocess: x\n", "process must be a list"),
         ("dataset_path: a\nprocess:\n  - a: {}\n    b: {}\n", r"recipe.yaml:3: operator 1 is neither a name nor one"),

@@ -32,7 +32,7 @@ _MAX_CELLS = 50_000_000
 
 
 class MixedTypesError(ValueError):
-    """Values of one column have no common type; which ones must be searched for."""
+    """Values of one column have no common type, or one that no column can have; which ones must be searched for."""
 
 
 def build_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
@@ -64,16 +64,16 @@ def build(values: Sequence[Any]) -> pa.Array:
     """Return values as one canonical array.
 
     Raises:
-        MixedTypesError: they have no common type, or an integer does not fit 64 bits.
+        MixedTypesError: they have no common type, an integer does not fit 64 bits, or they are sets.
     """
     found = set(map(type, values))
     nulls = _NULL in found
     found.discard(_NULL)
     if not found:
         return pa.nulls(len(values))
-    if found == {dict}:
+    if found == {dict} or all(issubclass(kind, dict) for kind in found):
         return _structs(values, nulls)
-    if found == {list}:
+    if found == {list} or all(issubclass(kind, list | tuple) and kind is not pa.MonthDayNano for kind in found):
         return _lists(values, nulls)
     hidden = np.fromiter((value is None for value in values), np.bool_, len(values)) if nulls else None
     try:
@@ -81,13 +81,16 @@ def build(values: Sequence[Any]) -> pa.Array:
             return canonical(text_of(values, hidden))
         dtype = _dtype(found)
         if dtype is None:
-            return canonical(pa.array(values))
+            return canonical(_known_to_arrow(values))
         present = [dtype(0) if value is None else value for value in values] if nulls else values
         made = np.array(present, dtype)
         if len(found) > 1 and (number := inexact(present, made)) is not None:
             raise MixedTypesError(f"the integer {number} beside floats, which cannot hold it")
         return canonical(array_of(made, hidden))
-    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError) as error:
+    except OverflowError as error:
+        number = next((value for value in values if type(value) is int and value not in INT64), None)
+        raise MixedTypesError(str(error) if number is None else big_integer(str(number))) from error
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeError) as error:
         raise MixedTypesError(str(error)) from error
 
 
@@ -112,8 +115,21 @@ def _dtype(found: set[type]) -> type[np.generic] | None:
     if found == {bool}:
         return np.bool_
     if found & {str, int, float, bool, dict, list} and len(found) > 1:
-        raise MixedTypesError(", ".join(sorted(kind.__name__ for kind in found)))
+        raise MixedTypesError(f"values of different types: {', '.join(sorted(kind.__name__ for kind in found))}")
+    if any(issubclass(kind, set | frozenset) for kind in found):
+        raise MixedTypesError("a set, whose order differs from process to process; give sorted(…)")
     return None
+
+
+def _known_to_arrow(values: Sequence[Any]) -> pa.Array:
+    """Let Arrow find the type; it takes pandas' times for ones of microseconds, whatever they hold."""
+    made = pa.array(values)
+    kind: Any = made.type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_duration(kind)) or kind.unit == "ns":
+        return made
+    if not any(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0) for value in values):
+        return made
+    return pa.array(values, type=pa.duration("ns") if pa.types.is_duration(kind) else pa.timestamp("ns", tz=kind.tz))
 
 
 def _structs(values: Sequence[Any], nulls: bool) -> pa.Array:

@@ -73,6 +73,8 @@ def row_batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.Table]:
             columns = build_columns(portion)
         except (MixedTypesError, TypeError) as error:
             raise SourceError(_why(portion, first, error), hint="make each column one type") from error
+        if wrong := [name for name in columns if not isinstance(name, str)]:
+            raise SourceError(f"a column's name is text, not {wrong[0]!r}", subject=wrong[0], hint="rename it")
         yield pa.table(columns) if columns else empty_columns(len(portion))
         first += len(portion)
 

@@ -261,7 +261,7 @@ def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
         text_key=_text_key(doc),
         suffixes=tuple("." + one.lstrip(".") for one in reader.strings("suffixes")),
         on_bad_rows=cast("BadRows", reader.one_of("on_bad_rows", ("error", "skip"), "error")),
-        shard_bytes=reader.whole("shard_bytes", least=1),
+        shard_bytes=reader.whole("shard_bytes", least=2),
         use_cache=reader.flag("use_cache", True),
         retain=reader.text("retain") or "all",
         path=doc.path,

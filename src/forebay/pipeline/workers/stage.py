@@ -319,8 +319,9 @@ class StageRun:
         except Exception as error:  # noqa: BLE001 - an operator is somebody else's code: it may raise anything
             row, cause = getattr(error, "row", None), getattr(error, "cause", error)
             where = self.place.shard_text if row is None else place_of(self.place, self.shard, row, self.read)
+            said = f": {cause}" if str(cause) else ""
             raise BuildError(
-                f"{link.label} raised {type(cause).__name__} at {where}: {cause}", subject=link.use.name
+                f"{link.label} raised {type(cause).__name__} at {where}{said}", subject=link.use.name
             ) from cause
 
     def _types(self, layers: Sequence[Layer]) -> JSON:

@@ -15,21 +15,22 @@ What a function raises becomes a `RowError`, which says which row of the shard i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from forebay.errors import SourceError
 from forebay.pipeline.operator import OperatorKind
+from forebay.pipeline.workers.ranking import Ranking
 from forebay.table.buffers import array_of, numbers_of
-from forebay.table.building import MixedTypesError, build
+from forebay.table.building import MixedTypesError
 from forebay.table.canonical import canonical
-from forebay.table.casting import cast_array, type_json
+from forebay.table.compose import empty_columns
+from forebay.table.fitting import column_of, fitted
 from forebay.table.pythonic import rows_of
-from forebay.table.schema import TypeConflictError, merge_types
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -102,9 +103,13 @@ class _Caller:
 
     def _call(self, row: int | None, value: object) -> Any:
         try:
-            return self.function(value, **self.params)
-        except Exception as error:  # the user's code may raise anything; it is told with its row
+            result = self.function(value, **self.params)
+        except (Exception, SystemExit) as error:  # the user's code may raise anything; it is told with its row
             raise RowError(row, error) from error
+        if type(result) is CoroutineType:
+            result.close()
+            raise RowError(row, TypeError("an async function gives no values"))
+        return result
 
 
 class _Mapper:
@@ -135,7 +140,16 @@ class _Filter:
         return {}
 
     def keep(self, rows: pa.Table, stats: Mapping[str, pa.Array]) -> Mask:
-        return np.fromiter((bool(value) for value in self._caller.values(rows)), np.bool_, rows.num_rows)
+        return np.fromiter(self._verdicts(rows), np.bool_, rows.num_rows)
+
+    def _verdicts(self, rows: pa.Table) -> Iterator[bool]:
+        for number, value in enumerate(self._caller.values(rows)):
+            if type(value) is GeneratorType:  # true, whatever the function would have said
+                raise RowError(number, TypeError("a filter returns true or false, not a generator"))
+            try:
+                yield bool(value)
+            except ValueError as error:  # an array of several has no truth
+                raise RowError(number, error) from error
 
 
 class _FlatMapper:
@@ -168,12 +182,13 @@ class _FlatMapper:
                         raise TypeError(f"a flat_mapper gives rows, not {type(result).__name__}")
                     made.append(cast("Mapping[str, object]", result))
                     parents.append(number)
-            except Exception as error:  # a generator runs the user's code here
+            except (Exception, SystemExit) as error:  # a generator runs the user's code here
                 raise RowError(number, error) from error
-        names = _names(made)
-        columns = {name: _array([row.get(name) for row in made], name, rows) for name in names}
-        table = pa.Table.from_arrays(list(columns.values()), names=list(columns)) if made else rows.slice(0, 0)
-        return table, np.asarray(parents, np.uint32)
+        if not made:
+            return rows.slice(0, 0), np.zeros(0, np.uint32)
+        columns = {name: _array([row.get(name) for row in made], name, rows) for name in _names(made, parents)}
+        table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+        return table if columns else empty_columns(len(made)), np.asarray(parents, np.uint32)
 
 
 class _Deduplicator:
@@ -201,29 +216,8 @@ class _Deduplicator:
             yield mask
 
 
-class _Selector:
-    """Keeps the rows with the greatest (or least) scores; among equals the first in dataset order."""
-
-    def __init__(self, caller: _Caller) -> None:
-        self._caller = caller
-
-    def summarise(self, rows: pa.Table) -> pa.Table:
-        return pa.table(
-            [array_of(np.array([float(value) for value in self._caller.values(rows)], np.float64))], ["score"]
-        )
-
-    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Mask]:
-        scores = [numbers_of(summary.column("score")) for summary in summaries]
-        every = np.concatenate(scores) if scores else np.zeros(0)
-        select = self._caller.select
-        top, ratio = select["top"], select["ratio"]
-        count = int(cast("int", top)) if top is not None else round(len(every) * float(cast("float", ratio)))
-        mask = np.zeros(len(every), np.bool_)
-        mask[np.argsort(-every if select["largest"] else every, kind="stable")[:count]] = True
-        start = 0
-        for part in scores:
-            yield mask[start : start + len(part)]
-            start += len(part)
+def _selector(caller: _Caller) -> Ranking:
+    return Ranking(caller.values, RowError, caller.select)
 
 
 _ADAPTERS: Mapping[OperatorKind, Any] = {
@@ -231,19 +225,23 @@ _ADAPTERS: Mapping[OperatorKind, Any] = {
     OperatorKind.FILTER: _Filter,
     OperatorKind.FLAT_MAPPER: _FlatMapper,
     OperatorKind.DEDUPLICATOR: _Deduplicator,
-    OperatorKind.SELECTOR: _Selector,
+    OperatorKind.SELECTOR: _selector,
 }
 
 
-def _names(results: Iterable[Mapping[str, object]]) -> list[str]:
-    """Column names in the order they were first seen."""
-    return list(dict.fromkeys(name for result in results for name in result))
+def _names(results: Sequence[Mapping[str, object]], numbers: Sequence[int]) -> list[str]:
+    """Column names in the order they were first seen; `numbers` tells which row each result is of."""
+    names = list(dict.fromkeys(name for result in results for name in result))
+    if all(isinstance(name, str) for name in names):
+        return names
+    at, wrong = next((at, name) for at, result in enumerate(results) for name in result if not isinstance(name, str))
+    raise RowError(numbers[at], TypeError(f"a column's name is text, not {wrong!r}"))
 
 
 def _from_dicts(results: list[Mapping[str, object]], rows: pa.Table) -> Mapping[str, pa.Array | None]:
     if not results:
         return {}
-    names = _names(results)
+    names = _names(results, range(len(results)))
     changed: dict[str, pa.Array | None] = {name: None for name in rows.column_names if name not in names}
     for name in names:
         values = [result.get(name) for result in results]
@@ -263,23 +261,9 @@ def _same(values: list[object], name: str, rows: pa.Table) -> bool:
 def _array(values: list[Any], name: str, rows: pa.Table) -> pa.Array:
     """Values as a column; where they fit, of the type that it had."""
     try:
-        made = build(values)
+        return column_of(values, rows.schema.field(name).type if name in rows.column_names else None)
     except MixedTypesError as error:
-        raise RowError(None, TypeError(f"column {name!r} holds values of different types: {error}")) from error
-    return _widened(made, name, rows)
-
-
-def _widened(made: pa.Array, name: str, rows: pa.Table) -> pa.Array:
-    """The array as the type that its column had, where that holds all of it: a shard may show a narrower one."""
-    if name not in rows.column_names or made.type == rows.schema.field(name).type:
-        return made
-    before = type_json(rows.schema.field(name).type)
-    try:
-        if merge_types(before, type_json(made.type)) != before:
-            return made
-        return cast_array(made, rows.schema.field(name).type)
-    except (TypeConflictError, SourceError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        return made  # the function changed the column's type
+        raise RowError(None, TypeError(f"column {name!r}: {error}")) from error
 
 
 def _lists(result: object, start: int) -> Mapping[str, list[Any]]:
@@ -291,9 +275,15 @@ def _lists(result: object, start: int) -> Mapping[str, list[Any]]:
             start, TypeError(f"a function over batches returns a dict of lists, not {type(result).__name__}")
         )
     columns = cast("Mapping[str, Any]", result)
-    return {
-        name: values.tolist() if isinstance(values, np.ndarray) else list(values) for name, values in columns.items()
-    }
+    return {name: _list(values, name, start) for name, values in columns.items()}
+
+
+def _list(values: Any, name: str, start: int) -> list[Any]:
+    if isinstance(values, np.ndarray) and values.ndim and values.dtype.kind not in "mM":
+        return values.tolist()  # of times it makes plain integers, where they are of nanoseconds
+    if isinstance(values, (str, bytes, Mapping, set, frozenset)) or not isinstance(values, Iterable):
+        raise RowError(start, TypeError(f"column {name!r} is no list of values, but {type(values).__name__}"))
+    return list(cast("Iterable[Any]", values))
 
 
 def _join_batches(
@@ -340,7 +330,7 @@ def _columns_of(result: object, rows: pa.Table) -> Mapping[str, pa.Array | None]
             changed[name] = None
             continue
         array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-        array = array if isinstance(array, pa.Array) else _array(list(array), name, rows)
+        array = array if isinstance(array, pa.Array) else _array(_list(array, name, 0), name, rows)
         if len(array) != rows.num_rows:
             raise RowError(None, ValueError(f"column {name!r} has {len(array)} values for {rows.num_rows} rows"))
         changed[name] = array
@@ -349,7 +339,10 @@ def _columns_of(result: object, rows: pa.Table) -> Mapping[str, pa.Array | None]
 
 def _like(table: pa.Table, rows: pa.Table) -> pa.Table:
     """Give columns the types they had, where those hold the new values."""
-    arrays = [_widened(canonical(table.column(name)), name, rows) for name in table.column_names]
+    arrays: list[pa.Array] = []
+    for name in table.column_names:
+        made = canonical(table.column(name))
+        arrays.append(fitted(made, rows.schema.field(name).type) if name in rows.column_names else made)
     return pa.Table.from_arrays(arrays, names=table.column_names)
 
 
@@ -366,6 +359,8 @@ def _canonical(value: object) -> str:
             (_canonical(key), _canonical(item)) for key, item in cast("Mapping[object, object]", value).items()
         )
         return "{" + ",".join(f"{key}:{item}" for key, item in items) + "}"
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return f"{type(value).__name__}:{value!r}"
     raise TypeError(f"a deduplicator's key is text, bytes, a number, a list or a dict, not {type(value).__name__}")
