@@ -168,6 +168,8 @@ def subclass_of(describe: Describer) -> Describer:
 def _attributes_of(value: Any) -> dict[str, Any]:
     state = dict(getattr(value, "__dict__", {}))
     for base in type(value).__mro__:
+        if base.__module__.partition(".")[0] == "pathlib":
+            continue  # a path's text and hash, remembered when they are first asked for
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if name.startswith("__") and not name.endswith("__"):

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from forebay.errors import InputError
 from forebay.fingerprint.digests import digest_bytes, file_digest
@@ -26,6 +26,8 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 FIRST_PYTHON = "3.11"
 """The version whose keys do not name it in every function: they are older than the others' and stay as they are."""
 
+_CLASS_MAKERS = ("types", "abc")
+"""Modules whose functions make classes that bear the module's name: `types.new_class`, `abc.ABCMeta` …"""
 _SITES = ("site-packages", "dist-packages")
 _CODE = (".py", ".so", ".pyd", ".dylib", ".dll")
 _STDLIB = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
@@ -73,9 +75,31 @@ def origin_of_module(name: str) -> Origin:
 
 
 def origin_of_class(cls: type) -> Origin:
-    """Return where a class comes from."""
+    """Return where a class comes from.
+
+    A class made by a call bears the module of whoever called `type`, or what it was told to bear.
+    """
     name = cls.__module__
-    return origin_of_module(name) if isinstance(name, str) else USER
+    if not isinstance(name, str):
+        return USER
+    origin = origin_of_module(name)
+    return origin if origin.is_user or not _bears_anothers_name(cls, name) else USER
+
+
+def _bears_anothers_name(cls: type, module: str) -> bool:
+    """Whether the module that a class names does not hold it, and it was made for the user."""
+    found: object = sys.modules.get(module)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(part)  # no getattr: a module may import what it is asked for
+    if found is cls or module == "builtins":
+        return False
+    return module in _CLASS_MAKERS or any(map(_is_users, vars(cls).values()))
+
+
+def _is_users(member: object) -> bool:
+    function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+    code = function.__code__ if isinstance(function, FunctionType) else None
+    return code is not None and not code.co_filename.startswith("<") and origin_of_file(code.co_filename).is_user
 
 
 def origin_of_file(path: str) -> Origin:

@@ -6,9 +6,15 @@ from collections.abc import Mapping, Set
 
 # Importing them registers their describers.
 from forebay.fingerprint import arrays, classes, containers, functions, models, objects
+from forebay.fingerprint.origins import origin_of_class
 from forebay.fingerprint.walk import Describer, qualified
 
 __all__ = ["arrays", "choose", "classes", "containers", "functions", "models", "objects"]
+
+_VALUES = frozenset(
+    ["functools.partial", "pathlib.PurePath", "pathlib._local.PurePath", "weakref.ReferenceType", "weakref.ref"]
+)
+"""Families in which a class of the user's counts beside the value, as for a subclass of a single type."""
 
 
 def choose(cls: type, by_name: Mapping[str, Describer], whole: Set[str]) -> Describer:
@@ -23,7 +29,8 @@ def choose(cls: type, by_name: Mapping[str, Describer], whole: Set[str]) -> Desc
     names = [qualified(base) for base in cls.__mro__[1:-1]]
     for name in names:
         if name in whole:
-            return by_name[name]
+            own = name in _VALUES and origin_of_class(cls).is_user
+            return objects.subclass_of(by_name[name]) if own else by_name[name]
     for name in names:
         if name in by_name:
             return objects.subclass_of(by_name[name])
