@@ -64,7 +64,7 @@ class TestValues:
         [
             np.arange(12).reshape(3, 4), np.zeros((0, 3)), np.array(7), np.array(["a", "bcd"]), np.array([1 + 2j]),
             np.array(["2026-01-01"], "datetime64[D]"), np.float32(1.5), np.arange(10)[::3],
-            np.asfortranarray(np.eye(3)), np.array([True, False]),
+            np.asfortranarray(np.eye(3)), np.array([True, False]), np.str_(""), np.bytes_(b"ab"), np.bytes_(b""),
         ],
     )  # fmt: skip
     def test_arrays(self, value: Any) -> None:
@@ -83,6 +83,12 @@ class TestValues:
         pandas = pytest.importorskip("pandas")
         frame = pandas.DataFrame({"a": [1, 2]}, index=["x", "y"])
         pandas.testing.assert_frame_equal(roundtrip(frame), frame)
+
+    @pytest.mark.parametrize(("columns", "values"), [(["a", "a"], [[1, 2]]), (["a"], [[1], ["x"]])])
+    def test_frames_that_arrow_cannot_hold(self, columns: list[str], values: list[list[Any]]) -> None:
+        pandas = pytest.importorskip("pandas")
+        with pytest.raises(InputError, match=r"result is a frame that Arrow cannot hold: .*; make each column one"):
+            roundtrip(pandas.DataFrame(values, columns=columns))
 
     @pytest.mark.parametrize("value", [{1, 2}, object(), np.array([object()]), [{"a": lambda: 0}]])
     def test_what_cannot_be_kept_says_where(self, value: Any) -> None:

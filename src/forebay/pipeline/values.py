@@ -65,7 +65,7 @@ class _Writer:
             return {_TAG: "tuple", "items": [self.write(item, f"{where}[{index}]") for index, item in enumerate(value)]}
         if type(value) is dict:
             return self._mapping(cast("dict[Any, Any]", value), where)
-        if isinstance(value, (bytes, bytearray)):
+        if type(value) in (bytes, bytearray):
             return self._object("bytes", value, type=type(value).__name__)
         return self._framework(value, where)
 
@@ -85,9 +85,7 @@ class _Writer:
         if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
             return self._arrow("table" if isinstance(value, pyarrow.Table) else "batch", value)
         if pandas is not None and isinstance(value, pandas.DataFrame):
-            import pyarrow as pa
-
-            return self._arrow("frame", pa.Table.from_pandas(value))
+            return self._arrow("frame", _of_frame(value, where))
         if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in "biufcSUMm":
             return self._object("scalar", value.tobytes(), dtype=value.dtype.str)
         if (
@@ -111,6 +109,16 @@ class _Writer:
         return self._object(kind, memoryview(sink.getvalue()))
 
 
+def _of_frame(value: Any, where: str) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pandas(value)
+    except (ValueError, TypeError, pa.ArrowException) as error:
+        raise InputError(f"{where} is a frame that Arrow cannot hold: {error}", subject=where,
+                         hint="make each column one plain type, and name each once") from error  # fmt: skip
+
+
 def _array(view: memoryview, data: Mapping[str, JSON]) -> Any:
     import numpy as np
 
@@ -125,7 +133,8 @@ def _array(view: memoryview, data: Mapping[str, JSON]) -> Any:
 def _scalar(view: memoryview, data: Mapping[str, JSON]) -> Any:
     import numpy as np
 
-    return np.frombuffer(view, np.dtype(str(data["dtype"])))[0]
+    dtype = np.dtype(str(data["dtype"]))
+    return np.frombuffer(view, dtype)[0] if dtype.itemsize else dtype.type()
 
 
 def _table(view: memoryview, data: Mapping[str, JSON]) -> Any:
