@@ -155,6 +155,13 @@ class TestOverrides:
         with pytest.raises(RecipeError, match=says):
             Recipe.load(write(tmp_path, WHOLE), [override])
 
+    def test_a_name_that_two_operators_bear(self) -> None:
+        steps = [{"mapper": {"function": "a"}}, "document_deduplicator", {"mapper": {"function": "b"}}]
+        values = {"dataset_path": "x", "process": steps}
+        with pytest.raises(RecipeError, match="2 items are 'mapper'; say which by its number, from 0: 0, 2"):
+            Recipe.from_mapping(values, ["process.mapper.function=c"])
+        assert Recipe.from_mapping(values, ["process.2.mapper.function=c"]).steps[2].params == {"function": "c"}
+
 
 def test_the_recipe_of_the_benchmark_is_read() -> None:
     found = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.yaml"))

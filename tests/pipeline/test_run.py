@@ -156,6 +156,31 @@ class TestTheExport:
         bench.run()
         assert bench.out.read_bytes() == data
 
+    def test_a_file_of_the_dataset_is_not_written_over(self, bench: Bench) -> None:
+        before = bench.corpus.read_bytes()
+        (bench.folder / "link.jsonl").symlink_to(bench.corpus)
+        for name in ("corpus.jsonl", "link.jsonl"):
+            with pytest.raises(RecipeError, match=r"is a file of the dataset; name another export_path"):
+                bench.run(bench.make(export_path=str(bench.folder / name)))
+        assert bench.corpus.read_bytes() == before
+
+    def test_a_result_is_not_put_where_it_would_be_read(self, bench: Bench) -> None:
+        data = bench.folder / "data"
+        (data / "deep").mkdir(parents=True)
+        bench.corpus.rename(data / "corpus.jsonl")
+        for place in (data / "out.jsonl", data / "deep" / "out.parquet"):
+            with pytest.raises(RecipeError, match=r"lies in the dataset's folder, so the next run would read it"):
+                bench.run(bench.make(dataset_path=str(data), export_path=str(place)))
+        assert [path.name for path in data.rglob("out.*")] == []
+        for place in (bench.folder / "out.jsonl", data / ".hidden" / "out.jsonl"):
+            bench.run(bench.make(dataset_path=str(data), export_path=str(place)))
+        apart = {"dataset_path": str(data), "export_path": str(data / "out.parquet"), "suffixes": [".jsonl"]}
+        bench.run(bench.make(**apart))
+        out = str(data / "out.jsonl")
+        bench.run(bench.make(dataset_path=str(data / "*.jsonl"), export_path=out))
+        with pytest.raises(RecipeError, match=r"out\.jsonl is a file of the dataset"):
+            bench.run(bench.make(dataset_path=str(data / "*.jsonl"), export_path=out))
+
     def test_to_another_path(self, bench: Bench) -> None:
         bench.run()
         other = bench.folder / "deep/er/other.jsonl"

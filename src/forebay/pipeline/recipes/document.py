@@ -124,9 +124,12 @@ def _index(items: list[object], part: str, text: str) -> int:
     """A list position: its number from 0, or an operator's name."""
     if part.isdigit() and int(part) < len(items):
         return int(part)
-    for index, item in enumerate(items):
-        if item == part or (isinstance(item, dict) and part in item):
-            return index
+    named = [at for at, item in enumerate(items) if item == part or (isinstance(item, dict) and part in item)]
+    if len(named) > 1:
+        hint = f"say which by its number, from 0: {', '.join(map(str, named))}"
+        raise RecipeError(f"override {text!r}: {len(named)} items are {part!r}", subject=text, hint=hint)
+    if named:
+        return named[0]
     raise RecipeError(
         f"override {text!r}: no item {part!r} in a list of {len(items)}", subject=text, hint="count from 0"
     )

@@ -7,10 +7,12 @@ rerun, so it is light; cutting and reading are `forebay.pipeline.runs.intake`.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forebay.errors import RecipeError
 from forebay.events import Event, Hook, What, ignore
 from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs.origin import KnownFile
@@ -78,6 +80,7 @@ class FilesOrigin:
             found = resolve(
                 list(self._recipe.dataset), self._recipe.base, self._options, suffixes=wanted, left_out=left_out
             )
+            _spare_sources(self._recipe, [path for file in found for path in file.paths])
             if left_out:
                 self._hook(Event(What.WARNING, _left_out(left_out, self._recipe.base)))
             if wanted:
@@ -86,6 +89,29 @@ class FilesOrigin:
             memo = self._store.file_memo if self._store is not None else None  # None: nothing will be looked up
             self._files = [KnownFile(file, None if memo is None else content_of(file, memo)) for file in found]
         return self._files
+
+
+def _spare_sources(recipe: Recipe, sources: list[str]) -> None:
+    """Refuse an export that would replace a file of the dataset, or be read as one by the next run.
+
+    Raises:
+        RecipeError: it would.
+    """
+    if recipe.export is None:
+        return
+    export = os.path.realpath(recipe.export.path)
+    hint = "name another export_path"
+    with suppress(FileNotFoundError):
+        there = os.stat(export)
+        if any(os.path.samestat(there, os.stat(path)) for path in sources):
+            raise RecipeError(f"export_path {recipe.export.path} is a file of the dataset", subject=export, hint=hint)
+    if recipe.suffixes and not export.endswith(recipe.suffixes):
+        return
+    for folder in filter(os.path.isdir, recipe.dataset):
+        inside = os.path.relpath(export, os.path.realpath(folder)).split(os.sep)
+        if not any(part.startswith(".") for part in inside):  # hidden, or beside it
+            what = f"export_path {recipe.export.path} lies in the dataset's folder, so the next run would read it"
+            raise RecipeError(what, subject=export, hint=f"{hint}, or say which files dataset_path or suffixes mean")
 
 
 def _left_out(paths: list[str], base: Path) -> str:
