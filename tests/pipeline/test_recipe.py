@@ -155,6 +155,22 @@ class TestOverrides:
         with pytest.raises(RecipeError, match=says):
             Recipe.load(write(tmp_path, WHOLE), [override])
 
+    @pytest.mark.parametrize(
+        "dataset",
+        [
+            {"configs": [{"type": "local", "path": "a", "weight": 0.5}]},
+            {"configs": [{"type": "local", "path": "a"}], "max_sample_num": 10},
+        ],
+    )
+    def test_a_share_of_a_dataset_does_not_become_all_of_it(self, dataset: dict[str, object]) -> None:
+        with pytest.raises(RecipeError, match=r"has no meaning here; a dataset is read whole"):
+            Recipe.from_mapping({"dataset": dataset})
+        whole = {"configs": [{"type": "local", "path": "a", "weight": 1.0}], "max_sample_num": None}
+        assert [Path(path).name for path in Recipe.from_mapping({"dataset": whole}).dataset] == ["a"]
+
+    def test_a_dataset_elsewhere_is_told_by_its_name(self) -> None:
+        assert Recipe.from_mapping({"dataset_path": "hf://datasets/a/b"}).dataset == ("hf://datasets/a/b",)
+
     def test_a_name_that_two_operators_bear(self) -> None:
         steps = [{"mapper": {"function": "a"}}, "document_deduplicator", {"mapper": {"function": "b"}}]
         values = {"dataset_path": "x", "process": steps}

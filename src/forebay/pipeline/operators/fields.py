@@ -29,6 +29,8 @@ def field_of(rows: pa.Table, path: str) -> pa.Array:
     """
     column, *inner = path.split(".")
     array = column_of(rows, column)
+    if inner and not rows.num_rows:  # of a shard without rows nobody may know the fields
+        return pa.nulls(0)
     for depth, name in enumerate(inner, start=1):
         here = ".".join([column, *inner[: depth - 1]])
         if not pa.types.is_struct(array.type):

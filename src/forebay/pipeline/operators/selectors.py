@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 from forebay.errors import SourceError
 from forebay.pipeline.operators.fields import field_of
 from forebay.table.buffers import numbers_of
+from forebay.table.canonical import canonical
+from forebay.table.casting import cast_table, type_json
+from forebay.table.schema import Column, Schema, TypeConflictError, merge_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from forebay.pipeline.operators.texts import Flags
+    from forebay.types import JSON
 
 SEED = 42
 """Data-Juicer's seed of `random_selector`."""
@@ -91,6 +95,24 @@ class _FieldSelector:
     def _idle(self) -> bool:
         return not self.field_key or (not self.top_ratio and not self.topk)
 
+    def _alike(self, columns: Sequence[pa.ChunkedArray]) -> list[pa.Array]:
+        """Bring what shards gave to one type: a function may give integers in one and floats in another.
+
+        Raises:
+            SourceError: there is none.
+        """
+        parts = [canonical(chunk) for column in columns for chunk in column.chunks if len(chunk)]
+        kind: JSON = "null"
+        try:
+            for part in parts:
+                kind = merge_types(kind, type_json(part.type))
+        except TypeConflictError as error:
+            raise SourceError(f"field {self.field_key!r} holds values of different types: {error}",
+                              subject=self.field_key, hint="make them one type") from error  # fmt: skip
+        schema = Schema((Column(self.field_key, kind),))
+        cast_to = [cast_table(pa.table([part], [self.field_key]), schema) for part in parts]
+        return [chunk for rows in cast_to for chunk in rows.column(0).chunks]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TopkSpecifiedFieldSelector(_FieldSelector):
@@ -134,7 +156,7 @@ class TopkSpecifiedFieldSelector(_FieldSelector):
             yield from _split(np.ones(total, bool), counts)
             return
         quota = _quota(self.top_ratio, self.topk, total) or 0
-        parts = [chunk for column in columns for chunk in column.chunks]
+        parts = self._alike(columns)
         order = "descending" if self.reverse else "ascending"
         options = pc.SortOptions([("value", order)])
         ranked = pc.call_function("sort_indices", [pa.table({"value": pa.chunked_array(parts)})], options)  # stable
@@ -172,7 +194,7 @@ class FrequencySpecifiedFieldSelector(_FieldSelector):
         if total <= 1 or self._idle():
             yield from _split(np.ones(total, bool), counts)
             return
-        parts = [chunk for column in columns for chunk in column.chunks]
+        parts = self._alike(columns)
         encoded = pa.chunked_array(parts).combine_chunks().dictionary_encode(null_encoding="encode")
         numbers = numbers_of(encoded.indices)  # values are numbered as they are first seen
         times = np.bincount(numbers, minlength=len(encoded.dictionary))

@@ -16,13 +16,14 @@ names the nearest known one and its line. Nothing here imports YAML until a file
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
 from forebay.errors import NotFoundError, RecipeError
 from forebay.pipeline.recipes import document
+from forebay.pipeline.recipes.dataset import dataset_paths
 from forebay.pipeline.recipes.document import Document
 
 BadRows = Literal["error", "skip"]
@@ -253,7 +254,9 @@ def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
         export = export_for(base / Path(export_path).expanduser(), kind, keep_stats, doc.where("export_path"))
     project = reader.text("project_name") or (doc.path.stem if doc.path else "hello_world")
     return Recipe(
-        dataset=tuple(str(base / Path(one).expanduser()) for one in _dataset(doc, reader)),
+        dataset=tuple(
+            one if "://" in one else str(base / Path(one).expanduser()) for one in dataset_paths(doc, reader.strings)
+        ),
         steps=steps,
         project=project,
         export=export,
@@ -283,30 +286,6 @@ def _check_keys(doc: Document) -> list[str]:
     if not unmeant:
         return []
     return [f"recipe keys without a meaning here, ignored: {', '.join(sorted(unmeant))}"]
-
-
-def _dataset(doc: Document, reader: _Reader) -> list[str]:
-    """Paths from `dataset_path` or `dataset.configs`."""
-    given = doc.values.get("dataset_path")
-    if given:
-        if isinstance(given, str):
-            return [given]
-        return reader.strings("dataset_path")
-    dataset = doc.values.get("dataset")
-    configs = cast("Mapping[str, object]", dataset).get("configs") if isinstance(dataset, Mapping) else dataset
-    if not configs:
-        raise RecipeError(f"{doc.where()}no dataset", hint="say dataset_path: FILE, FOLDER or GLOB")
-    paths: list[str] = []
-    for entry in cast("Iterable[object]", configs if isinstance(configs, list) else [configs]):
-        config = cast("Mapping[str, object]", entry) if isinstance(entry, Mapping) else {"path": entry}
-        if config.get("type", "local") not in ("local", "ondisk"):
-            raise RecipeError(f"{doc.where('dataset')}dataset type {config.get('type')!r} cannot be read yet",
-                              subject=config.get("type"), hint="download it first and use type: local")  # fmt: skip
-        path = config.get("path")
-        if not path or not isinstance(path, (str, list)):
-            raise RecipeError(f"{doc.where('dataset')}a dataset without a path", hint="say path: FILE, FOLDER or GLOB")
-        paths += [path] if isinstance(path, str) else [str(one) for one in cast("list[object]", path)]
-    return paths
 
 
 def _text_key(doc: Document) -> str:

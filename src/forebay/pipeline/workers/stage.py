@@ -301,7 +301,10 @@ class StageRun:
         if reads is None:
             return rows
         missing = [name for name in reads if name not in rows.column_names]
-        if missing:
+        if missing and not rows.num_rows:
+            # The operator that adds them has not seen this shard, as nothing is left of it.
+            rows = _with_none(rows, missing)
+        elif missing:
             known = ", ".join(columns_after(self.order, self.shard.layers)) or "none"
             raise RecipeError(f"{link.label}: the data has no column {missing[0]!r}", subject=missing[0],
                               hint=f"there are: {known}")  # fmt: skip
@@ -345,6 +348,14 @@ def columns_after(names: Sequence[str], layers: Sequence[Layer]) -> list[str]:
         elif layer.kind == "columns":
             seen += [name for name in layer.columns if name not in seen]
     return seen
+
+
+def _with_none(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    for name in names:
+        rows = rows.append_column(name, pa.nulls(0, pa.string()))
+    return rows
 
 
 def _labelled(entry: Entry, dataset: str) -> Entry:
