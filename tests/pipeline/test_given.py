@@ -71,6 +71,12 @@ def large(row):
 def leaves(row):
     sys.exit(3)
 
+class Unmade:
+    def __init__(self):
+        raise ValueError("no model")
+    def __call__(self, row):
+        return row
+
 async def verdict(row):
     return False
 
@@ -190,6 +196,8 @@ class TestRefusals:
             ("mapper", "number", {}, "a column's name is text, not 1"),
             ("mapper", "large", {}, "column 'v': the integer 9223372036854775808 does not fit 64 bits"),
             ("mapper", "leaves", {}, r"leaves raised SystemExit at .*typed.arrow row 1 .*: 3"),
+            ("mapper", "Unmade", {}, "operator 1 Unmade raised ValueError as it was made: no model"),
+            ("deduplicator", "Unmade", {}, "operator 1 Unmade raised ValueError as it was made: no model"),
             ("filter", "verdict", {}, "an async function gives no values"),
             ("filter", "verdicts", {}, "a filter returns true or false, not a generator"),
             ("mapper", "lines", {}, r": one two$"),

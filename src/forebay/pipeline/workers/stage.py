@@ -159,7 +159,7 @@ class StageRun:
 
         began = time.perf_counter()
         rows = self._sight(link)
-        operator = self.bench.operator(link)
+        operator = self._made(link)
         summary = self._guarded(link, lambda: operator.summarise(rows))
         keep = self._may_keep(link, operator, rows, summary, keep)
         seconds = time.perf_counter() - began
@@ -208,7 +208,7 @@ class StageRun:
         if not rows.num_rows:
             return [], keep
         self.bench.at(f"{link.label} on {self.place.shard_text}")
-        operator = self.bench.operator(link)
+        operator = self._made(link)
         kind, whole, result = link.use.kind, self._loaded(), None
         if kind is OperatorKind.MAPPER:
             result = self._guarded(link, lambda: operator.map(rows))
@@ -309,6 +309,16 @@ class StageRun:
             raise RecipeError(f"{link.label}: the data has no column {missing[0]!r}", subject=missing[0],
                               hint=f"there are: {known}")  # fmt: skip
         return rows.select(list(reads)) if link.use.user else rows
+
+    def _made(self, link: Link) -> Any:
+        """Return the computing operator; a user's class is made with the first."""
+        try:
+            return self.bench.operator(link)
+        except Exception as error:
+            if not link.use.user:
+                raise
+            what = f"{link.label} raised {type(error).__name__} as it was made: {error}"
+            raise BuildError(what, subject=link.use.name) from error
 
     def _guarded(self, link: Link, compute: Callable[[], Any]) -> Any:
         """Call an operator; what it raises is told with the operator, the shard and, where known, the row."""
