@@ -71,6 +71,12 @@ def large(row):
 def leaves(row):
     sys.exit(3)
 
+class Quitting:
+    def __init__(self):
+        raise SystemExit
+    def __call__(self, row):
+        return row
+
 class Unmade:
     def __init__(self):
         raise ValueError("no model")
@@ -197,6 +203,7 @@ class TestRefusals:
             ("mapper", "large", {}, "column 'v': the integer 9223372036854775808 does not fit 64 bits"),
             ("mapper", "leaves", {}, r"leaves raised SystemExit at .*typed.arrow row 1 .*: 3"),
             ("mapper", "Unmade", {}, "operator 1 Unmade raised ValueError as it was made: no model"),
+            ("mapper", "Quitting", {}, "operator 1 Quitting raised SystemExit as it was made"),
             ("deduplicator", "Unmade", {}, "operator 1 Unmade raised ValueError as it was made: no model"),
             ("filter", "verdict", {}, "an async function gives no values"),
             ("filter", "verdicts", {}, "a filter returns true or false, not a generator"),

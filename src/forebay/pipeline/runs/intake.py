@@ -197,8 +197,8 @@ class Intake:
     def _is_inexact(self, it: _File, at: int, own: Schema, schema: Schema) -> bool:
         """Tell whether a shard may have integers that become floats, and would be others: that is found by reading."""
         large = cast("Read", it.reads[at]).large
-        gap = schema.gap(own, large) if large and it.expect is None and it.file.splittable else None
-        return gap is not None
+        may_read_again = it.expect is None and it.file.splittable
+        return bool(large) and may_read_again and schema.gap(own, large) is not None
 
     def _located(self, it: _File, at: int) -> Schema:
         read = cast("Read", it.reads[at])

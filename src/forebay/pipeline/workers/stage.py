@@ -314,10 +314,11 @@ class StageRun:
         """Return the computing operator; a user's class is made with the first."""
         try:
             return self.bench.operator(link)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not link.use.user:
                 raise
-            what = f"{link.label} raised {type(error).__name__} as it was made: {error}"
+            said = f": {error}" if str(error) else ""
+            what = f"{link.label} raised {type(error).__name__} as it was made{said}"
             raise BuildError(what, subject=link.use.name) from error
 
     def _guarded(self, link: Link, compute: Callable[[], Any]) -> Any:
