@@ -45,10 +45,11 @@ machine. Cold means: an empty store and no export (the operating system's page c
   minutes after many were deleted, which the next sample would pay for. All of it is deleted in the end.
 - Memory of a process tree is the sum of proportional set sizes, sampled ten times a second in a run of its own;
   "private" leaves out pages that belong to files, which the machine can drop.
-- kill -9 hits the whole process group where the cold run just before was when nine tenths of its time had gone by (by
-  the objects in the store and the bytes of the export's temporary, looked at ten times a second), or once nine tenths
-  of the objects are in the store, when the export is still to be written. By the clock alone the killed run is often
-  much further, or much less far, than that: cold runs differ by a fifth.
+- kill -9 hits the whole process group where cold runs were when nine tenths of their time had gone by: each round
+  watches one (the objects in the store and the bytes of the export's temporary, ten times a second) and kills another
+  at the median of those watched so far. Or it hits once nine tenths of the objects are in the store, when the export
+  is still to be written. What the same command then takes is told as a share of the median cold run. By the clock, or
+  by a single run's marks, the kill is much further, or much less far: cold runs differ by a fifth.
 """
 
 
@@ -123,9 +124,10 @@ def _killed(found: Promises, figures: Figures) -> None:
                 f"kill -9 at 90 % of the {told_as.get(of, of)}, then again", "no run lived that long", "≤ 15 %", False
             )
             continue
-        shares = [each["again"] / each["cold"] for each in samples]
+        cold = median(all_samples, "cold")
+        shares = [each["again"] / cold for each in samples]
         same = all(each["same_output"] for each in samples)
-        cpu = statistics.median(each["again_cpu"] / each["cold_cpu"] for each in samples)
+        cpu = median(samples, "again_cpu") / median(all_samples, "cold_cpu")
         told = f"{spread(shares, '%', 100)}, {cpu:.0%} of its CPU; output {'the same' if same else 'DIFFERENT'}"
         kept = statistics.median(shares) <= 0.15 and same
         found.add(
