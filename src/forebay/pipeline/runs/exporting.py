@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import StoreError
 from forebay.events import Event, What
+from forebay.io import LocalFilesystem
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.recipe import Export
+from forebay.pipeline.runs.known import digest_at
 from forebay.pipeline.runs.report import ExportReport
 from forebay.pipeline.runs.result import Result
-from forebay.pipeline.runs.standing import digest_at
 from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.scheduler import Scheduler, Task
 from forebay.pipeline.workers.space import Parcel, Space
@@ -183,6 +184,7 @@ class _Parts:
             self._stats.append(Schema.from_json(result["stats"]))
 
     def _in_order(self, rendering: Iterator[None]) -> Iterator[Buffer]:
+        disk = LocalFilesystem()
         for number, key in enumerate(self.keys):
             if key in self.previous.parts:
                 assert self._old is not None
@@ -206,7 +208,7 @@ class _Parts:
                     if number not in self._rendered:
                         raise _DamagedError from None
             path = self._rendered.pop(number)
-            yield path.read_bytes()
+            yield disk.map(path)  # to read it into memory would cost as much again as to write it
             path.unlink()
 
 

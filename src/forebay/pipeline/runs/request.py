@@ -11,7 +11,6 @@ from forebay.events import Hook
 from forebay.pipeline.recipes.chain import Chain
 from forebay.pipeline.recipes.options import RunOptions
 from forebay.pipeline.recipes.recipe import Recipe
-from forebay.pipeline.runs import record
 from forebay.pipeline.runs.origin import Origin
 from forebay.types import Key
 
@@ -36,6 +35,8 @@ class Request:
 
     def point_at(self, key: Key) -> None:
         """Let the project's name point at its last run."""
+        from forebay.pipeline.runs import record
+
         assert self.store is not None
         name = record.name_of(self.recipe.project)
         try:

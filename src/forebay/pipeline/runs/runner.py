@@ -1,35 +1,31 @@
 """Running a recipe, from keys to export; design/0005-runs.md tells the whole.
 
-`run` is the way in. A rerun with nothing to do ends here, after a few look-ups; all else is
+`run` is the way in. A rerun with nothing to do ends in `forebay.pipeline.runs.known`; all else is
 `forebay.pipeline.runs.computing`.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from forebay.errors import CacheRequiredError, NotFoundError, StoreError
+from forebay.errors import CacheRequiredError
 from forebay.events import Event, Hook, OncePerMessage, Tee, What, ignore
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import bind
 from forebay.pipeline.recipes.functions import UserOperator
 from forebay.pipeline.recipes.options import RunOptions, caching, processes, retained_operators
 from forebay.pipeline.recipes.recipe import Recipe
-from forebay.pipeline.runs import record, standing
 from forebay.pipeline.runs.files import FilesOrigin
 from forebay.pipeline.runs.origin import Origin
-from forebay.pipeline.runs.report import ExportReport, RunReport
 from forebay.pipeline.runs.request import Request
-from forebay.types import Entry, Key
+from forebay.types import Key
 
 if TYPE_CHECKING:
     from forebay.pipeline.runs.computing import Computation
-    from forebay.pipeline.runs.result import Result
+    from forebay.pipeline.runs.report import RunReport
     from forebay.store import Store
-    from forebay.table import Table
 
 
 def run(
@@ -115,9 +111,11 @@ class _Run(Request):
         origin = self.given or FilesOrigin(self.recipe, self.store, self.hook)
         run_key = self._run_key(origin)
         if run_key is not None and not self.options.refresh:
-            known = self._known(run_key)
-            if known is not None:
-                return known
+            from forebay.pipeline.runs import known  # while workers, if there are any, load what they need
+
+            report = known.look_up(self, run_key, lambda result: self._computation().export(result))
+            if report is not None:
+                return report
         if self.options.dry_run:
             return self._computation().dry(origin)
         if self.options.require_cache:
@@ -146,50 +144,6 @@ class _Run(Request):
         export = self.recipe.export.spelling if self.recipe.export else ""
         return keys.run(origin.identity(), [link.key for link in self.chain.links], export)
 
-    def _known(self, key: Key) -> RunReport | None:
-        """The report of a rerun whose result is known; None where there is more to do than an export."""
-        assert self.store is not None
-        try:
-            entry = self.store.get("run", key)
-            if entry is None:
-                return None
-            export = None
-            if self.recipe.export is not None:
-                export = standing.up_to_date(self.recipe.export, entry, self.store)
-            if self.options.need_table or (export is None and not self.options.dry_run):
-                return self._known_table(entry, export)
-        except StoreError:
-            return None
-        if self.recipe.export is not None and export is None:
-            export = ExportReport(str(self.recipe.export.path), written=True)  # a dry run: it would be
-        return self._unchanged(entry, export, None)
-
-    def _known_table(self, entry: Entry, export: ExportReport | None) -> RunReport | None:
-        """The same, where the table is wanted too: by the caller, or to write an export that has gone."""
-        assert self.store is not None
-        from forebay.pipeline.runs.result import Result
-
-        result = Result.find(self.store, Key(str(entry.meta["table"])))
-        if result is None:
-            return None
-        if self.recipe.export is not None and export is None:
-            export = self._computation().export(result)
-            if export is None:
-                return None
-        return self._unchanged(entry, export, result)
-
-    def _unchanged(self, entry: Entry, export: ExportReport | None, result: Result | None) -> RunReport:
-        assert self.store is not None
-        if not self.options.dry_run:
-            self.point_at(entry.key)
-            if self.recipe.retain != "all":
-                from forebay.pipeline.runs import retention
-
-                retention.apply_to_known(self.store, entry, self.recipe)
-        report = record.report_of(entry, self.recipe.project, time.perf_counter() - self.began, export)
-        find = partial(_find_table, self.store, Key(str(entry.meta["table"]))) if result is None else result.open
-        return replace(report, dry=self.options.dry_run, _open=find, store_bytes=self.store_bytes())
-
     def _require(self, origin: Origin) -> None:
         """Strict mode: an error where anything would have to be computed."""
         planned = self._computation().dry(origin)
@@ -206,12 +160,3 @@ class _Run(Request):
         from forebay.pipeline.runs.computing import Computation
 
         return Computation(self)
-
-
-def _find_table(store: Store, key: Key) -> Table:
-    from forebay.pipeline.runs.result import Result
-
-    result = Result.find(store, key)
-    if result is None:
-        raise NotFoundError("the table of this run is no longer in the store", subject=key, hint="run it again")
-    return result.open()
