@@ -6,6 +6,7 @@ millisecond and shares the pages.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -84,8 +85,10 @@ class Nursery:
 def _serve(orders: socket.socket, prepare: Callable[[], None], work: Callable[[socket.socket], int]) -> None:
     """The nursery's life: until the parent closes its side, or it is to retire and its workers have ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    gc.disable()  # until there is garbage, in a worker
     with suppress(Exception):  # whoever needs what is missing says so
         prepare()
+    gc.freeze()  # no collection of a worker goes through what is loaded: its pages stay shared
     with suppress(ConnectionError):
         while True:
             order, descriptors, _, _ = socket.recv_fds(orders, _ORDER.size, 1)
@@ -109,6 +112,7 @@ def _serve(orders: socket.socket, prepare: Callable[[], None], work: Callable[[s
 def _be_worker(orders: socket.socket, channel: socket.socket, work: Callable[[socket.socket], int]) -> None:
     """A worker's life; never returns."""
     status = 1
+    gc.enable()
     try:
         orders.close()
         status = work(channel)
