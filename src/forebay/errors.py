@@ -88,9 +88,14 @@ class StoreError(ForebayError, OSError):
 
 
 class StoreFullError(StoreError):
-    """No room: neither within the budget nor by eviction, or the disk is full."""
+    """No room: neither within the budget nor by eviction, or the disk is full.
+
+    Attributes:
+        on_its_way: bytes of the budget that other processes have reserved; later there may be room.
+    """
 
     retryable = True
+    on_its_way = 0
 
 
 class StoreReadOnlyError(StoreError):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from forebay.errors import StoreFullError
-from forebay.hub import FetchOptions
+from forebay.events import Event, What
+from forebay.hub import FetchOptions, Hub
+from forebay.hub.download import Stopped, Wanted
 from forebay.hub.snapshot import key_of
+from forebay.hub.together import Crowd
 from forebay.store import Store
 from forebay.testing import HubFault, Repository
 from forebay.types import Entry
@@ -170,6 +175,63 @@ def test_when_nobody_is_left_who_could_give_room_the_fetch_ends(world: World) ->
     usage = store.usage()
     assert usage.bytes <= 8_000_000
     assert usage.reserved_bytes == 0
+
+
+APART = """
+import sys
+from pathlib import Path
+from forebay.config import Settings
+from forebay.store import Store
+from forebay.types import Key
+
+with Store.open(Settings(home=Path(sys.argv[1]), max_bytes=int(sys.argv[2]), min_free_bytes=0)) as store:
+    with store.allot(Key("a" * 64), int(sys.argv[3])):
+        print("there", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", ["done", "killed"])
+def test_room_that_another_process_has_is_waited_for(world: World, end: str) -> None:
+    """It may be less than that later, as what it fetches can be evicted, or it may come to nothing."""
+    budget = len(LARGE) + 900_000
+    command = [sys.executable, "-c", APART, world.home, str(budget), str(len(LARGE))]
+    told: list[str] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"there\n"
+
+        def hook(event: Event) -> None:
+            if event.what is What.WARNING:
+                told.append(event.message)
+                assert other.stdin is not None
+                other.kill() if end == "killed" else other.stdin.close()
+
+        store = world.store(max_bytes=budget)
+        with Hub(store, world.settings(), hook) as hub:
+            hub.fetch("hf://datasets/team/small")
+    [text] = told
+    assert "no room" in text
+    assert f"waiting for other processes, which have {len(LARGE)} bytes" in text
+    assert store.usage().reserved_bytes == 0
+    assert store.usage().bytes <= budget
+
+
+def test_a_fetch_that_waits_for_room_stops_when_it_is_told_to(world: World) -> None:
+    """What others hold may take hours; another file's failure, or Ctrl-C, ends it at once."""
+    store = world.store(max_bytes=len(LARGE) + 900_000)
+    error = StoreFullError("no room")
+    error.on_its_way = 1
+    snapshot = world.hub(store).resolve("hf://datasets/team/small")
+    wanted = Wanted(snapshot, snapshot.file(PARQUET))
+
+    def fetch(_: Wanted) -> Entry:
+        raise error
+
+    crowd = Crowd(fetch, None, lambda _: wanted.stop.set())
+    with pytest.raises(Stopped):
+        crowd.get(wanted)
 
 
 def test_nothing_goes_for_more_than_the_budget_could_ever_hold(world: World) -> None:

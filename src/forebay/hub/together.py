@@ -1,8 +1,8 @@
 """Many files of one snapshot at once: the largest first, each content once, and no more room than the budget has.
 
 What comes at the same time holds room for each whole file, and under a codec more than will be kept. So a file that
-finds no room while others are under way waits until one of them is through, and tries again; it fails when none is.
-Nobody waits who holds room, so somebody always goes on.
+finds no room while others are under way, here or in other processes, waits until one of them is through, and tries
+again; it fails when none is. Nobody waits who holds room, so somebody always goes on.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from forebay.errors import StoreFullError
-from forebay.hub.download import Downloader, Wanted
+from forebay.events import Event, Hook, What, ignore
+from forebay.hub.download import Downloader, Stopped, Wanted
 from forebay.hub.snapshot import Snapshot, SnapshotFile
 from forebay.types import Entry, Key, ObjectRef
 
 Fetch: TypeAlias = Callable[[Wanted], Entry]
 
 _THREADS_PER_WORKER = 4
+_WAIT_SECONDS = (0.2, 5.0)
+"""First and longest pause before room is asked for again that other processes have."""
 
 
 @dataclass(slots=True)
@@ -30,13 +33,16 @@ class Crowd:
     Attributes:
         fetch: one file; it raises StoreFullError where there is no room.
         limit: bytes of the budget; None: there is none.
+        hook: told when other processes are waited for.
     """
 
     fetch: Fetch
     limit: int | None
+    hook: Hook = ignore
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _under_way: int = 0
     _through: int = 0
+    _told: bool = False
 
     def get(self, wanted: Wanted) -> Entry:
         """Fetch a file; if there is no room, once more whenever another one is through.
@@ -45,6 +51,7 @@ class Crowd:
             StoreFullError: there is none, and nobody is left who could have it.
             ForebayError: as `fetch`.
         """
+        pause, longest = _WAIT_SECONDS
         while True:
             with self._changed:
                 self._under_way += 1
@@ -60,8 +67,21 @@ class Crowd:
                 self._leave(through)
             if self.limit is not None and (wanted.file.size or 0) > self.limit:
                 raise full
-            if not self._another_came_through(before):
+            if self._another_came_through(before):
+                continue
+            if not full.on_its_way:
                 raise full
+            self._tell_once(full)
+            if wanted.stop.wait(pause):
+                raise Stopped
+            pause = min(longest, 1.5 * pause)
+
+    def _tell_once(self, full: StoreFullError) -> None:
+        with self._changed:
+            told, self._told = self._told, True
+        if not told:
+            text = f"{full.what}; waiting for other processes, which have {full.on_its_way} bytes of it on their way"
+            self.hook(Event(What.WARNING, text))
 
     def _another_came_through(self, before: int) -> bool:
         """Wait for one more than `before`; False: nobody is left who could."""
@@ -105,7 +125,7 @@ class Together:
         # Those whose bytes have come and wait to be published hold no slot: so many small files share one commit.
         workers = max(self.workers, 1)
         slots = threading.Semaphore(workers)
-        crowd = Crowd(self.fetch, self.downloader.store.settings.max_bytes)
+        crowd = Crowd(self.fetch, self.downloader.store.settings.max_bytes, self.downloader.hook)
 
         def one(same: Sequence[SnapshotFile]) -> Entry:
             wanted = [Wanted(snapshot, file, self.token, stop, slots) for file in same]

@@ -62,7 +62,9 @@ class Allotment:
         try:
             self._ledger.reserve([intent])
         except StoreFullError as error:
-            raise StoreFullError(f"{self._told}: {error.what}", subject=error.subject, hint=error.hint) from error
+            told = StoreFullError(f"{self._told}: {error.what}", subject=error.subject, hint=error.hint)
+            told.on_its_way = error.on_its_way
+            raise told from error
         self.intents.append(intent)
 
     def __enter__(self) -> Allotment:

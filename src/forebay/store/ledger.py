@@ -103,7 +103,9 @@ class Ledger:
             limit = self._settings.max_bytes
             of = f"the budget of {limit} bytes" if limit is not None else f"{self._layout.home}"
             what = f"no room for {need} bytes in {of}: {short} more are wanted, and what is left may not go"
-            raise StoreFullError(what, subject=self._layout.home, hint="raise max_bytes, unpin or free the disk")
+            error = StoreFullError(what, subject=self._layout.home, hint="raise max_bytes, unpin or free the disk")
+            error.on_its_way = self.transact(self._reserved_by_others)
+            raise error
 
     def make_room(self, size: int) -> int:
         """Evict until `size` bytes at rest are gone, or nothing more may go; return how many went."""
@@ -302,6 +304,10 @@ class Ledger:
         if self._settings.max_bytes is not None:
             short = max(short, self.at_rest(db, order.keys) + order.need - self._settings.max_bytes)
         return short
+
+    def _reserved_by_others(self, db: sqlite3.Connection) -> int:
+        query = "SELECT COALESCE(SUM(bytes), 0) FROM intents WHERE token <> ?"
+        return db.execute(query, (self._mine.token,)).fetchone()[0]
 
     def _free(self) -> int:
         return self._fs.space(self._layout.home).free - self._settings.min_free_bytes
