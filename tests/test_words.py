@@ -47,11 +47,13 @@ def test_the_form_of_digests(text: str, fine: bool) -> None:
     assert is_hex64(text) is fine
 
 
-def test_a_warning_is_told_once_and_the_rest_always() -> None:
+def test_a_warning_or_a_wait_is_told_once_and_the_rest_always() -> None:
     seen: list[Event] = []
     hook = OncePerMessage(Tee(seen.append, events.ignore))
     for _ in range(2):
         hook(Event(What.WARNING, "disk full"))
         hook(Event(What.HIT, key="k"))
+    for _ in range(2):
+        hook(Event(What.WAIT, "for another"))
     hook(Event(What.WARNING, "read-only"))
-    assert [event.what.value for event in seen] == ["warning", "hit", "hit", "warning"]
+    assert [event.what.value for event in seen] == ["warning", "hit", "hit", "wait", "warning"]

@@ -86,7 +86,7 @@ class Tee:
 
 
 class OncePerMessage:
-    """Pass each distinct warning on once; every other event always."""
+    """Pass each distinct warning on once, and each wait; every other event always."""
 
     __slots__ = ("_hook", "_told")
 
@@ -95,8 +95,8 @@ class OncePerMessage:
         self._told: set[str] = set()
 
     def __call__(self, event: Event, /) -> None:
-        """Pass `event` on, unless it is a warning told before."""
-        if event.what is What.WARNING:
+        """Pass `event` on, unless it is a warning or a wait told before."""
+        if event.what in (What.WARNING, What.WAIT):
             if event.message in self._told:
                 return
             self._told.add(event.message)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from forebay.cli.fetching import FetchProgress, closing, line, picture
+from forebay.cli.fetching import FetchProgress, closing, line, picture, watching
 from forebay.events import Event, What
 from forebay.testing import FakeHub, HubFault, Repository, tinydata
 
@@ -219,3 +219,10 @@ def test_a_view_on_a_full_disk_says_where(
     refused = call("view", "hf", str(tmp_path / "v"), code=1).output
     assert f"cannot lay out {tmp_path / 'v'}: No space left on device; make room, or choose a folder" in refused
     assert refused.count("\n") == 1
+
+
+def test_of_files_that_another_process_fetches_the_first_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(FetchProgress(), quiet=False, plain=True) as hook:
+        for name in ("a", "b"):
+            hook(Event(What.WAIT, f"waiting for another to fetch {name}"))
+    assert capsys.readouterr().err == "forebay: note: waiting for another to fetch a\n"

@@ -409,3 +409,35 @@ class TestNoStore:
         monkeypatch.setenv("FOREBAY_REQUIRE_CACHE", "1")
         assert "cannot make a store" in call("run", "recipe.yaml", code=1).stderr
         assert not (project / "out").exists()
+
+
+BLOCKED = """
+import os, time
+
+def stay(row):
+    open("begun", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return row
+"""
+
+
+def test_a_run_says_that_it_waits_for_another(project: Path) -> None:
+    (project / "ops.py").write_text(BLOCKED)
+    (project / "recipe.yaml").write_text(
+        "dataset_path: corpus.jsonl\nnp: 1\nprocess:\n  - mapper: {function: 'ops.py:stay'}\n"
+    )
+    command = [*FOREBAY, "run", "recipe.yaml"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        while not (project / "begun").exists() and first.poll() is None:
+            time.sleep(0.01)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
+            assert second.stderr is not None
+            waits = "forebay: note: another run is computing 1 of our shards; waiting for it\n"
+            assert waits in iter(second.stderr.readline, "")
+            (project / "go").touch()
+            out, rest = second.communicate()
+            assert waits not in rest
+            assert "stay             0       1" in out
+        first.communicate()
+    assert (first.returncode, second.returncode) == (0, 0)

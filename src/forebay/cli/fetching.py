@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from forebay.cli import text
+from forebay.cli import notices, text
 from forebay.cli.columns import cut
-from forebay.cli.notices import warn
 from forebay.cli.views import Pace, smart_terminal
 from forebay.config import colour_wanted
 from forebay.events import Event, Hook, Tee, What
@@ -149,7 +148,7 @@ def watching(progress: FetchProgress, *, quiet: bool, plain: bool) -> Generator[
     if quiet:
         yield _noting(progress)
     elif plain or not smart_terminal():
-        yield Tee(warn(), _log(progress))
+        yield Tee(_first_wait(notices.warn()), _log(progress))
     else:
         with _live(progress) as hook:
             yield hook
@@ -160,6 +159,21 @@ def _noting(progress: FetchProgress) -> Hook:
         progress.note(event)
 
     return hook
+
+
+def _first_wait(hook: Hook) -> Hook:
+    """Leave out all but the first file that another process fetches: there may be thousands."""
+    waited = False
+
+    def tell(event: Event) -> None:
+        nonlocal waited
+        if event.what is What.WAIT:
+            if waited:
+                return
+            waited = True
+        hook(event)
+
+    return tell
 
 
 def _log(progress: FetchProgress) -> Hook:
@@ -184,8 +198,9 @@ def _live(progress: FetchProgress) -> Generator[Hook]:
     drawn = float("-inf")
 
     def tell(event: Event) -> None:
-        if event.what in (What.WARNING, What.QUARANTINE) and event.message:
-            console.print(f"forebay: {event.what.value}: {event.message}", markup=False)
+        told = notices.line(event)
+        if told and event.what is not What.WAIT:  # the file's row says so
+            console.print(told, markup=False)
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
 

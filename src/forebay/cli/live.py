@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from forebay.cli import columns as tables
-from forebay.cli import text
+from forebay.cli import notices, text
 from forebay.cli.columns import Column
 from forebay.cli.progress import OperatorProgress, RunProgress
-from forebay.events import Event, Hook, OncePerMessage, What
+from forebay.events import Event, Hook, OncePerMessage
 
 _BETWEEN_SECONDS = 0.1
 _TITLES = ("shards", "reused", "rows in → out", "rows/s")
@@ -44,12 +44,13 @@ class LiveView:
 
 @contextmanager
 def live_view(title: str, *, colour: bool) -> Generator[tuple[LiveView, Hook]]:
-    """Give a view that is wiped off in the end, and a hook that writes warnings above it."""
+    """Give a view that is wiped off in the end, and a hook that writes above it what a user must know."""
     console = Console(stderr=True, no_color=not colour, highlight=False)
 
     def tell(event: Event) -> None:
-        if event.what in (What.WARNING, What.QUARANTINE) and event.message:
-            console.print(f"forebay: {event.what.value}: {event.message}", markup=False)
+        told = notices.line(event)
+        if told:
+            console.print(told, markup=False)
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield LiveView(live, title), OncePerMessage(tell)
