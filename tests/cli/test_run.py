@@ -433,7 +433,7 @@ def test_a_run_says_that_it_waits_for_another(project: Path) -> None:
             time.sleep(0.01)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
             assert second.stderr is not None
-            waits = "forebay: note: another run is computing 1 of our shards; waiting for it\n"
+            waits = "forebay: note: another run does the same work; waiting for what it is at\n"
             assert waits in iter(second.stderr.readline, "")
             (project / "go").touch()
             out, rest = second.communicate()
@@ -441,3 +441,19 @@ def test_a_run_says_that_it_waits_for_another(project: Path) -> None:
             assert "stay             0       1" in out
         first.communicate()
     assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_runs_that_begin_together_do_everything_once(project: Path) -> None:
+    """Every rank of a job may say the same command: reading, operators and the export are done by one of them each."""
+    (project / "corpus.tsv").write_text("text\n" + "".join(f"a line of the other file: {n}\n" for n in range(300)))
+    (project / "recipe.yaml").write_text(RECIPE.replace("corpus.jsonl", "[corpus.jsonl, corpus.tsv]"))
+    command = [*FOREBAY, "run", "recipe.yaml", "--json"]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    reports = [json.loads(run.communicate()[0]) for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4
+    shards = reports[0]["shards"]
+    assert shards > 4
+    for at, operator in enumerate(reports[0]["operators"]):
+        assert sum(report["operators"][at]["shards_computed"] for report in reports) == shards, operator["name"]
+    assert sum(report["read"]["shards_computed"] for report in reports) == shards
+    assert sum(report["export"]["written"] for report in reports) == 1

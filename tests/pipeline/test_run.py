@@ -440,3 +440,17 @@ class TestWhatIsTold:
     def test_recipe_notes_once(self, bench: Bench) -> None:
         bench.run(bench.make(open_tracer=True))
         assert bench.told() == ["recipe keys without a meaning here, ignored: open_tracer"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_shards_of_the_same_rows_are_done_once_and_nobody_waits(bench: Bench, processes: int) -> None:
+    """Tasks on the same lease follow one another: else a run would find its own work taken, and wait for itself."""
+    for name in ("a", "b", "c"):
+        (bench.folder / f"{name}.jsonl").write_bytes(bench.corpus.read_bytes())
+    sources = [str(bench.folder / f"{name}.jsonl") for name in ("a", "b", "c")]
+    report = bench.run(bench.make(dataset_path=sources, export_path=None), processes=processes)
+    shards = report.shards // 3
+    assert (report.read.shards_computed, report.read.shards_reused) == (shards, 2 * shards)
+    first = report.operators[0]
+    assert (first.shards_computed, first.shards_reused) == (shards, 2 * shards)
+    assert not [event for event in bench.events if event.what is What.WAIT]

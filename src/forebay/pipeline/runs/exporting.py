@@ -12,14 +12,16 @@ import json
 import mmap
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import StoreError
-from forebay.events import Event, What
+from forebay.events import Event, Hook, What
 from forebay.io import LocalFilesystem
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.recipe import Export
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from forebay.store import Store
 
 
+_WAIT_SECONDS = (0.05, 1.0)
+"""First and longest pause before looking again whether another run is through."""
+
+
 class _DamagedError(Exception):
     """A shard could not be read; the run starts over to heal it."""
 
@@ -51,28 +57,49 @@ def write(
         BuildError: the disk is full or fails.
     """
     key = keys.key_of("forebay.export/2", result.key, export.spelling)
+    with _alone(export, key, space, scheduler.hook):  # who waited for another finds it there
+        if store is not None:
+            entry = space.get("export", key)
+            present = digest_at(export.path, store)
+            if entry is not None and entry.meta["digest"] == present:
+                _name(export, key, store)
+                return ExportReport(str(export.path), False, cast("int", entry.meta["bytes"]), str(present))
+        left = Unfinished(export.path)
+        try:
+            with _Parts(export, result, scheduler, space, _previous(export, store), left.parts) as parts:
+                return _written(export, key, parts, left, space, store)
+        except _DamagedError:
+            return None
+
+
+@contextmanager
+def _alone(export: Export, key: Key, space: Space, hook: Hook) -> Generator[None]:
+    """Wait until no other run writes the same to the same place."""
+    lease_key = keys.key_of("forebay.lease/1", key, str(export.path))
+    pause, longest = _WAIT_SECONDS
+    ours, lease = space.lease(lease_key)
+    if not ours:
+        hook(Event(What.WAIT, f"another run is writing {export.path.name}; waiting for it"))
+    while not ours:
+        time.sleep(pause)
+        pause = min(longest, 1.5 * pause)
+        ours, lease = space.lease(lease_key)
+    with lease or nullcontext():
+        yield
+
+
+def _written(
+    export: Export, key: Key, parts: _Parts, left: Unfinished, space: Space, store: Store | None
+) -> ExportReport:
+    done = parts.join()
+    left.remove()
+    report = ExportReport(str(export.path), True, done.bytes, done.digest, parts.reused)
+    if parts.lost:
+        text = f"{parts.lost} numbers that JSON has no word for (NaN, infinities) are null in {export.path.name}"
+        parts.scheduler.hook(Event(What.WARNING, text))
     if store is not None:
-        entry = space.get("export", key)
-        present = digest_at(export.path, store)
-        if entry is not None and entry.meta["digest"] == present:
-            _name(export, key, store)
-            return ExportReport(str(export.path), False, cast("int", entry.meta["bytes"]), str(present))
-    left = Unfinished(export.path)
-    try:
-        with _Parts(export, result, scheduler, space, _previous(export, store), left.parts) as parts:
-            done = parts.join()
-            left.remove()
-            report = ExportReport(str(export.path), True, done.bytes, done.digest, parts.reused)
-            if parts.lost:
-                text = (
-                    f"{parts.lost} numbers that JSON has no word for (NaN, infinities) are null in {export.path.name}"
-                )
-                scheduler.hook(Event(What.WARNING, text))
-            if store is not None:
-                _remember(export, key, report, parts.ranges(done.parts), space, store)
-            return report
-    except _DamagedError:
-        return None
+        _remember(export, key, report, parts.ranges(done.parts), space, store)
+    return report
 
 
 @dataclass(slots=True)

@@ -118,7 +118,7 @@ class Intake:
             else:
                 do = "scan" if it.file.splittable else "ingest"
                 message: Message = {
-                    "do": do, "file": it.file.to_json(), "key": key if self._flow.space.store else None,
+                    "do": do, "file": it.file.to_json(), **self._kept_under(key),
                     "content": it.content.to_json() if it.content else None,
                     "expect": it.expect.to_json() if it.expect else None,
                 }  # fmt: skip
@@ -127,7 +127,14 @@ class Intake:
             self._flow.ledger.say("read", f"reading {len(tasks)} of {len(self._files)} sources")
         self._flow.scheduler.run(tasks)
 
+    def _kept_under(self, key: Key) -> dict[str, JSON]:
+        """Say in a task where what it makes is kept, and that one run makes it while others wait."""
+        if self._flow.space.store is None:
+            return {"key": None, "lease": None}
+        return {"key": key, "lease": keys.key_of("forebay.lease/1", key)}
+
     def _take_shards(self, it: _File, key: Key, reused: bool, result: Message) -> None:
+        reused = reused or bool(result.get("reused"))
         shards = cast("list[Any]", result["shards"])
         if it.file.splittable:
             it.ranges = [sources.ByteShard.from_json(shard) for shard in shards]
@@ -160,8 +167,7 @@ class Intake:
                     it.reads[at] = Read(None, shard.lines, Schema(), 0, shard.first_line, key, False)
                 else:
                     message: Message = {
-                        "do": "read", "file": it.file.to_json(), "shard": shard.to_json(),
-                        "key": key if self._flow.space.store else None,
+                        "do": "read", "file": it.file.to_json(), "shard": shard.to_json(), **self._kept_under(key),
                         "expect": it.expect.to_json() if it.expect else None,
                     }  # fmt: skip
                     tasks.append(Task(message, partial(self._take_rows, it, at, key)))
@@ -171,7 +177,7 @@ class Intake:
 
     def _take_rows(self, it: _File, at: int, key: Key, result: Message) -> None:
         self._flow.space.made("shard", key)
-        it.reads[at] = Read.of(result, it.ranges[at].first_line, key, reused=False)
+        it.reads[at] = Read.of(result, it.ranges[at].first_line, key, reused=bool(result.get("reused")))
 
     def _agree(self) -> tuple[Schema, bool]:
         """The union of all schemas; True where shards that do not fit must be read again, setting rows aside."""

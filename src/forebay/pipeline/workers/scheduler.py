@@ -23,6 +23,11 @@ class Task:
     message: Message
     done: Callable[[Message], None]
 
+    @property
+    def lease(self) -> str:
+        """What no two workers do at a time; "" where they may."""
+        return str(self.message.get("lease") or "")
+
 
 def _nothing() -> None:
     pass
@@ -43,6 +48,7 @@ class Scheduler:
     broken: str = ""
     """Why a worker's store takes nothing any more, or ""."""
     _executor: Executor | None = None
+    _waited: bool = False
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def start(self) -> None:
@@ -60,25 +66,33 @@ class Scheduler:
             pass
 
     def stream(self, tasks: Iterable[Task]) -> Iterator[None]:
-        """The same, step by step: yields after every answer.
+        """The same, step by step: yields after every answer. Of tasks with the same lease one is given out at a time.
 
         Raises:
             ForebayError: see `run`.
         """
         under_way: dict[int, Task] = {}
+        twins: dict[str, list[Task]] = {}
         self.settle()
         for task in tasks:
+            if task.lease in twins:
+                twins[task.lease].append(task)
+                continue
+            if task.lease:
+                twins[task.lease] = []
             self._submit(task, under_way)
         pause, longest = _BUSY_WAIT_SECONDS
-        waited = False
         while under_way:
             busy: list[Task] = []
-            yield from self._drain(under_way, busy)
+            for done in self._drain(under_way, busy):
+                if twins.get(done.lease):
+                    self._submit(twins[done.lease].pop(0), under_way)
+                yield
             if not busy:
                 break
-            if not waited:
-                self.hook(Event(What.WAIT, f"another run is computing {len(busy)} of our shards; waiting for it"))
-                waited = True
+            if not self._waited:
+                self.hook(Event(What.WAIT, "another run does the same work; waiting for what it is at"))
+                self._waited = True
             time.sleep(pause)
             pause = min(longest, 2 * pause)
             for task in busy:
@@ -102,8 +116,8 @@ class Scheduler:
         under_way[number] = task
         self._executor.submit(number, task.message)
 
-    def _drain(self, under_way: dict[int, Task], busy: list[Task]) -> Iterator[None]:
-        """Take answers until nothing is under way; what someone else is at goes into `busy`."""
+    def _drain(self, under_way: dict[int, Task], busy: list[Task]) -> Iterator[Task]:
+        """Take answers until nothing is under way, and give the tasks; what another run is at goes into `busy`."""
         assert self._executor is not None
         for outcome in self._executor.results():
             task = under_way.pop(outcome.number, None)
@@ -116,11 +130,12 @@ class Scheduler:
                 self._tell_broken(str(result["broken"]))
             if result.get("busy"):
                 busy.append(task)
-            elif result.get("damaged"):
+                continue
+            if result.get("damaged"):
                 self.damaged.append(str(result["damaged"]))
             else:
                 task.done(result)
-            yield
+            yield task
 
     def _tell_broken(self, why: str) -> None:
         if not self.broken:

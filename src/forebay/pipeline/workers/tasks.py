@@ -3,14 +3,16 @@
 ========== ================================================== ====================================================
 ``do``     takes                                              answers
 ========== ================================================== ====================================================
-``scan``   file, content, key                                 shards: byte ranges
-``ingest`` file, content, key, expect                         shards: base, rows, schema, bad_rows, first_line
-``read``   file, shard (byte range), key, expect              base, rows, schema, bad_rows
+``scan``   file, content, key, lease                          shards: byte ranges | busy
+``ingest`` file, content, key, expect, lease                  shards: base, rows, schema, bad_rows, first_line | busy
+``read``   file, shard (byte range), key, expect, lease       base, rows, schema, bad_rows | busy
 ``stage``  stage, shard, place, first, order, gap, keep,      shard, steps, summary | busy
            lease
-``choose`` operator, summaries, rows, key, keep               layers: one or null per shard
+``choose`` operator, summaries, rows, key, lease              layers: one or null per shard | busy
 ``render`` shard, schema, format, compression, stats, part    part, stats (their schema), lost (numbers)
 ========== ================================================== ====================================================
+
+What another process made of it while its lease was asked for is the answer, and is not done again (``reused``).
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 def scan(worker: Worker, task: Message, work: Work) -> None:
     """Cut a file of lines into shards."""
+    if not _leased(worker, task, work) or _answered_shards(worker, task, work):
+        return
     from forebay.table import sources
 
     began = time.perf_counter()
@@ -53,6 +57,8 @@ def scan(worker: Worker, task: Message, work: Work) -> None:
 
 def ingest(worker: Worker, task: Message, work: Work) -> None:
     """Read any other source in one pass, publishing shard by shard."""
+    if not _leased(worker, task, work) or _answered_shards(worker, task, work):
+        return
     from forebay.table import sources
 
     began = last = time.perf_counter()
@@ -74,6 +80,12 @@ def ingest(worker: Worker, task: Message, work: Work) -> None:
 
 def read(worker: Worker, task: Message, work: Work) -> None:
     """Read one shard of a file of lines into Arrow."""
+    if not _leased(worker, task, work):
+        return
+    made = _made_meanwhile(worker, task, "shard")
+    if made is not None:
+        work.result = {**made.meta, "reused": True}
+        return
     from forebay.table import sources
 
     began = time.perf_counter()
@@ -134,6 +146,16 @@ def _answer_shards(worker: Worker, task: Message, work: Work, shards: list[JSON]
     )
 
 
+def _answered_shards(worker: Worker, task: Message, work: Work) -> bool:
+    """Answer with a source's shards, if another process has made them meanwhile."""
+    made = _made_meanwhile(worker, task, "source")
+    if made is None:
+        return False
+    shards = json.loads(bytes(worker.job.space.read(made.object("shards").digest)))
+    work.result = {"shards": shards, "reused": True}
+    return True
+
+
 def stage(worker: Worker, task: Message, work: Work) -> None:
     """Do one stage over one shard."""
     if not _leased(worker, task, work):
@@ -164,6 +186,11 @@ def choose(worker: Worker, task: Message, work: Work) -> None:
     from forebay.table import layers as tables
 
     if not _leased(worker, task, work):
+        return
+    made = _made_meanwhile(worker, task, "global")
+    if made is not None:
+        layers = json.loads(bytes(worker.job.space.read(made.object("layers").digest)))
+        work.result = {"layers": layers, "reused": True}
         return
     began = time.perf_counter()
     bench = worker.bench()
@@ -227,6 +254,10 @@ def _leased(worker: Worker, task: Message, work: Work) -> bool:
     if not ours:
         work.result = {"busy": True}
     return ours
+
+
+def _made_meanwhile(worker: Worker, task: Message, kind: str) -> Entry | None:
+    return worker.job.space.get(kind, Key(str(task["key"]))) if task.get("lease") else None
 
 
 HANDLERS: Mapping[str, TaskHandler] = {"scan": scan, "ingest": ingest, "read": read, "stage": stage, "choose": choose,
