@@ -445,14 +445,19 @@ def test_a_run_says_that_it_waits_for_another(project: Path) -> None:
 
 def test_runs_that_begin_together_do_everything_once(project: Path) -> None:
     """Every rank of a job may say the same command: reading, operators and the export are done by one of them each."""
-    (project / "corpus.tsv").write_text("text\n" + "".join(f"a line of the other file: {n}\n" for n in range(300)))
-    (project / "recipe.yaml").write_text(RECIPE.replace("corpus.jsonl", "[corpus.jsonl, corpus.tsv]"))
+    lines = [json.dumps({"text": f"{n} {n * 7919} words of their own " * 90}) + "\n" for n in range(900)]
+    (project / "corpus.jsonl").write_text("".join(lines))
+    (project / "other.tsv").write_text(
+        "text\n" + "".join(f"a line of the other file: {n} {'x' * 400}\n" for n in range(900))
+    )
+    recipe = RECIPE.replace("corpus.jsonl", "[corpus.jsonl, other.tsv]").replace("2000", "500000")
+    (project / "recipe.yaml").write_text(recipe)
     command = [*FOREBAY, "run", "recipe.yaml", "--json"]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     reports = [json.loads(run.communicate()[0]) for run in runs]
     assert [run.returncode for run in runs] == [0] * 4
     shards = reports[0]["shards"]
-    assert shards > 4
+    assert shards > 4  # each of more bytes than it takes to lease their reading
     for at, operator in enumerate(reports[0]["operators"]):
         assert sum(report["operators"][at]["shards_computed"] for report in reports) == shards, operator["name"]
     assert sum(report["read"]["shards_computed"] for report in reports) == shards

@@ -8,6 +8,7 @@ A plain file of lines is cut first (entry ``source``: byte ranges), then each ra
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,6 +28,8 @@ from forebay.table.schema import Schema, union_keeping
 from forebay.table.shard import Shard, ref_from_json
 from forebay.types import JSON, Digest, Key, ObjectRef
 
+_LEASED_BYTES = 2**18
+"""What is smaller is read sooner than a lease on it is taken."""
 _WITH_LINES = ("jsonl", "csv", "tsv")
 
 
@@ -118,7 +121,7 @@ class Intake:
             else:
                 do = "scan" if it.file.splittable else "ingest"
                 message: Message = {
-                    "do": do, "file": it.file.to_json(), **self._kept_under(key),
+                    "do": do, "file": it.file.to_json(), **self._kept_under(key, _size(it.file)),
                     "content": it.content.to_json() if it.content else None,
                     "expect": it.expect.to_json() if it.expect else None,
                 }  # fmt: skip
@@ -127,11 +130,11 @@ class Intake:
             self._flow.ledger.say("read", f"reading {len(tasks)} of {len(self._files)} sources")
         self._flow.scheduler.run(tasks)
 
-    def _kept_under(self, key: Key) -> dict[str, JSON]:
-        """Say in a task where what it makes is kept, and that one run makes it while others wait."""
+    def _kept_under(self, key: Key, size: int) -> dict[str, JSON]:
+        """Say in a task where what it makes is kept, and, if so many bytes are worth it, that one run makes it."""
         if self._flow.space.store is None:
             return {"key": None, "lease": None}
-        return {"key": key, "lease": keys.key_of("forebay.lease/1", key)}
+        return {"key": key, "lease": keys.key_of("forebay.lease/1", key) if size >= _LEASED_BYTES else None}
 
     def _take_shards(self, it: _File, key: Key, reused: bool, result: Message) -> None:
         reused = reused or bool(result.get("reused"))
@@ -167,7 +170,8 @@ class Intake:
                     it.reads[at] = Read(None, shard.lines, Schema(), 0, shard.first_line, key, False)
                 else:
                     message: Message = {
-                        "do": "read", "file": it.file.to_json(), "shard": shard.to_json(), **self._kept_under(key),
+                        "do": "read", "file": it.file.to_json(), "shard": shard.to_json(),
+                        **self._kept_under(key, shard.length),
                         "expect": it.expect.to_json() if it.expect else None,
                     }  # fmt: skip
                     tasks.append(Task(message, partial(self._take_rows, it, at, key)))
@@ -240,3 +244,10 @@ class Intake:
             return str(Path(path).relative_to(self._base))
         except ValueError:
             return path
+
+
+def _size(file: sources.SourceFile) -> int:
+    try:
+        return _LEASED_BYTES if file.documents else os.stat(file.path).st_size
+    except OSError:
+        return 0  # whoever reads it says what is wrong
