@@ -8,7 +8,7 @@
     table = forebay.map(rows, clean)             # one function over rows, a table or a datasets.Dataset
 
     @forebay.cached                              # any function that returns tables, arrays or JSON-like values
-    def statistics(path: str) -> dict[str, int]: ...
+    def statistics(texts: list[str]) -> dict[str, int]: ...
 
 Names are loaded when they are first used: importing this costs next to nothing.
 """

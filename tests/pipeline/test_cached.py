@@ -167,21 +167,28 @@ class TestCached:
                 fails()
         assert len(CALLS) == 2
 
-    def test_a_store_that_cannot_take_it_costs_nothing(self, tmp_path: Path) -> None:
+    def test_a_store_that_cannot_take_it_costs_nothing_and_is_told_once(
+        self, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    ) -> None:
         CALLS.clear()
         with forebay.open(home=tmp_path / "full", max_bytes=1) as full:
 
             @forebay.cached(store=full)
-            def big() -> bytes:
+            def big(size: int = 10**6) -> bytes:
                 CALLS.append(1)
-                return b"x" * 10**6
+                return b"x" * size
 
             assert big() == b"x" * 10**6
             assert len(CALLS) == 1
+            assert big(2 * 10**6) == b"x" * 2 * 10**6
+            assert "big is not kept: " in str(recwarn.pop(RuntimeWarning).message)
+            assert not recwarn
             with pytest.raises(StoreError):
                 full.commit(forebay.store.entry.Entry("value", big.key()), {"x": b"x" * 10**6})  # type: ignore[attr-defined]
 
-    def test_what_is_never_kept_is_called_each_time(self, store: forebay.Store) -> None:
+    def test_what_is_never_kept_is_called_each_time_and_told_once(
+        self, store: forebay.Store, recwarn: pytest.WarningsRecorder
+    ) -> None:
         import random
 
         @forebay.cached(store=store)
@@ -191,6 +198,36 @@ class TestCached:
 
         assert draw() != draw()
         assert len(CALLS) == 2
+        message = str(recwarn.pop(RuntimeWarning).message)
+        assert message.startswith(f"{__name__}.TestCached.")
+        assert "draw is computed each time: random.random (" in message
+        assert "\n" not in message
+        assert not recwarn
+
+    def test_what_a_key_cannot_see_is_told_once_for_all_instances(
+        self, store: forebay.Store, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    ) -> None:
+        class Reader:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            @forebay.cached(store=store)
+            def read(self) -> str:
+                return (tmp_path / self.name).read_text()
+
+            @forebay.cached(store=store, version="1")
+            def trusted(self) -> str:
+                return (tmp_path / self.name).read_text()
+
+        (tmp_path / "a").write_text("A")
+        (tmp_path / "b").write_text("B")
+        assert [Reader(name).read() for name in "abab"] == ["A", "B", "A", "B"]
+        assert Reader("a").trusted() == "A"
+        told = recwarn.pop(RuntimeWarning)
+        assert "Reader.read: " in str(told.message)
+        assert "pass FileContent(path)" in str(told.message)
+        assert told.filename == __file__
+        assert not recwarn
 
     def test_generators_are_refused(self) -> None:
         with pytest.raises(InputError, match="generator or coroutine"):

@@ -3,15 +3,18 @@
 ::
 
     @forebay.cached
-    def lengths(path: str, limit: int = 10) -> dict[str, int]: ...
+    def lengths(texts: list[str], limit: int = 10) -> dict[str, int]: ...
 
-    lengths("corpus.jsonl")          # computed once, over all processes that ask for it
-    lengths.key("corpus.jsonl")      # its key
-    lengths.forget("corpus.jsonl")   # computed again next time
+    lengths(texts)          # computed once, over all processes that ask for it
+    lengths.key(texts)      # its key
+    lengths.forget(texts)   # computed again next time
 
 What can be kept: Arrow tables, numpy arrays (not of objects), pandas frames, bytes, and JSON-like values, nested in
 dicts, lists and tuples. Stored as Arrow IPC, raw array bytes and JSON, never pickled; arrays come back read-only, as
 views of the store's file.
+
+What the code reaches that a key cannot see (unseeded random numbers, files, the clock), and what keeps results from
+being kept, is told as a `RuntimeWarning`, each once per process.
 """
 
 from __future__ import annotations
@@ -40,7 +43,9 @@ KIND = "value"
 class Cached(Generic[P, R]):
     """A function whose results are kept. Safe from threads and processes: one computes, the others wait."""
 
-    def __init__(self, function: Callable[P, R], store: Store | None, version: str | None) -> None:
+    def __init__(
+        self, function: Callable[P, R], store: Store | None, version: str | None, told: set[str] | None = None
+    ) -> None:
         if _is_deferred(function):
             raise InputError(f"{function.__qualname__} gives a generator or coroutine, which cannot be kept",
                              subject=function.__qualname__, hint="return a list, a table or an array")  # fmt: skip
@@ -48,14 +53,20 @@ class Cached(Generic[P, R]):
         self._function = function
         self._store = store
         self._version = version
+        self._told: set[str] = set() if told is None else told
+        """What was warned of. A method's is that of all its class's instances, which are bound anew by each access."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the function's result, computed or found.
+
+        Warns:
+            RuntimeWarning: once of each thing that a key of the code cannot see, and why a result was not kept.
 
         Raises:
             UnhashableError: an argument, or what the code depends on, that no key can be made of.
             InputError: the result is of a kind that cannot be kept.
         """
+        from forebay.fingerprint import concerns
         from forebay.pipeline import values
 
         tree = self._tree(*args, **kwargs)
@@ -71,13 +82,18 @@ class Cached(Generic[P, R]):
             parts = {"call": tree.to_json()}
             return Entry(KIND, tree.digest, objects, {"value": meta}, parts, cost=cost, dataset=self._name)
 
-        if not tree.cacheable:
+        seen = concerns(tree)
+        for concern in seen:
+            does = "" if concern.cacheable else " is computed each time"
+            self._tell(f"{self._name}{does}: {concern.sentence}")
+        if not all(concern.cacheable for concern in seen):
             return self._function(*args, **kwargs)
         try:
             entry = store.build(KIND, tree.digest, make)
             return cast("R", values.decode(entry.meta["value"], entry.objects, store.read))
-        except StoreError:
+        except StoreError as error:
             # A cache never breaks the work. What was computed before the store failed is not computed twice.
+            self._tell(f"{self._name} is not kept: {error}", once=type(error).__name__)
             return made[0] if made else self._function(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -85,7 +101,7 @@ class Cached(Generic[P, R]):
         if instance is None:
             return self
         bound = cast("Any", self._function).__get__(instance, owner)
-        return Cached(bound, self._store, self._version)
+        return Cached(bound, self._store, self._version, self._told)
 
     def __forebay_key__(self) -> object:
         """What code that calls it depends on: the function, or the version that stands in for it; never the store."""
@@ -106,6 +122,14 @@ class Cached(Generic[P, R]):
     @property
     def _name(self) -> str:
         return f"{self._function.__module__}.{self._function.__qualname__}"
+
+    def _tell(self, message: str, once: str = "") -> None:
+        """Warn of something once; `once` stands for messages that differ from call to call, of key or size."""
+        if (once or message) not in self._told:
+            import warnings
+
+            self._told.add(once or message)
+            warnings.warn(message, RuntimeWarning, stacklevel=3)  # at the call of the function
 
     def _tree(self, *args: Any, **kwargs: Any) -> KeyTree:
         from forebay.fingerprint import combine, tree
