@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from pipeline_support import Bench, counts
 
 from forebay.config import Settings
-from forebay.errors import BuildError, StoreError
+from forebay.errors import BuildError, SourceError, StoreError
 from forebay.events import What
 from forebay.pipeline import RunReport
 from forebay.pipeline.runs import exporting
@@ -381,8 +382,6 @@ class TestStoreInTrouble:
         assert bench.out.read_bytes() == wanted
 
     def test_a_source_that_is_damaged_stays_an_error(self, bench: Bench) -> None:
-        from forebay.errors import SourceError
-
         bench.corpus.write_text('{"text": "a"}\n{"text": \n')
         with pytest.raises(SourceError, match=r"corpus.jsonl:2"):
             bench.run()
@@ -392,8 +391,6 @@ class TestStoreInTrouble:
         assert "1 malformed rows were set aside" in bench.told()[0]
 
     def test_types_that_do_not_fit_name_both_places_or_are_set_aside(self, bench: Bench) -> None:
-        from forebay.errors import SourceError
-
         bench.rows[280]["id"] = "two hundred"  # type: ignore[assignment]
         bench.write()
         with pytest.raises(
@@ -403,6 +400,54 @@ class TestStoreInTrouble:
         bench.recipe["on_bad_rows"] = "skip"
         report = bench.run()
         assert (report.bad_rows, report.rows_in) == (1, 299)
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    @pytest.mark.parametrize("suffix", ["jsonl.gz", "json"])
+    def test_such_rows_are_set_aside_in_files_read_in_one_pass_too(
+        self, bench: Bench, suffix: str, processes: int
+    ) -> None:
+        bench.rows[2]["n"] = 2**53 + 1
+        bench.rows[240]["n"] = 1.5
+        bench.rows[3]["code"], bench.rows[280]["code"] = 7, "seven"
+        path = bench.folder / f"packed.{suffix}"
+        lines = [json.dumps(row) for row in bench.rows]
+        data = "[" + ",\n".join(lines) + "]" if suffix == "json" else "\n".join(lines)
+        path.write_bytes(data.encode() if suffix == "json" else gzip.compress(data.encode()))
+        bench.steps = ["whitespace_normalization_mapper"]
+        wanted = {"dataset_path": str(path)}
+        with pytest.raises(SourceError, match=r"'code' is int64 .*make them one type, or set on_bad_rows: skip"):
+            bench.run(bench.make(**wanted), processes=processes)
+        recipe = bench.make(on_bad_rows="skip", **wanted)
+        report = bench.run(recipe, processes=processes)
+        assert (report.bad_rows, report.rows_in) == (2, 298)
+        assert {row["id"] for row in bench.exported()} == set(range(300)) - {2, 280}
+        assert bench.run(recipe).no_op
+        bench.out.unlink()
+        assert bench.run(recipe).computed == 0
+
+    @pytest.mark.parametrize("on_bad_rows", ["error", "skip"])
+    @pytest.mark.parametrize("suffix", ["parquet", "csv"])
+    def test_types_of_whole_files_that_do_not_fit_are_not_said_to_be_skipped(
+        self, bench: Bench, suffix: str, on_bad_rows: str
+    ) -> None:
+        import pyarrow as pa
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        folder = bench.folder / "typed"
+        folder.mkdir()
+        for name, ids in (("a", [1, 2]), ("b", ["one", "two"])):
+            table = pa.table({"text": ["x", "y"], "id": ids})
+            if suffix == "csv":
+                pyarrow.csv.write_csv(table, folder / f"{name}.csv")
+            else:
+                pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
+        told = (
+            rf"'id' is int64 in .*a\.{suffix} but string in .*b\.{suffix}; make them one type; "
+            "on_bad_rows: skip sets rows of JSON files aside, and here the type is the whole file's"
+        )
+        with pytest.raises(SourceError, match=told):
+            bench.run(bench.make(dataset_path=str(folder), on_bad_rows=on_bad_rows))
 
     def test_nothing_is_left_in_the_scratch_folder(
         self, bench: Bench, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

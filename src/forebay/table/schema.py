@@ -168,7 +168,7 @@ def _merge_column(known: Column | None, new: Column) -> Column:
             f"column {new.name + error.path!r} is {type_text(error.left)} in {known.seen or 'an earlier shard'} but "
             f"{type_text(error.right)} in {new.seen or 'a later one'}",
             subject=new.name,
-            hint="make them one type, or set on_bad_rows: skip to leave such rows out",
+            hint="make them one type",
         ) from None
     return Column(new.name, kind, new.seen if known.type == "null" else known.seen)
 

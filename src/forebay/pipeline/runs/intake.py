@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from forebay.errors import SourceError
 from forebay.events import Event, What
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.runs.flow import Flow, Moving
@@ -31,6 +32,9 @@ from forebay.types import JSON, Digest, Key, ObjectRef
 _LEASED_BYTES = 2**18
 """What is smaller is read sooner than a lease on it is taken."""
 _WITH_LINES = ("jsonl", "csv", "tsv")
+_BY_ROW = ("jsonl", "json")
+"""Formats in which each row has types of its own, so that one which does not fit can be set aside; elsewhere a type is
+the whole file's, and to set rows aside would be to lose the file."""
 
 
 @dataclass(slots=True)
@@ -90,13 +94,14 @@ class Intake:
         Raises:
             SourceError: a malformed row, or types that do not fit together, unless they are to be skipped.
         """
-        self._cut()
-        again, schema = True, Schema()
+        to_cut, again, schema = self._files, True, Schema()
         while again:  # at most once for each file
+            self._cut(to_cut)
             self._read()
             if self._flow.scheduler.damaged:
                 return [], Schema()
-            schema, again = self._agree()
+            schema, misfits = self._agree()
+            to_cut, again = [it for it in misfits if not it.file.splittable], bool(misfits)
         return self._moving(schema), schema
 
     def _source_key(self, it: _File) -> Key:
@@ -105,10 +110,10 @@ class Intake:
             spelling.append(replace(self._options, expect=it.expect).row_key())
         return keys.source(it.digest, spelling)
 
-    def _cut(self) -> None:
-        """Find or make the shards of every file."""
+    def _cut(self, files: Sequence[_File]) -> None:
+        """Find or make the shards of files; those that are not plain lines are read in doing so."""
         tasks: list[Task] = []
-        for it in self._files:
+        for it in files:
             it.ranges, it.reads = [], []
             key = self._source_key(it)
             self.entries.append(("source", key))
@@ -183,17 +188,15 @@ class Intake:
         self._flow.space.made("shard", key)
         it.reads[at] = Read.of(result, it.ranges[at].first_line, key, reused=bool(result.get("reused")))
 
-    def _agree(self) -> tuple[Schema, bool]:
-        """The union of all schemas; True where shards that do not fit must be read again, setting rows aside."""
+    def _agree(self) -> tuple[Schema, list[_File]]:
+        """The union of all schemas, and the files of which shards must be read again, setting rows aside."""
         owners = [(it, at) for it in self._files for at in range(len(it.reads))]
         schemas = [self._located(it, at) for it, at in owners]
         schema, conflicts = union_keeping(schemas)
-        if conflicts and not self._options.skip_bad_rows:
-            raise conflicts[0].error
         for conflict in conflicts:
-            it, at = owners[conflict.shard]
-            if it.expect is not None or not it.file.splittable:
-                raise conflict.error
+            it, _ = owners[conflict.shard]
+            if not self._options.skip_bad_rows or not _may_set_aside(it):
+                raise self._refusal(conflict.error, it)
         again = [owners[conflict.shard] for conflict in conflicts]
         if self._options.skip_bad_rows:
             again += [
@@ -202,13 +205,21 @@ class Intake:
         for it, at in again:
             it.reads[at] = None
             it.expect = schema
-        return schema, bool(again)
+        return schema, [it for it in self._files if any(it is owner for owner, _ in again)]
+
+    def _refusal(self, error: SourceError, it: _File) -> SourceError:
+        """Return the error for types that do not fit, with what may be done about them."""
+        hint = error.hint
+        if it.file.format not in _BY_ROW:
+            hint += "; on_bad_rows: skip sets rows of JSON files aside, and here the type is the whole file's"
+        elif not self._options.skip_bad_rows:
+            hint += ", or set on_bad_rows: skip to leave such rows out"
+        return SourceError(error.what, subject=error.subject, hint=hint)
 
     def _is_inexact(self, it: _File, at: int, own: Schema, schema: Schema) -> bool:
         """Tell whether a shard may have integers that become floats, and would be others: that is found by reading."""
         large = cast("Read", it.reads[at]).large
-        may_read_again = it.expect is None and it.file.splittable
-        return bool(large) and may_read_again and schema.gap(own, large) is not None
+        return bool(large) and _may_set_aside(it) and schema.gap(own, large) is not None
 
     def _located(self, it: _File, at: int) -> Schema:
         read = cast("Read", it.reads[at])
@@ -251,3 +262,8 @@ def _size(file: sources.SourceFile) -> int:
         return _LEASED_BYTES if file.documents else os.stat(file.path).st_size
     except OSError:
         return 0  # whoever reads it says what is wrong
+
+
+def _may_set_aside(it: _File) -> bool:
+    """Tell whether a file can be read again without the rows that do not fit; once, for then they do."""
+    return it.expect is None and it.file.format in _BY_ROW
