@@ -161,6 +161,22 @@ def test_require_cache(project: Path, call: Call) -> None:
     call("run", "recipe.yaml", "--require-cache")
 
 
+@pytest.mark.parametrize("other", ["--refresh", "--no-cache"])
+def test_options_that_contradict_each_other_are_told_before_any_work(project: Path, call: Call, other: str) -> None:
+    found = call("run", "recipe.yaml", "--require-cache", other, code=2).stderr
+    assert "require_cache contradict each other" in found
+    assert len(said(found)) == 1
+    assert not (project / "store").exists()
+    assert not (project / "out").exists()
+
+
+def test_a_recipe_that_wants_no_cache_has_none(project: Path, call: Call, call_json: CallJson) -> None:
+    report = call_json("run", "recipe.yaml", "--set", "use_cache=false")
+    assert report["export"]["written"]
+    assert not (project / "store").exists()
+    assert "the store" not in call("run", "recipe.yaml", "--set", "use_cache=false").stdout
+
+
 @pytest.mark.parametrize("retain", ["all", "last:1", "final"])
 def test_retain(project: Path, call_json: CallJson, retain: str) -> None:
     report = call_json("run", "recipe.yaml", "--retain", retain)

@@ -368,6 +368,12 @@ class TestWhatIsTold:
             bench.run(use_cache=False, refresh=True)
         with pytest.raises(ConfigError, match="use_cache: false and refresh contradict"):
             bench.run(bench.make(use_cache=False), refresh=True)
+        with pytest.raises(ConfigError, match=r"refresh and require_cache contradict each other; .* leave one out"):
+            bench.run(refresh=True, require_cache=True)
+        with pytest.raises(ConfigError, match="no cache and require_cache contradict each other; require_cache takes"):
+            bench.run(use_cache=False, require_cache=True)
+        with pytest.raises(ConfigError, match="use_cache: false and require_cache contradict each other"):
+            bench.run(bench.make(use_cache=False), require_cache=True)
         with pytest.raises(ConfigError, match="last:0 would keep no operator's results; that is: final"):
             bench.run(retain="last:0")
 

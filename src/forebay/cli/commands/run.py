@@ -62,18 +62,20 @@ def run(
     """
     from forebay.pipeline import Recipe, RunOptions
     from forebay.pipeline import run as run_recipe
+    from forebay.pipeline.recipes.options import caching
 
     loaded = Recipe.load(recipe, overrides)
     options = RunOptions(
         processes=processes,
-        use_cache=not no_cache,
+        use_cache=False if no_cache else None,
         refresh=refresh,
         dry_run=dry_run,
         retain=retain,
         require_cache=require_cache,
     )
     with ExitStack() as stack:
-        store = None if no_cache else _opened(stack, session, required=require_cache)
+        kept = caching(options, loaded.use_cache)  # options that contradict each other are told before a store is made
+        store = _opened(stack, session, required=require_cache) if kept else None
         with watching(loaded.project, quiet=quiet, plain=as_json) as hook:
             report = run_recipe(loaded, store=store, options=options, hook=hook)
     if as_json:

@@ -23,7 +23,7 @@ class RunOptions:
     retain: str | None = None
     """Which intermediate results stay after a successful run: ``all``, ``last:K`` (operators, from 1) or ``final``."""
     require_cache: bool = False
-    """A miss is an error."""
+    """A miss is an error. Contradicts `refresh`, and `use_cache` False."""
     check: bool = True
     """Compute a sample of each user function's first shard twice, and do not cache what differs."""
     need_table: bool = False
@@ -48,13 +48,19 @@ def caching(options: RunOptions, wanted: bool) -> bool:
     """Return whether to look anything up and keep anything; `wanted` is what the recipe says.
 
     Raises:
-        ConfigError: nothing is to be kept, but computed again for it.
+        ConfigError: nothing is to be kept, but computed again for it, or all to be found; or all to be both.
     """
     chosen = wanted if options.use_cache is None else options.use_cache
+    off = "use_cache: false" if options.use_cache is None else "no cache"
     if options.refresh and not chosen:
-        says = "use_cache: false" if options.use_cache is None else "no cache"
         hint = "refresh replaces what the store holds; without a cache all is computed anyway"
-        raise ConfigError(f"{says} and refresh contradict each other", subject="refresh", hint=hint)
+        raise ConfigError(f"{off} and refresh contradict each other", subject="refresh", hint=hint)
+    if options.require_cache and not chosen:
+        hint = "require_cache takes everything from the store; without a cache nothing is found"
+        raise ConfigError(f"{off} and require_cache contradict each other", subject="require_cache", hint=hint)
+    if options.require_cache and options.refresh:
+        hint = "refresh computes everything again, require_cache nothing; leave one out"
+        raise ConfigError("refresh and require_cache contradict each other", subject="require_cache", hint=hint)
     return chosen
 
 
