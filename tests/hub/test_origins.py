@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from forebay import config
 from forebay.errors import (
     AccessError,
     ConfigError,
@@ -27,8 +29,12 @@ from forebay.hub.huggingface import HuggingFace
 from forebay.hub.local import Local
 from forebay.hub.modelscope import ModelScope
 from forebay.hub.objectstore import ObjectStore, open_bucket
+from forebay.hub.snapshot import key_of
 from forebay.hub.web import Web
+from forebay.io import DiskSpace, Filesystem, LocalFilesystem
+from forebay.store import Store
 from forebay.testing import HubFault, Repository
+from forebay.types import Entry
 
 from .conftest import FILES, LARGE, World  # pyright: ignore
 
@@ -265,6 +271,88 @@ def test_a_body_of_unknown_size_keeps_to_the_budget(world: World, endless: str) 
         hub.fetch(endless)
     assert max(seen) <= 2_000_000
     assert (store.usage().partials, store.usage().reserved_bytes) == (0, 0)
+
+
+class _SmallDisk(LocalFilesystem):
+    """A disk of which files below `home` take room; it refuses what has not been reserved, as a full one does."""
+
+    def __init__(self, home: Path, capacity: int) -> None:
+        super().__init__()
+        self.home, self.capacity = home, capacity
+
+    def free(self) -> int:
+        return self.capacity - sum(path.stat().st_size for path in self.home.glob("*-v1/**/*") if path.is_file())
+
+    def space(self, path: Path) -> DiskSpace:
+        return DiskSpace(self.capacity, max(self.free(), 0))
+
+
+class _FillingDisk(LocalFilesystem):
+    """Says that there is room, and has none after the first 2 MB of a file: others have written meanwhile."""
+
+    def create(self, path: Path, *, mode: int = 0o644) -> Any:
+        file = super().create(path, mode=mode)
+        return _Filling(file) if "partials-v1" in path.parts else file
+
+
+class _Filling:
+    def __init__(self, file: Any) -> None:
+        self.file, self.size = file, 0
+
+    def write(self, data: Any) -> None:
+        self.size += len(data)
+        if self.size > 2_000_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def _on(world: World, disk: Filesystem, **settings: Any) -> Hub:
+    store = world.stack.enter_context(
+        Store.open(config.resolve({}, home=world.home, min_free_bytes=0, **settings), fs=disk)
+    )
+    return world.stack.enter_context(Hub(store, world.settings(attempts=2), fs=disk, waits=Waits(0.001, 0.01)))
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_a_body_of_unknown_size_meets_a_full_disk_before_it_is_written(world: World, endless: str, codec: str) -> None:
+    disk = _SmallDisk(world.home, 2_000_000)
+    hub = _on(world, disk, codec=codec)
+    with pytest.raises(StoreFullError, match=r"cannot fetch x\.bin, of which \d+ bytes have come: .*no room") as error:
+        hub.fetch(endless)
+    assert "kept;" not in str(error.value)
+    assert hub.store.usage().partials == 0
+    assert disk.free() > 1_900_000
+
+
+def test_a_body_of_unknown_size_makes_room_on_the_disk(world: World, endless: str) -> None:
+    """Old entries go for it; here it ends by itself, and nothing of it stays."""
+    disk = _SmallDisk(world.home, 6_000_000)
+    hub = _on(world, disk)
+    with hub.store.batch() as batch:
+        batch.add(Entry("old", key_of("old"), (batch.put("data", bytes(4_000_000)),)))
+    with pytest.raises(OriginError, match=r"stopped sending.*try again later; nothing of it is kept, it has to begin"):
+        hub.fetch(endless)
+    assert hub.store.get("old", key_of("old")) is None
+    assert hub.store.usage().partials == 0
+
+
+def test_a_useless_partial_goes_when_the_disk_fills_up_under_it(world: World, endless: str) -> None:
+    hub = _on(world, _FillingDisk())
+    with pytest.raises(StoreFullError, match=r"cannot keep x\.bin"):
+        hub.fetch(endless)
+    assert not list(world.home.glob("partials-v1/*/*"))
+
+
+def test_what_can_be_gone_on_with_is_said_to_be_kept(world: World) -> None:
+    world.fake.faults.add(HubFault(cut_after_bytes=1_500_000), "/cdn/*")
+    hub = world.hub(attempts=1)
+    snapshot = hub.resolve("hf://datasets/team/small")
+    with pytest.raises(OriginError, match="try again later; what has come of it is kept"):
+        hub.fetch_file(snapshot, "data/train.parquet")
+    assert hub.store.usage().partial_bytes > 0
 
 
 # This machine

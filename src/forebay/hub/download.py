@@ -21,11 +21,11 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from forebay.errors import ForebayError, LeaseLostError, OriginError, StoreFullError, WrongBytesError
+from forebay.errors import ForebayError, LeaseLostError, OriginError, WrongBytesError
 from forebay.events import Event, Hook, What
 from forebay.hub.chain import Outages
 from forebay.hub.content import Check
-from forebay.hub.making_room import allot, reserve
+from forebay.hub.making_room import allot, cover, reserve
 from forebay.hub.origin import Origin
 from forebay.hub.partial import InMemory, Partials, Sink
 from forebay.hub.patience import Busy, Patience
@@ -49,12 +49,12 @@ _POLL_SECONDS = 0.05
 
 
 class Stopped(ForebayError):
-    """The fetch was told to stop; what has come is kept."""
+    """The fetch was told to stop; what has come is kept if it can be gone on with."""
 
     retryable = True
 
     def __init__(self) -> None:
-        super().__init__("the fetch was stopped", hint="what has come is kept for the next one")
+        super().__init__("the fetch was stopped", hint="ask for it again; what can be gone on with is kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,19 @@ class _Run:
     def resume_or_begin_anew(self) -> None:
         """Forget bytes whose continuation nobody could recognize: there is neither a hash nor a strong ETag."""
         file = self.wanted.file
-        safe = (self.check.by_hash or file.etag) and file.size is not None
-        if self.check.excess or (self.check.seen and not safe):
+        if self.check.excess or (self.check.seen and not _may_be_gone_on_with(file)):
             self.again()
+
+    def cut(self, failed: Sequence[OriginError]) -> OriginError:
+        """Return the error for a file that no origin has sent to its end."""
+        file, last = self.wanted.file, failed[-1]
+        if len(failed) == 1 and not isinstance(last, Busy):
+            return last
+        hint = last.hint
+        if isinstance(last, Busy) and self.check.seen:
+            kept = _may_be_gone_on_with(file) and not isinstance(self.sink, InMemory)
+            hint += "; what has come of it is kept" if kept else "; nothing of it is kept, it has to begin anew"
+        return OriginError("; ".join(dict.fromkeys(error.what for error in failed)), subject=file.path, hint=hint)
 
 
 @dataclass(slots=True)
@@ -211,18 +221,17 @@ class Downloader:
         return None
 
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
-        sink = self._sink(wanted)
-        # Without a size nobody could go on with what has come.
-        useless = WrongBytesError if wanted.file.size is not None else (OriginError, StoreFullError, Stopped)
+        sink, keeps = self._sink(wanted), _may_be_gone_on_with(wanted.file)
         with ExitStack() as held:  # the budget's room, until the partial has gone or is left for later
             try:
                 entry = self.publisher.publish(self._gathered(wanted, lease, sink, held))
-            except useless:
-                sink.drop()
-                raise
-            except ForebayError:
-                raise
-            except OSError as error:
+            except LeaseLostError:
+                raise  # what lies there is another's now
+            except (ForebayError, OSError) as error:
+                if not keeps or isinstance(error, WrongBytesError):
+                    sink.drop()
+                if isinstance(error, ForebayError):
+                    raise
                 what = f"cannot keep {wanted.file.path} in {self.store.home}"
                 raise store_error(what, error) from error
             finally:
@@ -285,9 +294,7 @@ class Downloader:
             what = f"{file.path} of {run.wanted.snapshot.dataset} should be {file.identity}, but {'; '.join(wrong)}"
             hint = "nothing of it was kept; ask another mirror, or tell the hub"
             raise WrongBytesError(what, subject=file.path, hint=hint)
-        if len(failed) == 1:
-            raise failed[0]
-        raise OriginError("; ".join(dict.fromkeys(error.what for error in failed)), hint=failed[-1].hint)
+        raise run.cut(failed)
 
     def _is_right(self, run: _Run, origin: Origin, wrong: list[str]) -> bool:
         """Fetch what is missing; False: some of it was older, and all must be fetched again.
@@ -360,8 +367,10 @@ class Downloader:
     def _take(self, run: _Run, data: bytes, host: str) -> None:
         run.wanted.check_stop()
         run.lease.check()
-        if run.allotment is not None and run.wanted.file.size is None:
-            run.allotment.cover(run.check.seen + len(data))
+        if run.wanted.file.size is None:
+            if run.allotment is not None:
+                run.allotment.cover(run.check.seen + len(data))
+            cover(self.store, self.room, run.room, run.wanted.file, run.check.seen, len(data))
         if run.trail is not None:
             run.trail.add(run.check.seen, data, run.check.so_far())
         run.sink.write(data)
@@ -378,3 +387,8 @@ class Downloader:
         file = wanted.file
         facts = {"phase": "file", "path": file.path, "state": state, "done": done, "total": file.size, "host": host}
         self.hook(Event(What.PROGRESS, key=file.key, kind=FILE, facts={**facts, "dataset": wanted.snapshot.dataset}))
+
+
+def _may_be_gone_on_with(file: SnapshotFile) -> bool:
+    """Tell whether what has come of a file is of use to the next attempt: a wrong continuation would be seen."""
+    return file.size is not None and (bool(file.etag) or Check(file.identity, file.size).by_hash)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from forebay.errors import StoreFullError
 from forebay.hub.partial import InMemory, Sink
@@ -11,10 +12,13 @@ from forebay.hub.snapshot import SnapshotFile
 from forebay.io import Reservation, Room, Trouble
 from forebay.store import Store
 from forebay.store.files import store_error
+from forebay.store.intents import SLAB_BYTES
 from forebay.types import Key
 
 if TYPE_CHECKING:
     from forebay.store.allotment import Allotment
+
+Taken = TypeVar("Taken")
 
 
 def allot(store: Store, key: Key, file: SnapshotFile, sink: Sink, held: ExitStack) -> Allotment | None:
@@ -49,18 +53,52 @@ def reserve(store: Store, room: Room, file: SnapshotFile, sink: Sink) -> Reserva
     Raises:
         StoreFullError: there is none, even after eviction.
     """
-    size, told = file.size or 0, f"cannot fetch {file.path} of {file.size or 0} bytes"
+    size = file.size or 0
     # What is encoded, or was begun by another process, is written anew when it is whole: see `Partial.seal`.
     linked = store.settings.codec == "none" and not sink.size()
     need = 0 if isinstance(sink, InMemory) else size * (1 if linked else 2) - sink.size()
+    return _made(
+        store, room, room.reserve, max(need, 0), f"cannot fetch {file.path}" + (f" of {size} bytes" if size else "")
+    )
+
+
+def cover(store: Store, room: Room, reserved: Reservation, file: SnapshotFile, came: int, coming: int) -> None:
+    """Reserve room on the disk for the next bytes where no size is said: a slab, or just theirs where it is scarce.
+
+    Args:
+        store: that is to keep the file.
+        room: of its disk.
+        reserved: is to hold the `coming` bytes, and where they are encoded when all are there, a copy of all.
+        file: what comes.
+        came: bytes so far, which are written.
+        coming: bytes that are to be written next.
+
+    Raises:
+        StoreFullError: there is none, even after eviction.
+    """
+    copy = 0 if store.settings.codec == "none" else came + coming
+    wanting = coming + copy - reserved.left
+    if wanting <= 0:
+        return
+    told = f"cannot fetch {file.path}, of which {came} bytes have come"
     try:
-        return room.reserve(need)
+        _made(store, room, reserved.grow, max(wanting, SLAB_BYTES), told)
+    except StoreFullError:
+        if wanting >= SLAB_BYTES:
+            raise
+        _made(store, room, reserved.grow, wanting, told)
+
+
+def _made(store: Store, room: Room, take: Callable[[int], Taken], size: int, told: str) -> Taken:
+    """Take `size` bytes of the disk's room, evicting for them if need be; `told` is how an error begins."""
+    try:
+        return take(size)
     except OSError as error:
         if Trouble.of(error) is not Trouble.FULL or not store.writable:
             raise store_error(told, error) from error
-    wanting = need - room.free()
+    wanting = size - room.free()
     store.gc(max_bytes=max(store.bytes_at_rest() - wanting, 0))
     try:
-        return room.reserve(need)
+        return take(size)
     except OSError as error:
         raise store_error(told, error) from error

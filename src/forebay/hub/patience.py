@@ -25,7 +25,7 @@ class Busy(OriginError):
     """
 
     def __init__(self, what: str, *, retry_after: float | None = None, subject: object = None) -> None:
-        super().__init__(what, subject=subject, hint="try again later; what has come so far is kept")
+        super().__init__(what, subject=subject, hint="try again later")
         self.retry_after = retry_after
 
 
