@@ -176,10 +176,17 @@ class TestTheExport:
             bench.run(bench.make(dataset_path=str(data), export_path=str(place)))
         apart = {"dataset_path": str(data), "export_path": str(data / "out.parquet"), "suffixes": [".jsonl"]}
         bench.run(bench.make(**apart))
-        out = str(data / "out.jsonl")
-        bench.run(bench.make(dataset_path=str(data / "*.jsonl"), export_path=out))
+        out = data / "out.jsonl"
+        (bench.folder / "link").symlink_to(data)
+        linked = bench.folder / "link" / "*.jsonl"
+        for pattern in (data / "*.jsonl", data / "**" / "[a-z]*.jsonl", bench.folder / "**" / "*", linked):
+            told = r"out\.jsonl matches the dataset's .*, so the next run would read it; name another"
+            with pytest.raises(RecipeError, match=told):
+                bench.run(bench.make(dataset_path=str(pattern), export_path=str(out)))
+            assert not out.exists()
+        bench.run(bench.make(dataset_path=str(data / "c*.jsonl"), export_path=str(out)))
         with pytest.raises(RecipeError, match=r"out\.jsonl is a file of the dataset"):
-            bench.run(bench.make(dataset_path=str(data / "*.jsonl"), export_path=out))
+            bench.run(bench.make(dataset_path=str(data / "*.jsonl"), export_path=str(out)))
 
     def test_to_another_path(self, bench: Bench) -> None:
         bench.run()

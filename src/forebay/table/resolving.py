@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import json
 import os
@@ -106,6 +107,37 @@ def resolve(
     if left_out is not None:
         left_out += sorted(path for path in {*passed} if path not in files)
     return list(_documents(files.values())) if wanted.text_rows == "document" else list(files.values())
+
+
+def would_read(item: str, path: str) -> bool:
+    """Tell whether a folder or glob of a dataset would stand for a file of this name too, were it there.
+
+    Both are absolute; a link below what is written out in a glob is not followed.
+    """
+    if os.path.isdir(item):
+        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(item)).split(os.sep)
+        return not any(part.startswith(".") for part in inside)  # hidden, or beside it
+    if not glob.has_magic(item) or os.path.isfile(item) or _suffixes(path)[0] not in _DATA:
+        return False
+    parts = os.path.normpath(item).split(os.sep)
+    written = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    real = os.path.realpath(os.sep.join(parts[:written]) or os.sep).rstrip(os.sep).split(os.sep)
+    spellings = [(os.path.abspath(path), parts), (os.path.realpath(path), [*real, *parts[written:]])]
+    return any(_matches(spelled.split(os.sep), pattern) for spelled, pattern in spellings)
+
+
+def _matches(parts: list[str], pattern: list[str]) -> bool:
+    """Tell whether `glob.glob` would find a path by a recursive pattern, both cut at the separators."""
+    if not pattern or not parts:
+        return not parts and not pattern
+    first, name = pattern[0], parts[0]
+    if first == "**":
+        deeper = not name.startswith(".") and (_matches(parts[1:], pattern) or parts[1:] == pattern[1:] == [])
+        return deeper or _matches(parts, pattern[1:])
+    if not glob.has_magic(first):
+        return name == first and _matches(parts[1:], pattern[1:])
+    seen = first.startswith(".") or not name.startswith(".")  # a star finds nothing that is hidden
+    return seen and fnmatch.fnmatch(name, first) and _matches(parts[1:], pattern[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs.origin import KnownFile
 from forebay.table.options import ReadOptions
 from forebay.table.proving import content_of
-from forebay.table.resolving import resolve
+from forebay.table.resolving import resolve, would_read
 from forebay.types import JSON, Key
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def _spare_sources(recipe: Recipe, sources: list[str]) -> None:
             raise RecipeError(f"export_path {recipe.export.path} is a file of the dataset", subject=export, hint=hint)
     if recipe.suffixes and not export.endswith(recipe.suffixes):
         return
-    for folder in filter(os.path.isdir, recipe.dataset):
-        inside = os.path.relpath(export, os.path.realpath(folder)).split(os.sep)
-        if not any(part.startswith(".") for part in inside):  # hidden, or beside it
-            what = f"export_path {recipe.export.path} lies in the dataset's folder, so the next run would read it"
+    for item in recipe.dataset:
+        if would_read(item, str(recipe.export.path)):
+            where = "lies in the dataset's folder" if os.path.isdir(item) else f"matches the dataset's {item}"
+            what = f"export_path {recipe.export.path} {where}, so the next run would read it"
             raise RecipeError(what, subject=export, hint=f"{hint}, or say which files dataset_path or suffixes mean")
 
 
