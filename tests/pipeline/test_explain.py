@@ -8,7 +8,7 @@ import pytest
 from pipeline_support import Bench, counts, document
 
 from forebay.errors import NotFoundError
-from forebay.pipeline import explain
+from forebay.pipeline import explain, plan
 
 
 def reasons(bench: Bench, report: Any) -> list[str]:
@@ -136,6 +136,38 @@ class TestRetention:
         found = self.kinds(bench)
         assert found["delta"] <= report.shards
         assert "summary" not in found
+
+    @pytest.mark.parametrize("edit", ["operator", "row"])
+    def test_an_edit_after_it_computes_what_was_not_kept_and_says_so(self, bench: Bench, edit: str) -> None:
+        shards = bench.run(retain="last:2").shards
+        if edit == "operator":
+            bench.steps[-1] = {"words_num_filter": {"min_num": 8}}
+        else:
+            bench.rows[150]["text"] += " edited"
+            bench.write()
+        changed = 0 if edit == "operator" else 1
+        told = f"{shards - changed} of {shards} shards: the result was not kept (retain: last:2)"
+        with bench.open() as store:
+            planned = plan(bench.make(), store=store)
+        assert all(operator.reason.endswith(told) for operator in planned.operators[:3])
+        assert planned.operators[3].reason.endswith(
+            "their rows are known only when operator 1 whitespace_normalization_mapper, whose result was not kept "
+            "(retain: last:2), has run"
+        )
+        report = bench.run(retain="last:2")
+        assert all(operator.reason.endswith(told) for operator in report.operators[:3])
+        assert report.operators[3].shards_computed == changed  # what was kept is found again
+
+    def test_results_that_have_gone_otherwise_are_not_said_to_be_dropped(self, bench: Bench) -> None:
+        bench.run()
+        with bench.open() as store:
+            for info in list(store.entries("delta")):
+                store.remove("delta", info.key)
+        bench.steps[-1] = {"words_num_filter": {"min_num": 8}}
+        with bench.open() as store:
+            told = [operator.reason for operator in plan(bench.make(retain="final"), store=store).operators]
+        assert told[0].endswith("the result was known and is no longer in the store")
+        assert not any("retain" in reason for reason in told)
 
     def test_other_projects_keep_theirs(self, bench: Bench) -> None:
         bench.run(bench.make(project_name="mine"))

@@ -173,7 +173,7 @@ class Computation:
         links = self._run.chain.links
         detail = record.Detail(
             record.operator_records(links), record.shard_records(shards, len(links)), tuple(work.flow.globals.items()),
-            tuple(origin.entries), tuple(operator.reason for operator in report.operators),
+            tuple(origin.entries), tuple(operator.reason for operator in report.operators), self._run.recipe.retain,
         )  # fmt: skip
         parcel = Parcel()
         ref = parcel.put("detail", detail.to_bytes())

@@ -6,6 +6,7 @@
     operator 3 text_length_filter: parameter min_len was 20, is 30
     operator 5 words_num_filter: 1 of 24 shards: the source changed (corpus.jsonl from line 1201)
     operator 6 document_deduplicator: 2 of 24 shards: their rows changed in operator 3 text_length_filter
+    operator 7 clean_links_mapper: 24 of 24 shards: the result was not kept (retain: last:1)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from forebay.errors import NotFoundError
 from forebay.pipeline.recipes.chain import Link
+from forebay.pipeline.recipes.options import retained_operators
 from forebay.pipeline.runs.flow import Moving
 from forebay.pipeline.runs.ledger import Tally
 from forebay.pipeline.runs.record import Detail, OperatorRecord
@@ -43,6 +45,9 @@ class Explainer:
         self._links = links
         self._before = before
         self._project = project
+        self._dropped = _dropped(before) if before else frozenset[str]()
+        self._lost: dict[int, Link] = {}
+        """Of shards of which a known result is no longer there: the first operator of that."""
         self._known_keys = {key for shard in before.shards for key in shard.keys} if before else set[str]()
         self._bases = {shard.base for shard in before.shards} if before else set[str]()
         self._operators = {record.key for record in before.operators} if before else set[str]()
@@ -72,6 +77,12 @@ class Explainer:
         unsure = [shard for shard, key in tally.misses if not key and shard not in fresh]  # in a dry run
         total = len(shards)
         parts: list[str] = []
+        for shard in gone:
+            self._lost.setdefault(shard, link)
+        lost = [] if changed else [shard for shard in unsure if shard in self._lost]  # what is made again is as it was
+        unsure = [shard for shard in unsure if shard not in lost]
+        if link.key in self._dropped:
+            gone, lost = gone + lost, []
         if fresh:
             places = ", ".join(_where(shards[shard]) for shard in fresh[:3]) + (" …" if len(fresh) > 3 else "")
             parts.append(f"{len(fresh)} of {total} shards: the source changed ({places})")
@@ -81,9 +92,17 @@ class Explainer:
         if unsure:
             by = changed[-1].label if changed else "an earlier operator"
             parts.append(f"{len(unsure)} of {total} shards: their rows may change in {by}")
+        if lost:
+            why = self._why_gone(self._lost[lost[0]])
+            by = f"{self._lost[lost[0]].label}, whose result was {why}, has run"
+            parts.append(f"{len(lost)} of {total} shards: their rows are known only when {by}")
         if gone:
-            parts.append(f"{len(gone)} of {total} shards: the result was known and is no longer in the store")
+            parts.append(f"{len(gone)} of {total} shards: the result was {self._why_gone(link)}")
         return "; ".join(parts)
+
+    def _why_gone(self, link: Link) -> str:
+        retain = self._before.retain if self._before and link.key in self._dropped else ""
+        return f"not kept (retain: {retain})" if retain else "known and is no longer in the store"
 
     def _operator_changed(self, link: Link, before: Detail) -> str:
         old = _counterpart(link, before)
@@ -91,6 +110,12 @@ class Explainer:
             return "a new operator"
         found = differences(old.tree, link.use.key)
         return "; ".join(found) if found else "its key changed"
+
+
+def _dropped(before: Detail) -> frozenset[str]:
+    """Return the keys of the operators whose results an earlier run did not keep."""
+    count = len(before.operators)
+    return frozenset(record.key for record in before.operators[: count - retained_operators(before.retain, count)])
 
 
 def _counterpart(link: Link, before: Detail) -> OperatorRecord | None:

@@ -55,6 +55,8 @@ class Detail:
     """(kind, key) of the entries that reading made: ``source`` and ``shard``."""
     reasons: tuple[str, ...] = ()
     """Per operator: why shards were computed; "" where none was."""
+    retain: str = "all"
+    """Which operators' results stayed when it ended; `forebay.pipeline.runs.retention`."""
 
     def to_bytes(self) -> bytes:
         """Return the detail as JSON."""
@@ -64,6 +66,7 @@ class Detail:
             "globals": [list(pair) for pair in self.globals],
             "sources": [list(pair) for pair in self.sources],
             "reasons": list(self.reasons),
+            "retain": self.retain,
         }
         return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -81,6 +84,7 @@ class Detail:
             tuple((index, key) for index, key in found["globals"]),
             tuple((kind, Key(key)) for kind, key in found["sources"]),
             tuple(found["reasons"]),
+            found.get("retain", "all"),  # earlier versions did not tell
         )
 
 
