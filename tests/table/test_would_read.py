@@ -42,3 +42,14 @@ def test_it_is_what_glob_finds(folder: Path, folders: list[str], name: str, patt
 def test_what_is_no_data_is_not_read(tmp_path: Path) -> None:
     assert not would_read(str(tmp_path / "*"), str(tmp_path / "out"))
     assert would_read(str(tmp_path / "*"), str(tmp_path / "out.jsonl.zst"))
+
+
+def test_other_spellings_of_the_same_place(tmp_path: Path) -> None:
+    out = str(tmp_path / "data" / "out.jsonl")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert would_read(f"{tmp_path}/./data//*.jsonl", out)
+    assert would_read(f"{tmp_path}/link/*.jsonl", out)
+    assert would_read(f"{tmp_path}/link/../data/*.jsonl", out)
+    assert would_read(f"{tmp_path}/data/*.jsonl", f"{tmp_path}/link/out.jsonl")
+    assert not would_read(f"{tmp_path}/*/../data/out.jsonl", out)  # not seen, and no error

@@ -122,7 +122,9 @@ class _Run:
         if isinstance(last, Busy) and self.check.seen:
             kept = _may_be_gone_on_with(file) and not isinstance(self.sink, InMemory)
             hint += "; what has come of it is kept" if kept else "; nothing of it is kept, it has to begin anew"
-        return OriginError("; ".join(dict.fromkeys(error.what for error in failed)), subject=file.path, hint=hint)
+        error = OriginError("; ".join(dict.fromkeys(one.what for one in failed)), subject=file.path, hint=hint)
+        error.__cause__ = last
+        return error
 
 
 @dataclass(slots=True)

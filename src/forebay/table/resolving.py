@@ -112,14 +112,14 @@ def resolve(
 def would_read(item: str, path: str) -> bool:
     """Tell whether a folder or glob of a dataset would stand for a file of this name too, were it there.
 
-    Both are absolute; a link below what is written out in a glob is not followed.
+    Both are absolute; links and ``..`` below what is written out in a glob are not followed.
     """
     if os.path.isdir(item):
         inside = os.path.relpath(os.path.realpath(path), os.path.realpath(item)).split(os.sep)
         return not any(part.startswith(".") for part in inside)  # hidden, or beside it
     if not glob.has_magic(item) or os.path.isfile(item) or _suffixes(path)[0] not in _DATA:
         return False
-    parts = os.path.normpath(item).split(os.sep)
+    parts = [part for at, part in enumerate(item.split(os.sep)) if not at or part not in ("", ".")]
     written = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     real = os.path.realpath(os.sep.join(parts[:written]) or os.sep).rstrip(os.sep).split(os.sep)
     spellings = [(os.path.abspath(path), parts), (os.path.realpath(path), [*real, *parts[written:]])]
