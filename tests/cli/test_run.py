@@ -161,6 +161,13 @@ def test_require_cache(project: Path, call: Call) -> None:
     call("run", "recipe.yaml", "--require-cache")
 
 
+def test_require_cache_by_the_environment(project: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_REQUIRE_CACHE", "1")
+    assert "not in the store" in call("run", "recipe.yaml", code=1).stderr
+    assert "no cache and require_cache contradict" in call("run", "recipe.yaml", "--no-cache", code=2).stderr
+    assert not (project / "out").exists()
+
+
 @pytest.mark.parametrize("other", ["--refresh", "--no-cache"])
 def test_options_that_contradict_each_other_are_told_before_any_work(project: Path, call: Call, other: str) -> None:
     found = call("run", "recipe.yaml", "--require-cache", other, code=2).stderr

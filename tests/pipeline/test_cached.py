@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import forebay
-from forebay.errors import InputError, StoreError
+from forebay.errors import CacheRequiredError, InputError, StoreError
 from forebay.pipeline import values
 from forebay.types import Digest, ObjectRef
 
@@ -228,6 +228,31 @@ class TestCached:
         assert "pass FileContent(path)" in str(told.message)
         assert told.filename == __file__
         assert not recwarn
+
+    @pytest.mark.filterwarnings("ignore:.*is computed each time")
+    def test_strict_mode_computes_nothing(self, tmp_path: Path) -> None:
+        def square(x: int) -> int:
+            CALLS.append(x)
+            return x * x
+
+        def draw() -> float:
+            import random
+
+            return random.random()
+
+        CALLS.clear()
+        with forebay.open(home=tmp_path / "store") as usual:
+            assert forebay.cached(store=usual)(square)(3) == 9
+        with forebay.open(home=tmp_path / "store", require_cache=True) as strict:
+            known = forebay.cached(store=strict)(square)
+            assert known(3) == 9
+            with pytest.raises(
+                CacheRequiredError, match=r"square of these arguments is not in the store; call it once"
+            ):
+                known(4)
+            with pytest.raises(CacheRequiredError, match=r"draw .*not in the store; it never is: random\.random"):
+                forebay.cached(store=strict)(draw)()
+        assert CALLS == [3]
 
     def test_generators_are_refused(self) -> None:
         with pytest.raises(InputError, match="generator or coroutine"):

@@ -318,6 +318,18 @@ class TestPlans:
         assert plan.export.written
         assert not bench.out.exists()
 
+    def test_a_store_that_is_opened_so_requires_it(self, bench: Bench) -> None:
+        bench.settings["require_cache"] = True
+        with pytest.raises(CacheRequiredError, match="run it once without require_cache"):
+            bench.run()
+        assert not bench.out.exists()
+        with pytest.raises(ConfigError, match="refresh and require_cache contradict each other"):
+            bench.run(refresh=True)
+        bench.settings.clear()
+        bench.run()
+        bench.settings["require_cache"] = True
+        assert bench.run().no_op
+
     def test_require_cache(self, bench: Bench) -> None:
         with pytest.raises(CacheRequiredError, match=r"not in the store, .*whitespace_normalization_mapper \(\d+\)"):
             bench.run(require_cache=True)

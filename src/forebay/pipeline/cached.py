@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from forebay.errors import InputError, StoreError
+from forebay.errors import CacheRequiredError, InputError, StoreError
 from forebay.types import Cost, Entry, Key
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Cached(Generic[P, R]):
         Raises:
             UnhashableError: an argument, or what the code depends on, that no key can be made of.
             InputError: the result is of a kind that cannot be kept.
+            CacheRequiredError: it is not in the store, whose settings say `require_cache`.
         """
         from forebay.fingerprint import concerns
         from forebay.pipeline import values
@@ -86,7 +87,10 @@ class Cached(Generic[P, R]):
         for concern in seen:
             does = "" if concern.cacheable else " is computed each time"
             self._tell(f"{self._name}{does}: {concern.sentence}")
-        if not all(concern.cacheable for concern in seen):
+        cacheable = all(concern.cacheable for concern in seen)
+        if store.settings.require_cache:
+            self._require(store, tree, cacheable)
+        if not cacheable:
             return self._function(*args, **kwargs)
         try:
             entry = store.build(KIND, tree.digest, make)
@@ -122,6 +126,14 @@ class Cached(Generic[P, R]):
     @property
     def _name(self) -> str:
         return f"{self._function.__module__}.{self._function.__qualname__}"
+
+    def _require(self, store: Store, tree: KeyTree, cacheable: bool) -> None:
+        """Strict mode: an error where the function would have to be computed."""
+        found = store.get(KIND, tree.digest) if cacheable else None
+        if found is None or not store.complete(found):
+            what = f"{self._name} of these arguments is not in the store"
+            hint = "call it once without require_cache" if cacheable else f"it never is: {tree.reason}"
+            raise CacheRequiredError(what, subject=self._name, hint=hint)
 
     def _tell(self, message: str, once: str = "") -> None:
         """Warn of something once; `once` stands for messages that differ from call to call, of key or size."""

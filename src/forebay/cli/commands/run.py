@@ -71,11 +71,11 @@ def run(
         refresh=refresh,
         dry_run=dry_run,
         retain=retain,
-        require_cache=require_cache,
+        require_cache=require_cache or session.settings().require_cache,
     )
     with ExitStack() as stack:
         kept = caching(options, loaded.use_cache)  # options that contradict each other are told before a store is made
-        store = _opened(stack, session, required=require_cache) if kept else None
+        store = _opened(stack, session, required=options.require_cache) if kept else None
         with watching(loaded.project, quiet=quiet, plain=as_json) as hook:
             report = run_recipe(loaded, store=store, options=options, hook=hook)
     if as_json:
@@ -89,7 +89,7 @@ def _opened(stack: ExitStack, session: Session, *, required: bool) -> Store | No
     try:
         return stack.enter_context(session.store())
     except StoreError as error:
-        if required or session.settings().require_cache:
+        if required:
             raise
         click.echo(f"forebay: warning: {error}; until then, nothing is kept", err=True)
         return None

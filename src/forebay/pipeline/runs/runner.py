@@ -49,9 +49,11 @@ def run(
         ConfigError: options that are wrong or contradict each other.
         RecipeError, SourceError, UnhashableError: what is wrong with the recipe or the data.
         BuildError: an operator raised.
-        CacheRequiredError: something is not in the store and `require_cache` is set.
+        CacheRequiredError: something is not in the store and `require_cache` is set, here or in the store's settings.
     """
     chosen = options or RunOptions()
+    if store is not None and store.settings.require_cache:
+        chosen = replace(chosen, require_cache=True)
     if not caching(chosen, recipe.use_cache):
         store = None
     if chosen.retain is not None:
