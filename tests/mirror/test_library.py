@@ -138,6 +138,16 @@ def test_private_repositories_do_not_exist_for_others(bench) -> None:
                 assert b"secret" not in answer.body
 
 
+def test_a_stranger_hides_a_private_repository_from_nobody(bench) -> None:
+    private = Repository("a/b", files={"x": "secret"}, private=True, readers={"ann"})
+    with FakeHub([private], users=USERS) as fake:
+        made = bench(fake)
+        for hub, path in ((made.hf, "/datasets/a/b/resolve/main/x"), (made.ms, "/api/v1/datasets/a/b/repo?FilePath=x")):
+            assert hub.answer(request(path)).status in (401, 403, 404)
+            assert taken(hub.answer(request(path, "token-ann"))) == b"secret"
+            assert hub.answer(request(path)).status in (401, 403, 404)
+
+
 def test_whose_token_it_is_is_not_asked_each_time(guarded, bench) -> None:
     with FakeHub([guarded], users=USERS) as fake:
         made = bench(fake)

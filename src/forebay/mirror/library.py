@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _MOST_PICTURES = 256
 _MOST_ANSWERS = 8192
+_ALL = "*"
+"""Stands for whoever asks, where answers are kept by token; no mask of one."""
 _OFFLINE_SECONDS = 2.0  # other processes may fetch meanwhile
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
@@ -143,7 +145,7 @@ class Library:
         """
         if not _is_sound(reference):
             raise Trouble(404, "RepoNotFound", f"not a repository: {reference.id}")
-        picture = self._answered(reference, "") or self._answered(reference, self._admission.mask(token))
+        picture = self._answered(reference, _ALL) or self._answered(reference, self._admission.mask(token))
         if picture is None:
             picture = self._asked(reference, token)
         if picture.private:
@@ -172,7 +174,7 @@ class Library:
             if not error.retryable:  # what the hub said, and not that it said nothing
                 self._remember(reference, mask, trouble)
             raise trouble from error
-        self._remember(reference, mask if picture.snapshot.restricted else "", picture)
+        self._remember(reference, mask if picture.snapshot.restricted else _ALL, picture)
         if reference.hub == "ms":
             self._numbers[picture.number] = picture.snapshot.id
         return picture
