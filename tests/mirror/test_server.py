@@ -242,6 +242,18 @@ def test_nonsense_is_answered(fake, start_mirror, upstream) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("digits", [4300, 5000])
+def test_numbers_of_thousands_of_digits(digits, fake, start_mirror, upstream) -> None:
+    mirror = start_mirror(*upstream(fake))
+    many = "9" * digits
+    for asked, status in ((f"{many}-", 416), (f"0-{many}", 206), (f"-{many}", 206), (f"{many}-{many}", 416)):
+        assert mirror.ask(PATH, Range=f"bytes={asked}").status == status
+    assert mirror.ask(f"/api/datasets/a/b/tree/main?limit={many}").status == 200
+    assert mirror.ask(f"/api/v1/datasets/a/b/repo/tree?PageNumber={many}&PageSize={many}").status == 200
+    assert mirror.ask(f"/api/v1/datasets/{many}").status == 404
+    assert mirror.counts()["failed"] == 0
+
+
 def test_connections_are_kept(fake, start_mirror, upstream) -> None:
     mirror = start_mirror(*upstream(fake))
     connection = http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc)

@@ -15,12 +15,23 @@ from forebay.mirror.content import Content
 
 Headers: TypeAlias = Mapping[str, str]
 
+_MOST_DIGITS = 30
 NO_HEADERS: Headers = MappingProxyType({})
 
 
 def nobody() -> bool:
     """Say no to whoever asks."""
     return False
+
+
+def decimal(text: str) -> int | None:
+    """Return the number that decimal digits say, cut to what exceeds any number of ours; None: they are none.
+
+    Python refuses to read some thousand digits.
+    """
+    if not text.isdecimal():
+        return None
+    return int(text) if len(text) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,8 @@ class Request:
 
     def number(self, name: str, default: int, most: int) -> int:
         """Return a parameter that is a number from 1 on; `default` where it is none, never more than `most`."""
-        text = self.asked(name)
-        return min(max(int(text), 1) if text.isdecimal() else default, most)
+        number = decimal(self.asked(name))
+        return default if number is None else min(max(number, 1), most)
 
     @cached_property
     def token(self) -> str | None:

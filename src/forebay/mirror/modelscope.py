@@ -12,7 +12,7 @@ from typing import Any
 
 from forebay.hub.reference import Reference, RepositoryType
 from forebay.mirror import listing, serving
-from forebay.mirror.exchange import Answer, Request, as_json
+from forebay.mirror.exchange import Answer, Request, as_json, decimal
 from forebay.mirror.library import Library, Picture
 from forebay.mirror.trouble import Trouble
 
@@ -72,7 +72,8 @@ class ModelScope:
     def _named(self, request: Request, kind: RepositoryType, names: Sequence[str]) -> tuple[Reference, Sequence[str]]:
         """Return the repository that the names begin with, by number or by namespace and name, and what follows."""
         if kind == "dataset" and names[0].isdecimal():
-            found = self.library.numbered(int(names[0]))
+            number = decimal(names[0])
+            found = None if number is None else self.library.numbered(number)
             if found is None:
                 raise Trouble(404, "", "record not found")
             return found, names[1:]

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from forebay.mirror.exchange import Answer, Headers, Request
+from forebay.mirror.exchange import Answer, Headers, Request, decimal
 from forebay.mirror.listing import etag
 
 if TYPE_CHECKING:
     from forebay.hub.snapshot import SnapshotFile
     from forebay.mirror.content import Content
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
 _TEXT = (".csv", ".json", ".jsonl", ".md", ".py", ".tsv", ".txt", ".yaml", ".yml", ".gitattributes", ".gitignore")
 
 
@@ -70,12 +70,12 @@ def _range(request: Request, name: str, size: int) -> tuple[int, int] | None:
     condition = request.headers.get("if-range")
     if condition is not None and condition != name:
         return None
-    if not asked[1]:  # the last N bytes
-        return max(size - int(asked[2]), 0), size if int(asked[2]) else 0
-    start = int(asked[1])
-    if asked[2] and int(asked[2]) < start:
-        return None
-    return start, max(min(int(asked[2]) + 1, size) if asked[2] else size, 0)
+    first, last = decimal(asked[1]), decimal(asked[2])
+    if first is None:  # the last N bytes
+        return max(size - (last or 0), 0), size if last else 0
+    if last is None:
+        return first, size
+    return None if last < first else (first, min(last + 1, size))
 
 
 def _named(condition: str | None, name: str) -> bool:
