@@ -35,6 +35,7 @@ STATUS_PATH = "/-/mirror"
 MODELSCOPE_PREFIX = "/-/ms"
 
 _MOST_BODY_BYTES = 16 * 2**20
+_BODY_SECONDS = 60.0
 _SMALL_BYTES = 2**18
 """What is not larger goes out with its headers: opening a file for it would cost more than copying it."""
 _PIECE_BYTES = 2**18
@@ -43,7 +44,8 @@ _FEW = 8
 """So many files at a time may take that much memory each; of more, each takes half."""
 _TURN = 8
 """Pieces after which others have their turn."""
-_THREADS = 128  # one for each answer that waits for upstream
+_THREADS = 1024
+"""One for each answer that waits for upstream: where it hangs, so many may wait before what the store has does, too."""
 
 
 def _no_owner(_: tuple[str, int]) -> bool:
@@ -94,24 +96,29 @@ class App:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
-        request = _request(scope)
-        body = await _body(receive) if request.method not in ("GET", "HEAD") else b""
-        if body is None:
-            answer = as_json({"error": f"more than {_MOST_BODY_BYTES} bytes"}, 413)
-        else:
-            client = _client(scope)
-            request = replace(request, body=body, owns=partial(self._owns, client))
-            answer = await self._on_thread(self._answer, request, client[0])
+        request, client = _request(scope), _client(scope)
+        answer = self.gate.refusal(request, client[0])
+        if answer is None:
+            answer = await self._admitted(receive, replace(request, owns=partial(self._owns, client)))
         with self.tally.serving(request, answer) as served:
             await self._send(receive, send, request, answer, served)
+
+    async def _admitted(self, receive: Receive, request: Request) -> Answer:
+        """Answer who has passed the gate: only from them is a body taken into memory."""
+        if request.method not in ("GET", "HEAD"):
+            try:
+                body = await asyncio.wait_for(_body(receive), _BODY_SECONDS)
+            except TimeoutError:
+                return as_json({"error": f"the request's body took more than {_BODY_SECONDS:.0f} seconds"}, 408)
+            if body is None:
+                return as_json({"error": f"more than {_MOST_BODY_BYTES} bytes"}, 413)
+            request = replace(request, body=body)
+        return await self._on_thread(self._answer, request)
 
     async def _on_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    def _answer(self, request: Request, client: str) -> Answer:
-        refused = self.gate.refusal(request, client)
-        if refused is not None:
-            return refused
+    def _answer(self, request: Request) -> Answer:
         if request.raw_path == STATUS_PATH:
             return as_json(self.counts())
         try:
