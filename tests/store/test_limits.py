@@ -1,19 +1,18 @@
-"""Full disks, folders that may not be written, other users, groups."""
+"""Full disks, folders that may not be written, other users."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import stat
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from disks import check, key, payload, put
+from users import AS_ROOT, folder_for_all, run_as
 
 from forebay.config import Settings
 from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
@@ -21,11 +20,7 @@ from forebay.events import Event, What
 from forebay.store import Store
 from forebay.store.index import Index
 from forebay.testing import Fault, FaultKind, FaultyFilesystem, MemoryFilesystem
-from forebay.types import Cost, Entry
-
-NOBODY = 65534
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-
+from forebay.types import Entry
 
 # A full disk
 
@@ -273,22 +268,11 @@ def test_format_of_a_later_version(tmp_path: Path) -> None:
         Store.open(Settings(home=tmp_path / "s"))
 
 
-# The interpreter's own files need not be readable to others, so all is imported before we become one of them.
-IMPORTS = """
-import concurrent.futures.thread, ctypes, importlib.metadata, os, random, sqlite3, sys, threading
-from pathlib import Path
-from forebay.config import Settings
-from forebay.errors import StoreReadOnlyError
-from forebay.io import ProcessName, mapping
-from forebay.store import Store
-from forebay.store.index import Index
-from forebay.store.entry import versions
-from forebay.types import Entry, Key
-mapping._mapper()
-ProcessName.mine()
-versions()
-os.setgroups([]); os.setgid({gid}); os.setuid({uid})
-"""
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    with folder_for_all() as folder:
+        yield folder
+
 
 READ_AS_NOBODY = """
 told = []
@@ -310,31 +294,6 @@ with Store.open(Settings(home=Path(sys.argv[1])), hook=lambda event: told.append
 assert [event.what.value for event in told].count("warning") == 1
 """
 
-WRITE_AS_NOBODY = """
-os.umask(0o077)
-with Store.open(Settings(home=Path(sys.argv[1]), group=True, min_free_bytes=0)) as store:
-    assert store.writable
-    assert store.get("delta", Key(sys.argv[2])) is not None
-    store.commit(Entry("delta", Key("1" * 64)), {"o": b"from the other user"})
-    store.gc(max_bytes=0)
-    store.commit(Entry("delta", Key("2" * 64)), {"o": b"from the other user"})
-"""
-
-
-def run_as(code: str, *arguments: object, uid: int = NOBODY, gid: int = NOBODY) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", IMPORTS.format(uid=uid, gid=gid) + code, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users can reach; pytest's own are closed to them."""
-    with tempfile.TemporaryDirectory(prefix="forebay-test-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
 
 @AS_ROOT
 @pytest.mark.parametrize("index", ["there", "in use", "deleted"])
@@ -349,28 +308,6 @@ def test_other_user_may_read(open_folder: Path, index: str) -> None:
     if index == "deleted":
         (home / "index.sqlite").unlink()
     run_as(READ_AS_NOBODY, home, key("a"))
-
-
-@AS_ROOT
-def test_group_may_write(open_folder: Path) -> None:
-    """Whatever the umasks: another member of the group reads, writes, evicts; strangers may not even read."""
-    home = open_folder / "s"
-    home.mkdir()
-    os.chown(home, 0, NOBODY)
-    home.chmod(0o2770)
-    old = os.umask(0o077)
-    try:
-        with Store.open(Settings(home=home, group=True, min_free_bytes=0)) as store:
-            store.commit(Entry("delta", key("a"), cost=Cost(1.0)), {"o": payload("a")})
-            store.names.set("n", "delta", key("a"))
-            run_as(WRITE_AS_NOBODY, home, key("a"), uid=NOBODY - 1)
-            assert [info.key for info in store.entries()] == ["2" * 64]
-            store.commit(Entry("delta", key("b")), {"o": payload("b")})
-    finally:
-        os.umask(old)
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in (home / "objects-v1").rglob("*") if path.is_file()}
-    assert modes == {0o440}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*") if path.is_dir()} == {0o2770}
 
 
 def test_modes_follow_the_umask(tmp_path: Path) -> None:

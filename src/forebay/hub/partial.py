@@ -183,14 +183,15 @@ class Partial:
         return f"{max(int(self._fs.now() * 1e9), int(old or '0', 16) + 1):016x}"
 
     def _create(self, path: Path) -> OpenFile:
+        mode = self._dir_mode & 0o666
         try:
-            return self._fs.create(path)
+            return self._fs.create(path, mode=mode)
         except FileNotFoundError:
             self._fs.make_dirs(self._folder, mode=self._dir_mode)
-            return self._fs.create(path)
+            return self._fs.create(path, mode=mode)
         except FileExistsError:  # its writer came no further than this
             self._unlink(path)
-            return self._fs.create(path)
+            return self._fs.create(path, mode=mode)
 
     def _segments(self) -> tuple[str, list[tuple[Path, int]]]:
         """Return the attempt that counts, and its joining segments: path, bytes of it that count."""

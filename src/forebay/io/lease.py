@@ -59,12 +59,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTerms:
-    """What a lease needs to know of its folder: where it beats, how often, by which clock (monotonic, seconds)."""
+    """What a lease needs to know of its folder: where it beats, how often, by which clock (monotonic, seconds), and the
+    permissions of its files."""
 
     fs: Filesystem
     heart: Heart | None
     lease_seconds: float
     clock: Callable[[], float]
+    file_mode: int = 0o666
 
 
 class Lease:
@@ -208,10 +210,10 @@ class Lease:
         new = self.path.with_suffix(".progress-new")
         try:
             try:
-                file = fs.create(new)
+                file = fs.create(new, mode=self._terms.file_mode)
             except FileExistsError:  # left by an attempt that failed
                 fs.unlink(new)
-                file = fs.create(new)
+                file = fs.create(new, mode=self._terms.file_mode)
             self._has_progress_file = True
             try:
                 file.write(json.dumps({"text": told.text, "done": told.done, "total": told.total}).encode())

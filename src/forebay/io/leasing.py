@@ -30,7 +30,7 @@ class LeaseFolder:
         clock: a monotonic clock in seconds.
         heart: who beats for leases; None: nobody, the holder calls `Lease.beat` itself.
         me: tells who the calling process is.
-        dir_mode: permissions of folders made here, less the umask.
+        dir_mode: permissions of folders made here, less the umask; files have them without the right to search.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LeaseFolder:
     ) -> None:
         self._fs = fs
         self._root = root
-        self._terms = LeaseTerms(fs, heart, lease_seconds, clock)
+        self._terms = LeaseTerms(fs, heart, lease_seconds, clock, file_mode=dir_mode & 0o666)
         self._me = me
         self._dir_mode = dir_mode
         self._watched: dict[tuple[str, int], tuple[int, float]] = {}  # name, generation -> heartbeat ns, seen since
@@ -121,10 +121,10 @@ class LeaseFolder:
         content = json.dumps({**self._me().to_json(), "token": token}, sort_keys=True).encode()
         try:
             try:
-                file = self._fs.create(path)
+                file = self._fs.create(path, mode=self._terms.file_mode)
             except FileNotFoundError:
                 self._fs.make_dirs(path.parent, mode=self._dir_mode)
-                file = self._fs.create(path)
+                file = self._fs.create(path, mode=self._terms.file_mode)
         except FileExistsError:
             return False
         try:

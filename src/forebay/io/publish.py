@@ -150,8 +150,8 @@ def stage(fs: Filesystem, tmp_dir: Path, token: str, *, mode: int = 0o644, ahead
     return Staged(fs, path, FlushedAhead(file) if ahead else file)
 
 
-def link_staged(fs: Filesystem, source: Path, tmp_dir: Path, token: str) -> Staged | None:
-    """Stage a file that is there already, whole and durable, by a second name `tmp_dir`/`token`.
+def link_staged(fs: Filesystem, source: Path, tmp_dir: Path, token: str, *, mode: int) -> Staged | None:
+    """Stage a file that is there, whole and durable, by a second name `tmp_dir`/`token`, of permissions `mode`.
 
     Returns:
         None: it cannot be linked there (another file system, no links, somebody else's file).
@@ -159,10 +159,14 @@ def link_staged(fs: Filesystem, source: Path, tmp_dir: Path, token: str) -> Stag
     Raises:
         OSError: it is not there, or the disk fails.
     """
-    path = tmp_dir / token
+    path, linked = tmp_dir / token, False
     try:
         fs.link(source, path)
+        linked = True
+        fs.chmod(path, mode)
     except OSError as error:
+        if linked:
+            fs.unlink(path)
         if error.errno not in _NO_LINKS_HERE and error.errno != errno.EXDEV:
             raise
         return None

@@ -154,12 +154,12 @@ class Batch:
             self._note_intents([Intent(number, size, ref.digest, linked=True) for number, size, (ref, *_) in named])
             left: dict[int, ObjectRef] = {}
             for number, (ref, path, kept) in zip(numbers, files, strict=True):
-                staged = link_staged(shop.fs, path, shop.layout.tmp, f"{shop.mine.token}-{shop.mine.number()}")
+                token, mode = f"{shop.mine.token}-{shop.mine.number()}", shop.files.object_mode
+                staged = link_staged(shop.fs, path, shop.layout.tmp, token, mode=mode)
                 if staged is None:
                     left[number] = ref
                     continue
                 self._waiting.append(Waiting(ref.digest, kept, staged))
-                shop.fs.chmod(staged.path, shop.files.object_mode)
                 self._refs[ref.digest] = ref.size
         except OSError as error:
             raise store_error(f"cannot write to {shop.layout.home}", error) from error

@@ -12,6 +12,9 @@ from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
 from forebay.io import Filesystem, Trouble, publish, stage
 from forebay.store.layout import Layout
 
+GROUP_DIR_MODE = 0o2770
+"""Permissions of folders in a group's store: what it is known by."""
+
 _MOST_REMEMBERED = 10_000
 _FEW = 8
 """So many flushes one after another are cheaper than loading and starting threads."""
@@ -31,7 +34,7 @@ class Files:
         self._fs = fs
         self._layout = layout
         self._temporary = temporary
-        self.dir_mode = 0o2770 if group else 0o777
+        self.dir_mode = GROUP_DIR_MODE if group else 0o777
         """Permissions of folders, less the umask where the store is not a group's."""
         self.file_mode = 0o660 if group else 0o666
         """Permissions of what may change."""

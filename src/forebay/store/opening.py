@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from forebay.config import Settings
@@ -11,7 +13,7 @@ from forebay.events import Event, Hook, What
 from forebay.io import Filesystem, Trouble, make_home
 from forebay.store import schema
 from forebay.store.ballast import Ballast
-from forebay.store.files import Files
+from forebay.store.files import GROUP_DIR_MODE, Files
 from forebay.store.index import Index
 from forebay.store.layout import FORMAT, Layout
 from forebay.store.ledger import Ledger
@@ -22,6 +24,18 @@ from forebay.store.session import Session, was_cut
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
+
+
+def as_shared(settings: Settings) -> Settings:
+    """Return the settings with `group` where the store that is there is a group's, as its folders' permissions say.
+
+    Else a member who has not said so would leave files in it that the others can neither read nor evict.
+    """
+    try:
+        mode = stat.S_IMODE(Layout(settings.home).objects.stat().st_mode)
+    except OSError:
+        return settings
+    return replace(settings, group=True) if mode == GROUP_DIR_MODE else settings
 
 
 def prepare(settings: Settings, fs: Filesystem, layout: Layout, files: Files, session: Session, hook: Hook) -> bool:

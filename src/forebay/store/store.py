@@ -27,7 +27,7 @@ from forebay.store.layout import Layout, check_hex, check_kind
 from forebay.store.ledger import Ledger
 from forebay.store.memo import IndexMemo
 from forebay.store.names import Names
-from forebay.store.opening import finish, prepare, trusted, unwritable, write_recency
+from forebay.store.opening import as_shared, finish, prepare, trusted, unwritable, write_recency
 from forebay.store.reading import Reader
 from forebay.store.recency import Recency
 from forebay.store.scan import Scanner
@@ -115,7 +115,7 @@ class Store(Fetching):
             ConfigError: a setting is wrong.
             StoreError: there is no store and none can be made, or it is of a format that this version does not know.
         """
-        settings = settings or config.resolve()
+        settings = as_shared(settings or config.resolve())
         return Store(settings, fs or LocalFilesystem(exact_modes=settings.group), hook)
 
     @property
