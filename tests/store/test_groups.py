@@ -40,6 +40,17 @@ with Store.open(Settings(home=Path(sys.argv[1]), min_free_bytes=0)) as store:
     os._exit(0)
 """
 
+MAY_NOT_READ = """
+from forebay.errors import StoreError
+for read_only in (False, True):
+    try:
+        Store.open(Settings(home=Path(sys.argv[1]), read_only=read_only)).close()
+    except StoreError as error:
+        assert "may not be read" in str(error), error
+    else:
+        raise AssertionError("it opened")
+"""
+
 LINKS_ANOTHER_S = """
 from blake3 import blake3
 from forebay.types import Digest, ObjectRef
@@ -90,6 +101,12 @@ def test_a_group_s_store_is_known_by_its_folders(home: Path) -> None:
     assert {mode for path, mode in files.items() if path.is_dir()} == {0o2770}
     assert {mode for path, mode in files.items() if path.is_file()} == {0o440, 0o660}
     assert home / "leases-v1/ab" in files
+
+
+@AS_ROOT
+def test_who_may_not_even_read_it_is_told_at_once(home: Path) -> None:
+    Store.open(Settings(home=home, group=True, min_free_bytes=0)).close()
+    run_as(MAY_NOT_READ, home, uid=NOBODY - 1, gid=NOBODY - 1)
 
 
 @AS_ROOT

@@ -247,7 +247,7 @@ class Index:
         assert path is not None
         # Without a log, SQLite would make one, even to read; so then the file must pass as immutable.
         log = path.with_name(path.name + "-wal")
-        ways = ("?mode=ro", "?mode=ro&immutable=1") if log.exists() else ("?mode=ro&immutable=1",)
+        ways = ("?mode=ro", "?mode=ro&immutable=1") if os.path.exists(log) else ("?mode=ro&immutable=1",)
         for how in ways:
             db = None
             try:

@@ -44,7 +44,7 @@ def prepare(settings: Settings, fs: Filesystem, layout: Layout, files: Files, se
     Raises:
         StoreError: there is none and none can be made, or it is of another format.
     """
-    _check_format(files, layout)
+    _check_format(fs, layout, files)
     try:
         if not settings.read_only:
             _make(fs, layout, files)
@@ -61,11 +61,7 @@ def prepare(settings: Settings, fs: Filesystem, layout: Layout, files: Files, se
 def _despite(error: OSError, settings: Settings, fs: Filesystem, layout: Layout, hook: Hook) -> bool:
     """Go on with what can be done after all: a full disk can be evicted from, a read-only one read."""
     trouble = Trouble.of(error)
-    try:
-        there = fs.stat(layout.home).is_dir
-    except OSError:
-        there = False
-    if not there:
+    if not _is_dir(fs, layout.home):
         verb = "read" if settings.read_only else "make"
         what = f"cannot {verb} a store in {layout.home}: {error} ({trouble})"
         raise StoreError(
@@ -80,6 +76,13 @@ def _despite(error: OSError, settings: Settings, fs: Filesystem, layout: Layout,
     return False
 
 
+def _is_dir(fs: Filesystem, path: Path) -> bool:
+    try:
+        return fs.stat(path).is_dir
+    except OSError:
+        return False
+
+
 def _exists(fs: Filesystem, layout: Layout) -> bool:
     try:
         return all(fs.stat(folder).is_dir for folder in layout.folders())
@@ -87,9 +90,14 @@ def _exists(fs: Filesystem, layout: Layout) -> bool:
         return False
 
 
-def _check_format(files: Files, layout: Layout) -> None:
+def _check_format(fs: Filesystem, layout: Layout, files: Files) -> None:
     try:
         found = files.load(layout.marker)
+    except PermissionError as error:
+        if not _is_dir(fs, layout.home):
+            return
+        hint = "ask whose it is, or set FOREBAY_HOME to a store of your own"
+        raise StoreError(f"the store in {layout.home} may not be read", subject=layout.home, hint=hint) from error
     except OSError:  # what is tried next says what is wrong
         return
     if found is not None and found.get("format") != FORMAT:
