@@ -37,6 +37,29 @@ def test_where_a_list_goes_on(link: str, following: str | None) -> None:
     assert next_page({"link": link}, "https://h/") == following
 
 
+def test_who_waits_for_a_hub_that_hangs_need_not_wait_to_the_end(world: World, transport: Transport) -> None:
+    world.fake.faults.add(HubFault(latency_seconds=120), "/api/hang")
+    url = f"{world.fake.hf_endpoint}/api/hang"
+    errors: list[OriginError] = []
+
+    def ask() -> None:
+        with pytest.raises(OriginError) as caught:
+            transport.get(url)
+        errors.append(caught.value)
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    while not world.fake.count("/api/hang"):
+        pass
+    transport.end()
+    waiting.join()
+    assert len(errors) == 1
+    asked = world.fake.count()
+    with pytest.raises(OriginError, match="not asked any more"):
+        transport.get(url)
+    assert world.fake.count() == asked
+
+
 def test_connections_are_used_again(world: World, transport: Transport) -> None:
     for _ in range(5):
         transport.get(f"{world.fake.hf_endpoint}/api/whoami-v2")

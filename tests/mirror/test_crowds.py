@@ -74,4 +74,14 @@ def test_who_waits_for_a_hub_that_hangs_holds_nobody_up(fake, start_mirror, upst
         wait_until(lambda: fake.count("*big.bin*"))
         assert mirror.ask(HELD).body == b"{}"
         assert mirror.counts()["files"] == 1
-        fake.die()  # ends what hangs
+
+
+@pytest.mark.parametrize("hanging", ["*big.bin*", "/api/*"])
+def test_it_stops_while_a_hub_hangs(hanging: str, fake, start_mirror, upstream, wait_until) -> None:
+    fake.faults.add(HubFault(latency_seconds=120), hanging)
+    mirror = start_mirror(*upstream(fake))
+    address = urlsplit(mirror.endpoint)
+    with closing(socket.create_connection((address.hostname, address.port))) as waiting:
+        waiting.sendall(b"GET /datasets/a/b/resolve/main/big.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: fake.count(hanging))
+        assert mirror.stop() == 0

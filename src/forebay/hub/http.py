@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from forebay.config import HubSettings
 from forebay.errors import ConfigError, OriginError
 from forebay.events import Hook, ignore
+from forebay.hub.connections import Connections
 from forebay.hub.patience import Busy, Patience, Waits
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Transport:
     def __init__(self, settings: HubSettings, waits: Waits | None = None, hook: Hook = ignore) -> None:
         self.settings = settings
         self.waits = waits or Waits()
-        self.patience = Patience(self.waits, hook)
+        self._connections = Connections()
+        self.patience = Patience(self.waits, hook, sleep=self._connections.ended.wait)
         self.requests = 0
         """Sent so far, redirects and repetitions included."""
         self._guard = threading.Lock()
@@ -159,6 +161,8 @@ class Transport:
         from urllib3.exceptions import HTTPError
 
         seconds = self.settings.timeout_seconds
+        if self._connections.ended.is_set():
+            raise OriginError(f"{host_of(url)} is not asked any more", subject=url, hint="ask again")
         with self._guard:
             self.requests += 1
         try:
@@ -187,6 +191,7 @@ class Transport:
             if found is None:
                 options: dict[str, Any] = {"maxsize": 64, "num_pools": 32, "ssl_context": self._tls}
                 found = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
+                found.pool_classes_by_scheme = self._connections.pools()
                 self._pools = {place: pool for place, pool in self._pools.items() if place[0] == os.getpid()}
                 self._pools[os.getpid(), proxy] = found
             return found
@@ -201,6 +206,10 @@ class Transport:
             if not ending or name == ending or name.endswith(f".{ending}"):
                 return None
         return self.settings.proxies.get(parts.scheme)
+
+    def end(self) -> None:
+        """Ask nothing any more, and cut what is under way: whoever waits for it gets an OriginError soon."""
+        self._connections.end()
 
     def close(self) -> None:
         """Close idle connections."""

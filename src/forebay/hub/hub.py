@@ -118,6 +118,11 @@ class Hub:
             self._transport.close()
         self._hasty_transport.close()
 
+    def end(self) -> None:
+        """Ask hubs nothing any more, and cut what is under way, so that nobody goes on waiting for one that hangs."""
+        for transport in (self._transport, self._hasty_transport):
+            transport.end()
+
     def load(self) -> None:
         """Load what the first question to a hub needs; raises ConfigError where certificates cannot be read."""
         for transport in (self._transport, self._hasty_transport):

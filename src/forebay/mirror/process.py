@@ -138,6 +138,7 @@ def run_mirror(
             try:
                 asyncio.run(_serve(app, listener, options, answering))
             finally:
+                hub.end()
                 app.close()
             done(app.counts())
     finally:
