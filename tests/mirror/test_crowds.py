@@ -77,7 +77,7 @@ def test_who_waits_for_a_hub_that_hangs_holds_nobody_up(fake, start_mirror, upst
 
 
 @pytest.mark.parametrize("hanging", ["*big.bin*", "/api/*"])
-def test_it_stops_while_a_hub_hangs(hanging: str, fake, start_mirror, upstream, wait_until) -> None:
+def test_it_stops_while_a_hub_hangs(hanging: str, fake, tmp_path, start_mirror, upstream, wait_until) -> None:
     fake.faults.add(HubFault(latency_seconds=120), hanging)
     mirror = start_mirror(*upstream(fake))
     address = urlsplit(mirror.endpoint)
@@ -85,3 +85,4 @@ def test_it_stops_while_a_hub_hangs(hanging: str, fake, start_mirror, upstream, 
         waiting.sendall(b"GET /datasets/a/b/resolve/main/big.bin HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: fake.count(hanging))
         assert mirror.stop() == 0
+    assert "Traceback" not in "".join(path.read_text() for path in tmp_path.glob("*.log"))

@@ -88,8 +88,14 @@ async def serve(
     server.stop()
     try:
         await asyncio.wait_for(serving, grace_seconds)
-    except TimeoutError:
-        pass  # a client that reads too slowly for us to wait for
+    except TimeoutError:  # a client that reads too slowly for us to wait for, or waits for a hub that hangs
+        asyncio.get_running_loop().set_exception_handler(_after_the_end)
+
+
+def _after_the_end(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of granian's telling the end to a future of its own that is over."""
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def _server(app: App, listener: socket.socket, tls: Tls | None) -> Any:
