@@ -98,6 +98,25 @@ def _after_the_end(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
         loop.default_exception_handler(context)
 
 
+def _check(tls: Tls) -> None:
+    """Read both files as the server will, which would ask the terminal for a pass phrase.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    import ssl
+
+    def no_phrase() -> str:
+        hint = f"write it without: openssl pkey -in {tls.key} -out FILE"
+        raise ConfigError(f"the key in {tls.key} is under a pass phrase", subject=tls.key, hint=hint)
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, no_phrase)
+    except OSError as error:  # ssl.SSLError among them
+        hint = "give a certificate and its own key, both in PEM"
+        raise ConfigError(f"cannot use the certificate: {error}", subject=tls, hint=hint) from error
+
+
 def _server(app: App, listener: socket.socket, tls: Tls | None) -> Any:
     try:
         from granian._granian import SocketHolder
@@ -118,18 +137,17 @@ def _server(app: App, listener: socket.socket, tls: Tls | None) -> Any:
             self._shd = SocketHolder(listener.detach(), False, _BACKLOG)  # pyright: ignore[reportCallIssue]
             self._sfd, self._ssp = self._shd.get_fd(), None
 
-    try:
-        return OnOurSocket(
-            app,
-            interface=Interfaces.ASGI,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=_BACKLOG,
-            runtime_threads=2,
-            log_enabled=False,
-            ssl_cert=tls.certificate if tls else None,
-            ssl_key=tls.key if tls else None,
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
-    except OSError as error:  # ssl.SSLError among them
-        raise ConfigError(f"cannot use the certificate: {error}", subject=tls, hint="both files must be PEM") from error
+    if tls is not None:
+        _check(tls)
+    return OnOurSocket(
+        app,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_BACKLOG,
+        runtime_threads=2,
+        log_enabled=False,
+        ssl_cert=tls.certificate if tls else None,
+        ssl_key=tls.key if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
