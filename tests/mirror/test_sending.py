@@ -67,7 +67,9 @@ def test_a_file_that_is_gone_or_was_cut(tmp_path: Path, file: Path) -> None:
         all_of(reading)
 
 
-async def answered(app: App, headers: dict[str, str], leaves_after: int | None = None) -> int:
+async def answered(
+    app: App, headers: dict[str, str], leaves_after: int | None = None, largest: list[int] | None = None
+) -> int:
     """Ask for the file as a server would; return the bytes of the answer until the client has left."""
     size, pieces, left, asked = 0, 0, asyncio.Event(), False
 
@@ -82,6 +84,8 @@ async def answered(app: App, headers: dict[str, str], leaves_after: int | None =
     async def send(message: MutableMapping[str, Any]) -> None:
         nonlocal size, pieces
         size += len(message.get("body", b""))
+        if largest is not None:
+            largest.append(len(message.get("body", b"")))
         pieces += message["type"] == "http.response.body"
         if pieces == leaves_after:
             left.set()
@@ -103,6 +107,17 @@ def test_for_a_client_that_has_gone_nothing_more_is_read(asked: dict[str, str], 
         sent = asyncio.run(answered(app, asked, leaves_after=3))
         assert sent < size // 4
         assert app.counts()["bytes_sent"] == before + sent
+
+
+def test_what_is_fetched_goes_out_in_small_pieces_as_long_as_somebody_takes_it(fake, bench) -> None:
+    """The server keeps some pieces for each reader that is slow."""
+    app, largest = App(bench(fake).library, Gate(), Tally()), list[int]()
+    with closing(app):
+        sent = asyncio.run(answered(app, {}, leaves_after=3, largest=largest))
+        assert sent < len(BIG) // 4
+        assert max(largest) <= PIECE
+        assert asyncio.run(answered(app, {})) == len(BIG)
+        assert app.counts()["failed"] == app.counts()["cut"] == 0
 
 
 def test_a_client_that_goes_leaves_the_mirror_as_it_was(fake, start_mirror, upstream, wait_until) -> None:

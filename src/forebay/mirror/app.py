@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -155,20 +156,19 @@ class App:
             if content.at_rest is not None and answer.length > _SMALL_BYTES:
                 file = await self._on_thread(content.at_rest.open)
             if file is None:
-                await self._send_pieces(send, answer, content, served)
+                await self._send_pieces(receive, send, answer, content, served)
             else:
-                await self._send_file(receive, send, file, served)
+                with closing(file):
+                    await self._send_file(receive, send, file, served)
         except (ForebayError, OSError) as error:
             self.tally.cut(error)
             raise Cut(str(error)) from error
 
     async def _send_file(self, receive: Receive, send: Send, file: Reading, served: Callable[[int], None]) -> None:
         """Send bytes at rest, as long as there is somebody who takes them."""
-        gone = asyncio.ensure_future(_gone(receive))
-        self._sending += 1
-        try:
+        with self._sending_to(receive) as gone:
             for number in itertools.count(1):
-                size = _PIECE_BYTES if self._sending <= _FEW else _PIECE_BYTES // 2
+                size = self._piece_bytes
                 piece = file.read(size) if file.at_once(size) else await self._on_thread(file.read, size)
                 await send({"type": "http.response.body", "body": piece, "more_body": file.left > 0})
                 served(len(piece))
@@ -176,22 +176,40 @@ class App:
                     await asyncio.sleep(0)  # neither bytes in memory nor a client that is gone have made us wait
                 if not file.left or gone.done():
                     return
+
+    @contextmanager
+    def _sending_to(self, receive: Receive) -> Generator[asyncio.Future[None]]:
+        """Count one more answer that goes out; what it yields is done when nobody takes it any more."""
+        gone = asyncio.ensure_future(_gone(receive))
+        self._sending += 1
+        try:
+            yield gone
         finally:
             self._sending -= 1
             gone.cancel()
-            file.close()
 
-    async def _send_pieces(self, send: Send, answer: Answer, content: Content, served: Callable[[int], None]) -> None:
+    @property
+    def _piece_bytes(self) -> int:
+        """How much goes out at a time: the server keeps some such pieces for each client that is slow."""
+        return _PIECE_BYTES if self._sending <= _FEW else _PIECE_BYTES // 2
+
+    async def _send_pieces(
+        self, receive: Receive, send: Send, answer: Answer, content: Content, served: Callable[[int], None]
+    ) -> None:
         pieces = content.pieces()
         if not content.fetched and answer.length <= _SMALL_BYTES:
             body = b"".join(pieces)
             served(len(body))
             await send({"type": "http.response.body", "body": body})
             return
-        while piece := await self._on_thread(next, pieces, b""):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            served(len(piece))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with self._sending_to(receive) as gone:
+            while not gone.done() and (piece := await self._on_thread(next, pieces, b"")):
+                size = self._piece_bytes
+                for at in range(0, len(piece), size):
+                    part = piece if len(piece) <= size else piece[at : at + size]
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                    served(len(part))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _request(scope: MutableMapping[str, Any]) -> Request:
