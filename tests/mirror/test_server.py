@@ -242,6 +242,14 @@ def test_nonsense_is_answered(fake, start_mirror, upstream) -> None:
     connection.close()
 
 
+def test_json_that_is_nested_without_end(fake, start_mirror, upstream) -> None:
+    mirror = start_mirror(*upstream(fake))
+    with closing(http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc)) as connection:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/api/datasets/a/b/paths-info/main", body=b"[" * 60_000, headers=headers)
+        assert connection.getresponse().status == 400
+
+
 @pytest.mark.parametrize("digits", [4300, 5000])
 def test_numbers_of_thousands_of_digits(digits, fake, start_mirror, upstream) -> None:
     mirror = start_mirror(*upstream(fake))

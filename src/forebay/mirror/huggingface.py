@@ -227,7 +227,7 @@ def _asked_paths(request: Request) -> tuple[list[str], bool]:
             return [str(path) for path in paths], asked.get("expand") is True
         form = parse_qs(request.body.decode(), keep_blank_values=True)
         return form.get("paths", []), form.get("expand", [""])[-1].lower() == "true"
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise Refused(_error(400, "", "the body must be a form or JSON with paths")) from None
 
 
