@@ -15,6 +15,8 @@ Names are loaded when they are first used: importing this costs next to nothing.
 
 from __future__ import annotations
 
+from forebay import lazy
+
 TYPE_CHECKING = False  # what typing's own is at run time, without the 5 ms that importing typing costs
 
 if TYPE_CHECKING:
@@ -46,40 +48,22 @@ __all__ = [
     "__version__", "cached", "explain", "fetch", "filter", "key", "load", "map", "open", "run", "settings",
 ]  # fmt: skip
 
-_HOMES = {
-    "Event": "forebay.events:Event",
-    "ForebayError": "forebay.errors:ForebayError",
-    "Hook": "forebay.events:Hook",
-    "Recipe": "forebay.pipeline.recipes.recipe:Recipe",
-    "RunOptions": "forebay.pipeline.recipes.options:RunOptions",
-    "RunReport": "forebay.pipeline.runs.report:RunReport",
-    "Settings": "forebay.config:Settings",
-    "Snapshot": "forebay.hub.snapshot:Snapshot",
-    "Store": "forebay.store:Store",
-    "Table": "forebay.table:Table",
-    "cached": "forebay.pipeline.cached:cached",
-    "explain": "forebay.pipeline.api:explain",
-    "fetch": "forebay.hub.fetching:fetch",
-    "filter": "forebay.pipeline.api:filter",
-    "key": "forebay.pipeline.api:key",
-    "load": "forebay.hub.loading:load",
-    "map": "forebay.pipeline.api:map",
-    "open": "forebay.pipeline.api:open",
-    "run": "forebay.pipeline.api:run",
-    "settings": "forebay.config:resolve",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    module, _, attribute = _HOMES[name].partition(":")
-    found: object = getattr(import_module(module), attribute)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {
+        "forebay.config": ["Settings", "resolve as settings"],
+        "forebay.errors": ["ForebayError"],
+        "forebay.events": ["Event", "Hook"],
+        "forebay.hub.fetching": ["fetch"],
+        "forebay.hub.loading": ["load"],
+        "forebay.hub.snapshot": ["Snapshot"],
+        "forebay.pipeline.api": ["explain", "filter", "key", "map", "open", "run"],
+        "forebay.pipeline.cached": ["cached"],
+        "forebay.pipeline.recipes.options": ["RunOptions"],
+        "forebay.pipeline.recipes.recipe": ["Recipe"],
+        "forebay.pipeline.runs.report": ["RunReport"],
+        "forebay.store": ["Store"],
+        "forebay.table": ["Table"],
+    },
+)

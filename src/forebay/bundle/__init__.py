@@ -12,8 +12,9 @@ Names are loaded when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from forebay import lazy
 
 if TYPE_CHECKING:
     from forebay.bundle.closures import Closure, closure, find_roots
@@ -50,38 +51,18 @@ __all__ = [
     "wanted",
 ]
 
-_MODULES = {
-    "Closure": "closures",
-    "CreateOptions": "creating",
-    "CreateReport": "creating",
-    "Difference": "comparing",
-    "InstallOptions": "installing",
-    "InstallReport": "installing",
-    "Manifest": "manifest",
-    "RepairReport": "repairing",
-    "Source": "source",
-    "VerifyReport": "verifying",
-    "closure": "closures",
-    "create": "creating",
-    "diff": "comparing",
-    "find_roots": "closures",
-    "install": "installing",
-    "make_key": "signing",
-    "open_source": "source",
-    "public_key": "signing",
-    "repair": "repairing",
-    "verify": "verifying",
-    "wanted": "repairing",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {
+        ".closures": ["Closure", "closure", "find_roots"],
+        ".comparing": ["Difference", "diff"],
+        ".creating": ["CreateOptions", "CreateReport", "create"],
+        ".installing": ["InstallOptions", "InstallReport", "install"],
+        ".manifest": ["Manifest"],
+        ".repairing": ["RepairReport", "repair", "wanted"],
+        ".signing": ["make_key", "public_key"],
+        ".source": ["Source", "open_source"],
+        ".verifying": ["VerifyReport", "verify"],
+    },
+)

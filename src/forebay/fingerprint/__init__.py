@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forebay import lazy
 from forebay.fingerprint.digests import FileMemo, digest_bytes, file_digest
 from forebay.fingerprint.keytree import Concern, KeyTree, combine, concerns
 
@@ -45,13 +46,6 @@ def tree(value: object, *, label: str = "value", memo: FileMemo | None = None) -
     return walk(value, label, memo)
 
 
-def __getattr__(name: str) -> object:
-    if name == "FileContent":
-        from forebay.fingerprint.containers import FileContent
-
-        return FileContent
-    if name in ("Difference", "differences"):
-        from forebay.fingerprint import compare as module
-
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy.names(
+    __name__, __all__, {".compare": ["Difference", "differences"], ".containers": ["FileContent"]}
+)

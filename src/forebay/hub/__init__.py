@@ -5,6 +5,8 @@ Names are loaded when they are first used: who needs the words for a repository 
 
 from __future__ import annotations
 
+from forebay import lazy
+
 TYPE_CHECKING = False  # what typing's own is at run time, without the 5 ms that importing typing costs
 
 if TYPE_CHECKING:
@@ -32,29 +34,14 @@ __all__ = [
     "parse",
 ]
 
-_HOMES = {
-    "Body": "forebay.hub.origin",
-    "FetchOptions": "forebay.hub.hub",
-    "Hub": "forebay.hub.hub",
-    "HubSettings": "forebay.config",
-    "Listing": "forebay.hub.origin",
-    "Origin": "forebay.hub.origin",
-    "Reference": "forebay.hub.reference",
-    "Snapshot": "forebay.hub.snapshot",
-    "SnapshotFile": "forebay.hub.snapshot",
-    "parse": "forebay.hub.reference",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {
+        "forebay.config": ["HubSettings"],
+        ".hub": ["FetchOptions", "Hub"],
+        ".origin": ["Body", "Listing", "Origin"],
+        ".reference": ["Reference", "parse"],
+        ".snapshot": ["Snapshot", "SnapshotFile"],
+    },
+)

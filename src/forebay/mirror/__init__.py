@@ -5,8 +5,9 @@ Loaded lazily: who only wants to know what goes into an environment need not loa
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from forebay import lazy
 
 if TYPE_CHECKING:
     from forebay.mirror.app import App
@@ -17,21 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "Gate", "Library", "MirrorOptions", "Tls", "run_mirror"]
 
-_MODULES = {
-    "App": "app",
-    "Gate": "gate",
-    "Library": "library",
-    "MirrorOptions": "process",
-    "Tls": "server",
-    "run_mirror": "process",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {
+        ".app": ["App"],
+        ".gate": ["Gate"],
+        ".library": ["Library"],
+        ".process": ["MirrorOptions", "run_mirror"],
+        ".server": ["Tls"],
+    },
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forebay import lazy
+
 if TYPE_CHECKING:
     from forebay.pipeline.recipes.options import RunOptions as RunOptions
     from forebay.pipeline.recipes.recipe import Recipe as Recipe
@@ -16,16 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportReport", "OperatorReport", "Recipe", "RunOptions", "RunReport", "explain", "plan", "run"]
 
-_HOMES = {
-    "ExportReport": "runs.report", "OperatorReport": "runs.report", "Recipe": "recipes.recipe",
-    "RunOptions": "recipes.options", "RunReport": "runs.report", "explain": "runs.explaining", "plan": "runs.runner",
-    "run": "runs.runner",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(f"forebay.pipeline.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {
+        ".recipes.options": ["RunOptions"],
+        ".recipes.recipe": ["Recipe"],
+        ".runs.explaining": ["explain"],
+        ".runs.report": ["ExportReport", "OperatorReport", "RunReport"],
+        ".runs.runner": ["plan", "run"],
+    },
+)

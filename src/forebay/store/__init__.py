@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forebay import lazy
 from forebay.store.batch import Batch
 from forebay.store.holds import Pin
 from forebay.store.memo import IndexMemo
@@ -28,11 +29,9 @@ __all__ = [
     "VerifyReport",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Load the reports when they are first asked for: most who open a store only look things up."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from forebay.store import reports
-
-    return getattr(reports, name)
+# Most who open a store only look things up: they need no reports.
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {".reports": ["Damage", "EntryInfo", "GcReport", "ReindexReport", "Share", "Usage", "VerifyReport"]},
+)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forebay import lazy
 from forebay.table.schema import Column, Schema
 from forebay.table.shard import Layer, Shard
 
@@ -15,10 +16,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Layer", "Schema", "Shard", "Table"]
 
-
-def __getattr__(name: str) -> object:
-    if name == "Table":
-        from forebay.table.table import Table
-
-        return Table
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy.names(__name__, __all__, {".table": ["Table"]})

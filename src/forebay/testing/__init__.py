@@ -5,8 +5,9 @@ Loaded lazily, so that a disk in memory can be had without pytest.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from forebay import lazy
 
 if TYPE_CHECKING:
     from forebay.testing.crashes import Crash, each_crash
@@ -41,34 +42,18 @@ __all__ = [
     "each_crash",
 ]
 
-_MODULES = {
-    "Clock": "memory",
-    "Crash": "crashes",
-    "Exchange": "fakehub",
-    "FakeHub": "fakehub",
-    "Fault": "faults",
-    "FaultKind": "faults",
-    "FaultyFilesystem": "faulty",
-    "FilesystemTests": "filesystem_tests",
-    "HubFault": "fakehub",
-    "HubFaults": "fakehub",
-    "MemoryFilesystem": "memory",
-    "Operation": "faults",
-    "Repository": "fakehub",
-    "StoreStateMachine": "store_machine",
-    "StoreTests": "store_tests",
-    "Turns": "turns",
-    "Worker": "turns",
-    "WorldStopped": "faults",
-    "each_crash": "crashes",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy.names(
+    __name__,
+    __all__,
+    {
+        ".crashes": ["Crash", "each_crash"],
+        ".fakehub": ["Exchange", "FakeHub", "HubFault", "HubFaults", "Repository"],
+        ".faults": ["Fault", "FaultKind", "Operation", "WorldStopped"],
+        ".faulty": ["FaultyFilesystem"],
+        ".filesystem_tests": ["FilesystemTests"],
+        ".memory": ["Clock", "MemoryFilesystem"],
+        ".store_machine": ["StoreStateMachine"],
+        ".store_tests": ["StoreTests"],
+        ".turns": ["Turns", "Worker"],
+    },
+)
