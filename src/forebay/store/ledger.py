@@ -14,25 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from forebay.config import CodecName, Settings
+from forebay.config import CodecName
 from forebay.errors import StoreFullError
-from forebay.events import Event, Hook, What
-from forebay.io import Filesystem
+from forebay.events import Event, What
 from forebay.store import session
 from forebay.store.aside import Quarantine
 from forebay.store.books import Books
 from forebay.store.eviction import Plan, Planner, Wish
-from forebay.store.files import Files, quietly
+from forebay.store.files import quietly
 from forebay.store.gathering import Gathering
 from forebay.store.holds import Holds
 from forebay.store.intents import Intent, Order, Published, Relied
-from forebay.store.layout import Layout
 from forebay.types import Digest, Key
 
 if TYPE_CHECKING:
     import sqlite3
 
     from forebay.store.index import Index
+    from forebay.store.site import Site
 
 Result = TypeVar("Result")
 
@@ -43,31 +42,18 @@ _SLACK = 128
 class Ledger:
     """Keeps a store's books in its index. Safe over threads, processes and forks."""
 
-    def __init__(  # noqa: PLR0913 - the things that a budget is about; made in one place only
-        self,
-        index: Index,
-        *,
-        fs: Filesystem,
-        layout: Layout,
-        files: Files,
-        settings: Settings,
-        mine: session.Session,
-        holds: Holds,
-        aside: Quarantine,
-        gathering: Gathering,
-        hook: Hook,
-    ) -> None:
-        self.books = Books(fs, layout, files)
+    def __init__(self, index: Index, site: Site, holds: Holds, aside: Quarantine, gathering: Gathering) -> None:
+        self.books = Books(site.fs, site.layout, site.files)
         self._index = index
-        self._fs = fs
-        self._layout = layout
-        self._files = files
-        self._settings = settings
-        self._mine = mine
+        self._fs = site.fs
+        self._layout = site.layout
+        self._files = site.files
+        self._settings = site.settings
+        self._mine = site.mine
         self._holds = holds
         self._aside = aside
         self._gathering = gathering
-        self._hook = hook
+        self._hook = site.hook
         self._registered: str | None = None
         self._live: dict[int, Intent] = {}
         """What we have noted, so that it can be noted again in an index that was made anew meanwhile."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from forebay.config import Settings
 from forebay.errors import StoreError, StoreReadOnlyError
-from forebay.events import Event, Hook, What
+from forebay.events import Event, What
 from forebay.io import Filesystem, Trouble, make_home
 from forebay.store import schema
 from forebay.store.ballast import Ballast
@@ -20,6 +20,7 @@ from forebay.store.ledger import Ledger
 from forebay.store.memo import IndexMemo
 from forebay.store.recency import Recency
 from forebay.store.session import Session, was_cut
+from forebay.store.site import Site
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,29 +39,31 @@ def as_shared(settings: Settings) -> Settings:
     return replace(settings, group=True) if mode == GROUP_DIR_MODE else settings
 
 
-def prepare(settings: Settings, fs: Filesystem, layout: Layout, files: Files, session: Session, hook: Hook) -> bool:
+def prepare(site: Site) -> bool:
     """Make a store's folder where there is none; tell whether this process may write to it.
 
     Raises:
         StoreError: there is none and none can be made, or it is of another format.
     """
-    _check_format(fs, layout, files)
+    fs, layout = site.fs, site.layout
+    _check_format(fs, layout, site.files)
     try:
-        if not settings.read_only:
-            _make(fs, layout, files)
-            probe = layout.tmp / f"{session.token}-{session.number()}"
+        if not site.settings.read_only:
+            _make(fs, layout, site.files)
+            probe = layout.tmp / f"{site.mine.token}-{site.mine.number()}"
             fs.create(probe).close()
             fs.unlink(probe)
             return True
         fs.stat(layout.home)
         return False
     except OSError as error:
-        return _despite(error, settings, fs, layout, hook)
+        return _despite(error, site)
 
 
-def _despite(error: OSError, settings: Settings, fs: Filesystem, layout: Layout, hook: Hook) -> bool:
+def _despite(error: OSError, site: Site) -> bool:
     """Go on with what can be done after all: a full disk can be evicted from, a read-only one read."""
     trouble = Trouble.of(error)
+    settings, fs, layout = site.settings, site.fs, site.layout
     if not _is_dir(fs, layout.home):
         verb = "read" if settings.read_only else "make"
         what = f"cannot {verb} a store in {layout.home}: {error} ({trouble})"
@@ -72,7 +75,7 @@ def _despite(error: OSError, settings: Settings, fs: Filesystem, layout: Layout,
     if not settings.read_only:
         why = f"{trouble} (read_only = true says so without this line)"
         why = why if trouble is Trouble.READ_ONLY else f"{error} ({trouble})"
-        hook(Event(What.WARNING, f"the store in {layout.home} is used for reading only: {why}"))
+        site.hook(Event(What.WARNING, f"the store in {layout.home} is used for reading only: {why}"))
     return False
 
 

@@ -32,6 +32,7 @@ from forebay.store.reading import Reader
 from forebay.store.recency import Recency
 from forebay.store.scan import Scanner
 from forebay.store.session import Session
+from forebay.store.site import Site
 from forebay.store.workshop import Workshop
 from forebay.types import Buffer, Digest, Entry, Key
 
@@ -60,20 +61,18 @@ class Store(Fetching):
     def __init__(self, settings: Settings, fs: Filesystem, hook: Hook) -> None:
         self.settings = settings
         """What the store was opened with."""
-        self._fs = fs
         self._hook = hook
-        self._layout = layout = Layout(settings.home)
+        layout = Layout(settings.home)
         self._session = session = Session()
-        self._files = files = Files(
-            fs, layout, group=settings.group, temporary=lambda: f"{session.token}-{session.number()}"
-        )
+        files = Files(fs, layout, group=settings.group, temporary=lambda: f"{session.token}-{session.number()}")
+        self._site = site = Site(settings, fs, layout, files, session, hook)
         try:
-            self.writable = prepare(settings, fs, layout, files, session, hook)
+            self.writable = prepare(site)
+            """Whether this process may write to the store."""
         except BaseException:
             session.end()
             raise
-        """Whether this process may write to the store."""
-        self._aside = aside = Quarantine(fs, layout, writable=self.writable, hook=hook)
+        aside = Quarantine(fs, layout, writable=self.writable, hook=hook)
         self._reader = Reader(fs, layout, policy=settings.verify, aside=aside, hook=hook)
         self._holds = Holds(fs, layout, files, lease_seconds=settings.lease_seconds, writable=self.writable)
         self._leases = LeaseFolder(fs, layout.leases, lease_seconds=settings.lease_seconds, dir_mode=files.dir_mode)
@@ -83,10 +82,7 @@ class Store(Fetching):
         scanner = Scanner(fs, layout, aside, writable=self.writable)
         index = Index(place, fill=scanner.fill, trusted=trusted)
         scanner.alive = index.keep_lock
-        self._ledger = Ledger(
-            index, fs=fs, layout=layout, files=files, settings=settings, mine=session, holds=self._holds, aside=aside,
-            gathering=self._gathering, hook=hook,
-        )  # fmt: skip
+        self._ledger = Ledger(index, site, self._holds, aside, self._gathering)
         self._index = index
         self._recency = Recency(lambda used: write_recency(index, used), fs.now)
         self._scanner = scanner
@@ -369,7 +365,7 @@ class Store(Fetching):
 
         return Upkeep(
             self._index, self._ledger, self._scanner, self._reader, self._holds, self._leases, self._gathering,
-            self._fs, self.settings, self._hook,
+            self._site,
         )  # fmt: skip
 
     def _look(self, kind: str, key: Key) -> Entry | None:

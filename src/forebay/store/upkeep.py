@@ -8,19 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forebay.config import Settings
 from forebay.errors import ObjectDamagedError, ObjectMissingError, StoreFullError
-from forebay.events import Event, Hook, What
-from forebay.io import Filesystem, LeaseFolder
+from forebay.events import Event, What
+from forebay.io import LeaseFolder
 from forebay.store.ballast import Ballast
 from forebay.store.eviction import Plan, Planner, Wish
 from forebay.store.gathering import KEPT_SECONDS, Gathering
 from forebay.store.holds import Holds
-from forebay.store.layout import Layout
 from forebay.store.ledger import Ledger, counted_bytes
 from forebay.store.reading import Reader
 from forebay.store.reports import Damage, EntryInfo, GcReport, ReindexReport, Share, Usage, VerifyReport
 from forebay.store.scan import Scanner
+from forebay.store.site import Site
 from forebay.types import Entry, Key
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ class Upkeep:
     holds: Holds
     leases: LeaseFolder
     gathering: Gathering
-    fs: Filesystem
-    settings: Settings
-    hook: Hook
+    site: Site
 
     def gc(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
         """Collect; see `Store.gc`."""
@@ -53,21 +50,21 @@ class Upkeep:
                 return self._collect(max_bytes, older_than_seconds, dry_run=True)
             except StoreFullError as error:
                 hint = "collect in earnest, which finds the room it needs"
-                raise StoreFullError(error.what, subject=self.settings.home, hint=hint) from error
+                raise StoreFullError(error.what, subject=self.site.settings.home, hint=hint) from error
         return self._ballast.carry(lambda: self._collect(max_bytes, older_than_seconds, dry_run=False))
 
     def _collect(self, max_bytes: int | None, older_than_seconds: float | None, *, dry_run: bool) -> GcReport:
         temporaries, freed = (0, 0) if dry_run else self.scanner.remove_temporaries()
         if not dry_run:
             self._put_right()
-        limit = self.settings.max_bytes if max_bytes is None else max_bytes
-        now = self.fs.now()
+        limit = self.site.settings.max_bytes if max_bytes is None else max_bytes
+        now = self.site.fs.now()
         partials, partial_bytes, gathered = self._collect_partials(limit, older_than_seconds, dry_run=dry_run)
 
         def wish(db: sqlite3.Connection) -> Wish:
             total = counted_bytes(db) + gathered
             over = max(0, total - limit) if limit is not None else 0
-            over = max(over, self.settings.min_free_bytes - self.fs.space(self.settings.home).free)
+            over = max(over, self.site.settings.min_free_bytes - self.site.fs.space(self.site.settings.home).free)
             before = None if older_than_seconds is None else now - older_than_seconds
             return Wish(over, before, tidy=True, damaged_before=now - _DAMAGED_KEPT_SECONDS)
 
@@ -105,7 +102,7 @@ class Upkeep:
         total = self.index.read(self.gathering.uncounted)
         over = 0 if limit is None else self.index.read(counted_bytes) + total - limit
         kept = min(KEPT_SECONDS, KEPT_SECONDS if older_than_seconds is None else older_than_seconds)
-        going = self.gathering.going(found, over, self.fs.now() - kept)
+        going = self.gathering.going(found, over, self.site.fs.now() - kept)
         gone = [each.bytes for each in going if dry_run or self.gathering.remove(each.key)]
         left = self.index.read(self.gathering.uncounted)
         return len(gone), sum(gone), max(left - sum(gone), 0) if dry_run else left
@@ -127,7 +124,9 @@ class Upkeep:
                 objects += 1
             except ObjectMissingError:
                 continue  # evicted while we looked
-            self.hook(Event(What.PROGRESS, key=digest, facts={"phase": "verify", "objects": objects, "bytes": hashed}))
+            self.site.hook(
+                Event(What.PROGRESS, key=digest, facts={"phase": "verify", "objects": objects, "bytes": hashed})
+            )
         entries = 0
         missing: list[Damage] = []
         for kind, key in self.scanner.entries():
@@ -138,7 +137,7 @@ class Upkeep:
         missing = [gap for gap in missing if self._still_missing(gap)]
         seconds = time.perf_counter() - began
         report = VerifyReport(objects, entries, hashed, seconds, tuple(damaged), tuple(missing))
-        self.hook(Event(What.VERIFY, bytes=hashed, seconds=seconds, facts={"damaged": len(damaged)}))
+        self.site.hook(Event(What.VERIFY, bytes=hashed, seconds=seconds, facts={"damaged": len(damaged)}))
         return report
 
     def reindex(self) -> ReindexReport:
@@ -156,7 +155,7 @@ class Upkeep:
 
     def usage(self) -> Usage:
         """Say what is there; see `Store.usage`."""
-        free = self.fs.space(self.settings.home).free
+        free = self.site.fs.space(self.site.settings.home).free
         gathered = self.gathering.found()
         partial_bytes = sum(each.bytes for each in gathered)
 
@@ -177,7 +176,7 @@ class Upkeep:
                 damaged_bytes=totals[3],
                 partials=len(gathered),
                 partial_bytes=partial_bytes,
-                max_bytes=self.settings.max_bytes,
+                max_bytes=self.site.settings.max_bytes,
                 free_bytes=free,
                 kinds=_shares(db, 0),
                 datasets=_shares(db, 1),
@@ -215,7 +214,7 @@ class Upkeep:
 
     @property
     def _ballast(self) -> Ballast:
-        return Ballast(self.fs, Layout(self.settings.home).ballast)
+        return Ballast(self.site.fs, self.site.layout.ballast)
 
     def _counted(self, db: sqlite3.Connection, plan: Plan, *, freed: bool) -> tuple[Plan, int, int]:
         held = self.holds.held()
