@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.pipeline.operators.splice import changes, joined, replace_rows
+from forebay.pipeline.operators.rewriting import TextMapper
+from forebay.pipeline.operators.splice import replace_rows
 from forebay.pipeline.operators.texts import Texts
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pyarrow as pa
 
 _WORD = re.compile(rb"copyr(?:i|\xc4\xb0)ght", re.IGNORECASE)
 """The word in any case; the dotted capital I counts as an i, as it does to `regex`."""
@@ -22,24 +17,14 @@ _LINE_COMMENTS = (b"//", b"#", b"--")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleanCopyrightMapper:
+class CleanCopyrightMapper(TextMapper):
     """Cuts the first ``/* … */`` comment if it speaks of copyright.
 
     From a text without such a comment it cuts the leading lines that are empty or begin with ``//``, ``#`` or ``--``.
     """
 
-    text_key: str
-
-    def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
-        """Return the text column where it changed.
-
-        Raises:
-            SourceError: there is no such column, or it is not text.
-        """
-        texts = Texts.of(rows, self.text_key)
-        return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
-
-    def _block(self, texts: Texts) -> Texts:
+    def rewrite(self, texts: Texts) -> Texts:
+        """See `TextMapper`."""
         data, offsets = texts.data, texts.offsets
         opens = np.flatnonzero((data[:-1] == 0x2F) & (data[1:] == 0x2A))
         heads = np.flatnonzero(np.diff(offsets))

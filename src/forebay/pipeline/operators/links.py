@@ -8,7 +8,7 @@ what stands around a word is white space or the row's end, which is all that the
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forebay.pipeline.operators.characters import expression
-from forebay.pipeline.operators.splice import changes, joined, replace_rows, replace_spans
+from forebay.pipeline.operators.rewriting import TextMapper
+from forebay.pipeline.operators.splice import replace_rows, replace_spans
 from forebay.pipeline.operators.texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
-    import pyarrow as pa
 
     from forebay.pipeline.operators.texts import Bytes
 
@@ -61,25 +59,18 @@ def _unicode_link() -> re.Pattern[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PatternMapper(ABC):
+class _PatternMapper(TextMapper):
     """Replaces what a pattern matches.
 
     With a pattern of the user's, every row is searched, by `regex` as in Data-Juicer; a dot matches any character.
     """
 
-    text_key: str
     pattern: str | None
     repl: str
 
-    def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
-        """Return the text column where it changed.
-
-        Raises:
-            SourceError: there is no such column, or it is not text.
-        """
-        texts = Texts.of(rows, self.text_key)
-        rewrite = self._by_default if self.pattern is None else self._by_pattern
-        return changes(self.text_key, texts, joined((rewrite(block) for block in texts.blocks()), texts))
+    def rewrite(self, texts: Texts) -> Texts:
+        """Replace what the default pattern matches, or the user's."""
+        return self._by_default(texts) if self.pattern is None else self._by_pattern(texts)
 
     def _by_default(self, texts: Texts) -> Texts:
         data = texts.data

@@ -9,10 +9,9 @@ import numpy as np
 from forebay.pipeline.operators.texts import Texts, offsets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
-    import pyarrow as pa
 
     from forebay.pipeline.operators.texts import Bytes, Counts, Flags
 
@@ -85,22 +84,6 @@ def replace_rows(texts: Texts, numbers: npt.NDArray[np.int64], rows: Sequence[by
     lengths = texts.lengths
     lengths[numbers] = [len(row) for row in rows]
     return Texts(np.frombuffer(b"".join(pieces), np.uint8), offsets_of(lengths), texts.valid, texts.large)
-
-
-def joined(blocks: Iterable[Texts], whole: Texts) -> Texts:
-    """Put rewritten blocks of `whole` together again, in order."""
-    parts = list(blocks)
-    if not parts:
-        return whole
-    lengths = np.concatenate([part.lengths for part in parts])
-    return Texts(np.concatenate([part.data for part in parts]), offsets_of(lengths), whole.valid, whole.large)
-
-
-def changes(column: str, before: Texts, after: Texts) -> dict[str, pa.Array | None]:
-    """Return what a mapper gives for `column`: nothing where no row changed."""
-    if before is after or (np.array_equal(before.offsets, after.offsets) and np.array_equal(before.data, after.data)):
-        return {}
-    return {column: after.to_arrow()}
 
 
 def edge_blanks(texts: Texts, blank: Flags) -> tuple[Counts, Counts]:

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from forebay.pipeline.operators.splice import changes, joined, replace_spans
+from forebay.pipeline.operators.rewriting import TextMapper
+from forebay.pipeline.operators.splice import replace_spans
 from forebay.pipeline.operators.texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pyarrow as pa
-
     from forebay.pipeline.operators.mojibake import LineFixer
     from forebay.pipeline.operators.texts import Offsets
 
@@ -29,20 +26,10 @@ _PLAIN = bytes((0x20 <= code < 0x7F and code != 0x26) or code in b"\t\n" for cod
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixUnicodeMapper:
+class FixUnicodeMapper(TextMapper):
     """Mends mojibake and brings text into one Unicode normal form, as `ftfy.fix_text` does."""
 
-    text_key: str
     normalization: Literal["NFC", "NFKC", "NFD", "NFKD"]
-
-    def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
-        """Return the text column where it changed.
-
-        Raises:
-            SourceError: there is no such column, or it is not text.
-        """
-        texts = Texts.of(rows, self.text_key)
-        return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
 
     @cached_property
     def _fixer(self) -> LineFixer:
@@ -50,7 +37,8 @@ class FixUnicodeMapper:
 
         return LineFixer(self.normalization)
 
-    def _block(self, texts: Texts) -> Texts:
+    def rewrite(self, texts: Texts) -> Texts:
+        """See `TextMapper`."""
         odd = np.flatnonzero(~np.frombuffer(texts.data.tobytes().translate(_PLAIN), bool))
         if odd.size == 0:
             return texts

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forebay.pipeline.operators import characters
-from forebay.pipeline.operators.splice import changes, crop, drop, edge_blanks, joined
+from forebay.pipeline.operators.rewriting import TextMapper
+from forebay.pipeline.operators.splice import crop, drop, edge_blanks
 from forebay.pipeline.operators.texts import Texts, code_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
-    import pyarrow as pa
 
     from forebay.pipeline.operators.texts import Bytes
 
@@ -30,21 +30,11 @@ PUNCTUATION: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhitespaceNormalizationMapper:
+class WhitespaceNormalizationMapper(TextMapper):
     """Trims both ends as `str.strip` does, then turns every kind of blank but line ends into a plain space."""
 
-    text_key: str
-
-    def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
-        """Return the text column where it changed.
-
-        Raises:
-            SourceError: there is no such column, or it is not text.
-        """
-        texts = Texts.of(rows, self.text_key)
-        return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
-
-    def _block(self, texts: Texts) -> Texts:
+    def rewrite(self, texts: Texts) -> Texts:
+        """See `TextMapper`."""
         flat = texts.data.tobytes()
         blank = np.frombuffer(flat.translate(characters.ASCII_BLANKS), bool)
         data = np.frombuffer(flat.translate(_TAB_TO_SPACE), np.uint8)
@@ -67,23 +57,11 @@ class WhitespaceNormalizationMapper:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PunctuationNormalizationMapper:
+class PunctuationNormalizationMapper(TextMapper):
     """Turns Unicode punctuation into its ASCII counterpart."""
 
-    text_key: str
-
-    def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
-        """Return the text column where it changed.
-
-        Raises:
-            SourceError: there is no such column, or it is not text.
-        """
-        texts = Texts.of(rows, self.text_key)
-        if texts.ascii:
-            return {}
-        return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
-
-    def _block(self, texts: Texts) -> Texts:
+    def rewrite(self, texts: Texts) -> Texts:
+        """See `TextMapper`."""
         if texts.ascii:
             return texts
         leads = np.flatnonzero(np.frombuffer(texts.data.tobytes().translate(_punctuation_leads()), bool))

@@ -15,14 +15,11 @@ from forebay.pipeline.operators import characters
 from forebay.pipeline.operators.casing import lowered
 from forebay.pipeline.operators.measured import MeasuredFilter, RatioFilter, share
 from forebay.pipeline.operators.repetition import ngrams, repeated
-from forebay.pipeline.operators.splice import changes, joined
+from forebay.pipeline.operators.rewriting import TextMapper
 from forebay.pipeline.operators.texts import Texts, in_rows, offsets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
-    import pyarrow as pa
 
     from forebay.pipeline.operators.texts import Bytes, Characters, Counts, Offsets
 
@@ -110,26 +107,17 @@ def _refined(texts: Texts) -> tuple[npt.NDArray[np.uint64], Offsets]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveLongWordsMapper:
+class RemoveLongWordsMapper(TextMapper):
     """Removes words by length, in characters; a word that is too long is measured once more without its specials.
 
     Between what stays, runs of spaces, tabs and newlines become one: lines and tabbed parts without a word go.
     """
 
-    text_key: str
     min_len: int
     max_len: int
 
-    def map(self, rows: pa.Table) -> Mapping[str, pa.Array | None]:
-        """Return the text column where it changed.
-
-        Raises:
-            SourceError: there is no such column, or it is not text.
-        """
-        texts = Texts.of(rows, self.text_key)
-        return changes(self.text_key, texts, joined((self._block(block) for block in texts.blocks()), texts))
-
-    def _block(self, texts: Texts) -> Texts:
+    def rewrite(self, texts: Texts) -> Texts:
+        """See `TextMapper`."""
         chars = texts.characters()
         classes = characters.words().classes(chars)
         starts, ends = _words(classes, chars)
