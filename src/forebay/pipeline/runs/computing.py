@@ -16,11 +16,11 @@ from forebay.events import Event, What
 from forebay.pipeline.runs import exporting, record, retention
 from forebay.pipeline.runs.explaining import Explainer
 from forebay.pipeline.runs.flow import Flow, Moving
-from forebay.pipeline.runs.ledger import Ledger
 from forebay.pipeline.runs.origin import Origin
 from forebay.pipeline.runs.report import ExportReport, RunReport
 from forebay.pipeline.runs.request import Request
 from forebay.pipeline.runs.result import Result
+from forebay.pipeline.runs.tallies import Tallies
 from forebay.pipeline.runs.workplace import Workplace
 from forebay.pipeline.workers.scheduler import Scheduler
 from forebay.pipeline.workers.space import Parcel, Space
@@ -37,7 +37,7 @@ class Work:
 
     space: Space
     scheduler: Scheduler
-    ledger: Ledger
+    tallies: Tallies
     flow: Flow
 
 
@@ -52,11 +52,11 @@ class Computation:
         with self._working() as work:
             work.flow.dry = True
             shards, _ = self._through(origin, work)
-            reasons = self._reasons(work.ledger, shards)
+            reasons = self._reasons(work.tallies, shards)
             rows_out = sum(moving.shard.visible_rows for moving in shards)
             export = self._run.recipe.export and ExportReport(str(self._run.recipe.export.path), written=True)
             return self._report(
-                work.ledger, reasons, shards, rows_out, export=export, dry=True, bad_rows=origin.bad_rows
+                work.tallies, reasons, shards, rows_out, export=export, dry=True, bad_rows=origin.bad_rows
             )
 
     def compute(self, origin: Origin, run_key: Key | None) -> RunReport:
@@ -72,7 +72,7 @@ class Computation:
                 try:
                     report = self._until_healed(origin, run_key, work)
                 finally:
-                    done = work.ledger.done
+                    done = work.tallies.done
             if report is not None:
                 return report
             text = "the store keeps losing what this run makes (is its budget too small?); going on without it"
@@ -118,7 +118,7 @@ class Computation:
         shards, schema = origin.shards(work.flow)
         if work.scheduler.damaged:
             return shards, schema
-        work.ledger.begin(len(shards), sum(moving.shard.rows for moving in shards))
+        work.tallies.begin(len(shards), sum(moving.shard.rows for moving in shards))
         for stage in self._run.chain.stages:
             work.flow.stage(stage, shards, schema.names)
             if work.scheduler.damaged:
@@ -138,7 +138,7 @@ class Computation:
         known = remember and self._keep_table(result, work)  # while workers are still loading what they need
         export = None
         if self._run.recipe.export is not None:
-            work.ledger.say("export", f"exporting to {self._run.recipe.export.path.name}")
+            work.tallies.say("export", f"exporting to {self._run.recipe.export.path.name}")
             export = exporting.write(self._run.recipe.export, result, work.space, work.scheduler, self._run.store)
             if export is None:
                 return None
@@ -146,9 +146,9 @@ class Computation:
             flow.forget_tainted()
         if known or self._run.store is None:
             work.scheduler.retire()  # what they hold against eviction the table names, or nobody does
-        reasons = self._reasons(work.ledger, shards)
+        reasons = self._reasons(work.tallies, shards)
         report = self._report(
-            work.ledger, reasons, shards, result.rows, export=export, bad_rows=origin.bad_rows,
+            work.tallies, reasons, shards, result.rows, export=export, bad_rows=origin.bad_rows,
             table_key=result.key if known else None,
         )  # fmt: skip
         if known and run_key is not None:
@@ -194,32 +194,32 @@ class Computation:
             self._run.hook(Event(What.WARNING, f"this run is not remembered: {work.space.broken}"))
         return False
 
-    def _reasons(self, ledger: Ledger, shards: list[Moving]) -> list[str]:
+    def _reasons(self, tallies: Tallies, shards: list[Moving]) -> list[str]:
         names = [link.use.name for link in self._run.chain.links]
-        if not any(tally.computed for tally in ledger.operators) or self._run.store is None:
+        if not any(tally.computed for tally in tallies.operators) or self._run.store is None:
             return [""] * len(names)
         if self._run.options.refresh:
             return ["refresh"] * len(names)
         before = record.nearest_run(self._run.store, self._run.recipe.project, names)
-        return Explainer(self._run.chain.links, before, self._run.recipe.project).reasons(ledger.operators, shards)
+        return Explainer(self._run.chain.links, before, self._run.recipe.project).reasons(tallies.operators, shards)
 
     def _report(
-        self, ledger: Ledger, reasons: list[str], shards: list[Moving], rows_out: int, **more: Any
+        self, tallies: Tallies, reasons: list[str], shards: list[Moving], rows_out: int, **more: Any
     ) -> RunReport:
         return RunReport(
-            project=self._run.recipe.project, operators=ledger.reports(reasons), shards=len(shards),
+            project=self._run.recipe.project, operators=tallies.reports(reasons), shards=len(shards),
             rows_in=sum(moving.shard.rows for moving in shards), rows_out=rows_out,
-            seconds=time.perf_counter() - self._run.began, read=ledger.read_report(),
+            seconds=time.perf_counter() - self._run.began, read=tallies.read_report(),
             store_bytes=self._run.store_bytes(), **more,
         )  # fmt: skip
 
     @contextmanager
     def _working(self) -> Generator[Work]:
-        """What it takes to compute: a workplace (that of the run, if it has one by now), ledger, flow."""
+        """What it takes to compute: a workplace (that of the run, if it has one by now), tallies, flow."""
         place, self._run.place = self._run.place or Workplace.of(self._run), None
-        ledger = Ledger(self._run.chain.links, self._run.hook)
-        flow = Flow(self._run.chain, place.space, place.scheduler, ledger, self._run.hook)
+        tallies = Tallies(self._run.chain.links, self._run.hook)
+        flow = Flow(self._run.chain, place.space, place.scheduler, tallies, self._run.hook)
         try:
-            yield Work(place.space, place.scheduler, ledger, flow)
+            yield Work(place.space, place.scheduler, tallies, flow)
         finally:
             place.close()

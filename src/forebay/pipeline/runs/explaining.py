@@ -18,8 +18,8 @@ from forebay.errors import NotFoundError
 from forebay.pipeline.recipes.chain import Link
 from forebay.pipeline.recipes.options import retained_operators
 from forebay.pipeline.runs.flow import Moving
-from forebay.pipeline.runs.ledger import Tally
 from forebay.pipeline.runs.record import Detail, OperatorRecord
+from forebay.pipeline.runs.tallies import Tally
 from forebay.types import Key, is_hex64
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from forebay.errors import BuildError
 from forebay.events import Event, Hook, What
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import Chain, Link, Stage
-from forebay.pipeline.runs.ledger import Ledger
+from forebay.pipeline.runs.tallies import Tallies
 from forebay.pipeline.workers.lineage import Place
 from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.scheduler import Scheduler, Task
 from forebay.pipeline.workers.space import Space
-from forebay.pipeline.workers.stage import Step, columns_after, found_step, layers_of
+from forebay.pipeline.workers.stage import Outcome, columns_after, found_outcome, layers_of
 from forebay.table.schema import Column, Schema
 from forebay.table.shard import Layer, Shard
 from forebay.types import JSON, Digest, Key
@@ -38,20 +38,20 @@ class Moving:
     gap: JSON = None
     """What brings it to the table's schema first; None: nothing."""
     summary: Digest | None = None
-    steps: dict[int, Step] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
     known: bool = True
     """False in a dry run from its first miss on: what it holds is not known any more."""
 
-    def take(self, step: Step, layers: Iterable[Layer]) -> None:
+    def take(self, outcome: Outcome, layers: Iterable[Layer]) -> None:
         """Add an operator's result."""
         added = tuple(layers)
         self.shard = self.shard.with_layer(*added)
-        self.note(step, added)
+        self.note(outcome, added)
 
-    def note(self, step: Step, added: Iterable[Layer]) -> None:
-        """Remember an operator's step, and what it did to the schema."""
-        self.steps[step.index] = step
-        types = {str(name): kind for name, kind in cast("list[list[JSON]]", step.types or [])}
+    def note(self, outcome: Outcome, added: Iterable[Layer]) -> None:
+        """Remember an operator's outcome, and what it did to the schema."""
+        self.outcomes[outcome.index] = outcome
+        types = {str(name): kind for name, kind in cast("list[list[JSON]]", outcome.types or [])}
         before = {column.name: column.type for column in self.schema.columns}
         names = columns_after(self.schema.names, list(added))
         self.schema = Schema(tuple(Column(name, types.get(name, before.get(name, "null"))) for name in names))
@@ -60,11 +60,11 @@ class Moving:
 class Flow:
     """Takes shards through the stages. `keep_until`: operators from this index on are not cached."""
 
-    def __init__(self, chain: Chain, space: Space, scheduler: Scheduler, ledger: Ledger, hook: Hook) -> None:
+    def __init__(self, chain: Chain, space: Space, scheduler: Scheduler, tallies: Tallies, hook: Hook) -> None:
         self.chain = chain
         self.space = space
         self.scheduler = scheduler
-        self.ledger = ledger
+        self.tallies = tallies
         self.hook = hook
         self.dry = False
         self.keep_until = chain.first_uncached if space.store is not None else 0
@@ -110,9 +110,9 @@ class Flow:
             entry = self.space.get("delta", keys.delta(link.key, moving.shard.state(link.sees)))
             if entry is None:
                 return link.index
-            step = found_step(link, entry)
-            moving.take(step, layers_of(entry))
-            self.ledger.step(step, moving.index)
+            outcome = found_outcome(link, entry)
+            moving.take(outcome, layers_of(entry))
+            self.tallies.count(outcome, moving.index)
         return self._summary(moving, stage.closing) if stage.closing else None
 
     def _summary(self, moving: Moving, link: Link) -> int | None:
@@ -124,7 +124,7 @@ class Flow:
             return link.index
         moving.summary = entry.object("summary").digest
         rows = moving.shard.visible_rows
-        moving.steps[link.index] = Step(link.index, key, True, rows, rows)
+        moving.outcomes[link.index] = Outcome(link.index, key, True, rows, rows)
         return None
 
     def _conformed(self, moving: Moving) -> bool:
@@ -154,23 +154,24 @@ class Flow:
             self._widen(moving)
         before = len(moving.shard.layers)
         moving.shard = Shard.from_json(result["shard"])
-        steps = [Step.from_json(data) for data in cast("list[Mapping[str, Any]]", result["steps"])]
+        outcomes = [Outcome.from_json(data) for data in cast("list[Mapping[str, Any]]", result["outcomes"])]
         added = list(moving.shard.layers[before:])
-        del added[: len(added) - sum(step.layers for step in steps)]  # those that conformed it to the table's schema
-        for step in steps:
-            link = self.chain.links[step.index]
-            if not step.reused and step.kept:
+        theirs = sum(outcome.layers for outcome in outcomes)
+        del added[: len(added) - theirs]  # those that conformed it to the table's schema
+        for outcome in outcomes:
+            link = self.chain.links[outcome.index]
+            if not outcome.reused and outcome.kept:
                 kind = "summary" if link.use.kind.is_global else "delta"
-                self.made.append((step.index, kind, step.key))
-                self.space.made(kind, step.key)
-            if stage.closing and step.index == stage.closing.index:
-                moving.steps[step.index] = step
+                self.made.append((outcome.index, kind, outcome.key))
+                self.space.made(kind, outcome.key)
+            if stage.closing and outcome.index == stage.closing.index:
+                moving.outcomes[outcome.index] = outcome
                 self._summarised += 1
-                self.ledger.say("summary", f"{link.use.name}: {self._summarised} of {len(self._pending)} shards ready")
+                self.tallies.say("summary", f"{link.use.name}: {self._summarised} of {len(self._pending)} shards ready")
                 continue
-            moving.note(step, added[: step.layers])
-            del added[: step.layers]
-            self.ledger.step(step, moving.index)
+            moving.note(outcome, added[: outcome.layers])
+            del added[: outcome.layers]
+            self.tallies.count(outcome, moving.index)
         if result["summary"] is not None:
             moving.summary = Digest(str(cast("list[JSON]", result["summary"])[1]))
         self._tell(result)
@@ -213,7 +214,7 @@ class Flow:
             for moving in shards:
                 self._unknown(moving, link, counted=True)
             return
-        self.ledger.say("choose", f"{link.use.name} over all shards")
+        self.tallies.say("choose", f"{link.use.name} over all shards")
         message: Message = {
             "do": "choose", "operator": link.index, "summaries": list(digests), "key": key if keep else None,
             "lease": keys.key_of("forebay.lease/1", key) if keep else None,
@@ -228,21 +229,21 @@ class Flow:
         if len(layers) != len(shards):
             raise BuildError(f"{link.label} chose for {len(layers)} of {len(shards)} shards", subject=link.use.name)
         for moving, data in zip(shards, layers, strict=True):
-            step = moving.steps[link.index]
+            outcome = moving.outcomes[link.index]
             if data is not None:
                 moving.shard = moving.shard.with_layer(Layer.from_json(data))
-            step = Step(
-                step.index,
-                step.key,
-                step.reused,
-                step.rows_in,
+            outcome = Outcome(
+                outcome.index,
+                outcome.key,
+                outcome.reused,
+                outcome.rows_in,
                 moving.shard.visible_rows,
-                step.seconds,
+                outcome.seconds,
                 None,
-                step.kept,
+                outcome.kept,
             )
-            moving.steps[link.index] = step
-            self.ledger.step(step, moving.index)
+            moving.outcomes[link.index] = outcome
+            self.tallies.count(outcome, moving.index)
 
     def _assume(self, moving: Moving, stage: Stage, first: int) -> None:
         """In a dry run: from its first miss on, all of a shard would be computed."""
@@ -264,4 +265,4 @@ class Flow:
         moving.known = False
         rows = moving.shard.visible_rows
         key = keys.delta(link.key, moving.shard.state(link.sees)) if sure else Key("")
-        self.ledger.step(Step(link.index, key, counted, rows, rows), moving.index)
+        self.tallies.count(Outcome(link.index, key, counted, rows, rows), moving.index)

@@ -23,7 +23,7 @@ from forebay.pipeline.runs.origin import KnownFile
 from forebay.pipeline.workers.lineage import Place
 from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.scheduler import Task
-from forebay.pipeline.workers.stage import Step
+from forebay.pipeline.workers.stage import Outcome
 from forebay.table import sources
 from forebay.table.schema import Schema, union_keeping
 from forebay.table.shard import Shard, ref_from_json
@@ -132,7 +132,7 @@ class Intake:
                 }  # fmt: skip
                 tasks.append(Task(message, partial(self._take_shards, it, key, False)))
         if tasks:
-            self._flow.ledger.say("read", f"reading {len(tasks)} of {len(self._files)} sources")
+            self._flow.tallies.say("read", f"reading {len(tasks)} of {len(self._files)} sources")
         self._flow.scheduler.run(tasks)
 
     def _kept_under(self, key: Key, size: int) -> dict[str, JSON]:
@@ -181,7 +181,7 @@ class Intake:
                     }  # fmt: skip
                     tasks.append(Task(message, partial(self._take_rows, it, at, key)))
         if tasks:
-            self._flow.ledger.say("read", f"reading {len(tasks)} shards")
+            self._flow.tallies.say("read", f"reading {len(tasks)} shards")
         self._flow.scheduler.run(tasks)
 
     def _take_rows(self, it: _File, at: int, key: Key, result: Message) -> None:
@@ -235,8 +235,8 @@ class Intake:
                 line = read.line if it.file.format in _WITH_LINES else 0
                 place = Place(len(moving), self._shown(it.file.path), line, row)
                 base = read.base or ObjectRef("base", Digest(it.ranges[at].digest if it.ranges else read.key), 0)
-                step = Step(0, read.key, read.reused, read.rows + read.bad, read.rows, read.seconds)
-                self._flow.ledger.reading(step, len(moving))
+                outcome = Outcome(0, read.key, read.reused, read.rows + read.bad, read.rows, read.seconds)
+                self._flow.tallies.reading(outcome, len(moving))
                 moving.append(
                     Moving(
                         len(moving), place, Shard(base, read.rows), own, schema.gap(own), known=read.base is not None

@@ -94,7 +94,7 @@ def shard_records(shards: Iterable[Moving], operators: int) -> tuple[ShardRecord
         ShardRecord(
             moving.place,
             moving.shard.base.digest,
-            tuple(moving.steps[index].key if index in moving.steps else "" for index in range(operators)),
+            tuple(moving.outcomes[index].key if index in moving.outcomes else "" for index in range(operators)),
         )
         for moving in shards
     )

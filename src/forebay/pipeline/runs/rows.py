@@ -11,7 +11,7 @@ from forebay.errors import ObjectMissingError, StoreError
 from forebay.pipeline.runs.flow import Flow, Moving
 from forebay.pipeline.workers.lineage import Place
 from forebay.pipeline.workers.space import Objects, reference
-from forebay.pipeline.workers.stage import Step
+from forebay.pipeline.workers.stage import Outcome
 from forebay.table.schema import Schema
 from forebay.table.shard import Shard
 from forebay.types import JSON, Buffer, Digest, Entry, Key, ObjectRef
@@ -41,7 +41,7 @@ class TableOrigin:
         moving: list[Moving] = []
         for index, shard in enumerate(self._shards):
             rows = shard.visible_rows
-            flow.ledger.reading(Step(0, Key(shard.base.digest), True, rows, rows), index)
+            flow.tallies.reading(Outcome(0, Key(shard.base.digest), True, rows, rows), index)
             moving.append(Moving(index, Place(index), shard, self._schema))
         return moving, self._schema
 

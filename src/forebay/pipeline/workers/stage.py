@@ -31,7 +31,7 @@ Message = dict[str, JSON]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Outcome:
     """What became of one operator over one shard."""
 
     index: int
@@ -47,7 +47,7 @@ class Step:
     """How many layers it added."""
 
     def to_json(self) -> Message:
-        """Return the step as JSON."""
+        """Return the outcome as JSON."""
         return {
             "index": self.index, "key": self.key, "reused": self.reused, "rows_in": self.rows_in,
             "rows_out": self.rows_out, "seconds": self.seconds, "types": self.types, "kept": self.kept,
@@ -55,8 +55,8 @@ class Step:
         }  # fmt: skip
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Step:
-        """Return the step that `to_json` wrote."""
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """Return the outcome that `to_json` wrote."""
         return cls(**data)
 
 
@@ -91,10 +91,10 @@ def layers_of(entry: Entry) -> tuple[Layer, ...]:
     return tuple(Layer.from_json(layer) for layer in cast("list[JSON]", entry.meta["layers"]))
 
 
-def found_step(link: Link, entry: Entry) -> Step:
-    """Return the step of an operator whose result was found."""
+def found_outcome(link: Link, entry: Entry) -> Outcome:
+    """Return the outcome of an operator whose result was found."""
     meta = cast("Mapping[str, Any]", entry.meta)
-    return Step(
+    return Outcome(
         link.index,
         entry.key,
         True,
@@ -119,7 +119,7 @@ class StageRun:
     keep_until: int
     """Operators from this index on are not kept."""
     parcel: Parcel = field(default_factory=Parcel)
-    steps: list[Step] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     tainted: int | None = None
     """Index of an operator that was found to be nondeterministic just now."""
@@ -153,7 +153,7 @@ class StageRun:
         visible = self.shard.visible_rows
         if entry is not None:
             ref = entry.object("summary")
-            self.steps.append(Step(link.index, key, True, visible, visible))
+            self.outcomes.append(Outcome(link.index, key, True, visible, visible))
             return [ref.role, ref.digest, ref.size]
         from forebay.table import ipc
 
@@ -177,7 +177,7 @@ class StageRun:
                     dataset=self.bench.dataset,
                 )
             )
-        self.steps.append(Step(link.index, key, False, visible, visible, seconds, kept=keep))
+        self.outcomes.append(Outcome(link.index, key, False, visible, visible, seconds, kept=keep))
         return [ref.role, ref.digest, ref.size]
 
     def _step(self, link: Link) -> None:
@@ -187,7 +187,7 @@ class StageRun:
         entry = self.bench.space.get("delta", key) if keep else None
         if entry is not None:
             self._take_over(layers_of(entry))
-            self.steps.append(found_step(link, entry))
+            self.outcomes.append(found_outcome(link, entry))
             return
         rows_in = self.shard.visible_rows
         began = time.perf_counter()
@@ -198,7 +198,7 @@ class StageRun:
         if keep:
             entry = entry_of(key, link, state, layers, rows_in=rows_in, rows_out=rows_out, types=types, seconds=seconds)
             self.parcel.entries.append(_labelled(entry, self.bench.dataset))
-        self.steps.append(Step(link.index, key, False, rows_in, rows_out, seconds, types, keep, len(layers)))
+        self.outcomes.append(Outcome(link.index, key, False, rows_in, rows_out, seconds, types, keep, len(layers)))
 
     def _compute(self, link: Link, keep: bool) -> tuple[list[Layer], bool]:
         """Compute one operator; return its stored layers, and whether they may be kept."""

@@ -6,7 +6,7 @@
 ``scan``   file, content, key, lease                          shards: byte ranges | busy
 ``ingest`` file, content, key, expect, lease                  shards: base, rows, schema, bad_rows, first_line | busy
 ``read``   file, shard (byte range), key, expect, lease       base, rows, schema, bad_rows | busy
-``stage``  stage, shard, place, first, order, gap, keep,      shard, steps, summary | busy
+``stage``  stage, shard, place, first, order, gap, keep,      shard, outcomes, summary | busy
            lease
 ``choose`` operator, summaries, rows, key, lease              layers: one or null per shard | busy
 ``render`` shard, schema, format, compression, stats, part    part, stats (their schema), lost (numbers)
@@ -169,11 +169,11 @@ def stage(worker: Worker, task: Message, work: Work) -> None:
         run.conform(task["gap"])
     run.run(cast("int", task["first"]))
     summary = run.summarise(current.closing) if current.closing else None
-    steps: list[JSON] = [step.to_json() for step in run.steps]
+    outcomes: list[JSON] = [each.to_json() for each in run.outcomes]
     told: list[JSON] = list(run.told)
     work.result = {
         "shard": run.shard.to_json(),
-        "steps": steps,
+        "outcomes": outcomes,
         "summary": summary,
         "told": told,
         "tainted": run.tainted,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from forebay.events import Event, Hook, What
 from forebay.pipeline.recipes.chain import Link
 from forebay.pipeline.runs.report import OperatorReport
-from forebay.pipeline.workers.stage import Step
+from forebay.pipeline.workers.stage import Outcome
 from forebay.types import JSON, Key
 
 
@@ -24,19 +24,19 @@ class Tally:
     misses: list[tuple[int, Key]] = field(default_factory=list)
     """(shard, key) of what was computed."""
 
-    def add(self, step: Step, shard: int, *, reused: bool) -> None:
+    def add(self, outcome: Outcome, shard: int, *, reused: bool) -> None:
         """Count one shard."""
-        self.rows_in += step.rows_in
-        self.rows_out += step.rows_out
-        self.seconds += step.seconds
+        self.rows_in += outcome.rows_in
+        self.rows_out += outcome.rows_out
+        self.seconds += outcome.seconds
         if reused:
             self.reused += 1
         else:
             self.computed += 1
-            self.misses.append((shard, step.key))
+            self.misses.append((shard, outcome.key))
 
 
-class Ledger:
+class Tallies:
     """What was reused and computed. A run that starts over to heal damage begins a new count with `begin`."""
 
     def __init__(self, links: Sequence[Link], hook: Hook) -> None:
@@ -64,33 +64,33 @@ class Ledger:
         """Tell what is being done now."""
         self._hook(Event(What.PROGRESS, message, facts={"phase": phase}))
 
-    def step(self, step: Step, shard: int) -> None:
+    def count(self, outcome: Outcome, shard: int) -> None:
         """Count one operator over one shard, and tell of it.
 
         What this run has computed stays computed, though a second look finds it in the store.
         """
-        link = self._links[step.index]
-        if not step.reused:
-            self._computed.add((shard, step.key))
-        reused = (shard, step.key) not in self._computed
-        self.operators[step.index].add(step, shard, reused=reused)
+        link = self._links[outcome.index]
+        if not outcome.reused:
+            self._computed.add((shard, outcome.key))
+        reused = (shard, outcome.key) not in self._computed
+        self.operators[outcome.index].add(outcome, shard, reused=reused)
         kind = "summary" if link.use.kind.is_global else "delta"
-        facts: dict[str, JSON] = {"operator": link.use.name, "index": step.index, "shard": shard}
+        facts: dict[str, JSON] = {"operator": link.use.name, "index": outcome.index, "shard": shard}
         if reused:
-            self._hook(Event(What.HIT, key=step.key, kind=kind, facts=facts))
+            self._hook(Event(What.HIT, key=outcome.key, kind=kind, facts=facts))
         else:
-            self._hook(Event(What.MISS, key=step.key, kind=kind, facts=facts))
-            self._hook(Event(What.BUILD, key=step.key, kind=kind, seconds=step.seconds, facts=facts))
+            self._hook(Event(What.MISS, key=outcome.key, kind=kind, facts=facts))
+            self._hook(Event(What.BUILD, key=outcome.key, kind=kind, seconds=outcome.seconds, facts=facts))
         progress: dict[str, JSON] = {
-            **facts, "phase": "operator", "reused": reused, "rows_in": step.rows_in, "rows_out": step.rows_out,
+            **facts, "phase": "operator", "reused": reused, "rows_in": outcome.rows_in, "rows_out": outcome.rows_out,
         }  # fmt: skip
-        self._hook(Event(What.PROGRESS, key=step.key, seconds=step.seconds, facts=progress))
+        self._hook(Event(What.PROGRESS, key=outcome.key, seconds=outcome.seconds, facts=progress))
 
-    def reading(self, step: Step, shard: int) -> None:
+    def reading(self, outcome: Outcome, shard: int) -> None:
         """Count the reading of one shard of the source."""
-        if not step.reused:
-            self._computed.add((shard, step.key))
-        self.read.add(step, shard, reused=(shard, step.key) not in self._computed)
+        if not outcome.reused:
+            self._computed.add((shard, outcome.key))
+        self.read.add(outcome, shard, reused=(shard, outcome.key) not in self._computed)
 
     def reports(self, reasons: Sequence[str]) -> tuple[OperatorReport, ...]:
         """Return the counts, with the reasons why shards were computed."""
