@@ -20,7 +20,6 @@
     │   └── WrongBytesError                an origin's bytes are not what their identity says
     ├── LeaseLostError (RuntimeError)      somebody took the work over
     ├── BuildError (RuntimeError)          the work itself failed: an operator raised
-    ├── NondeterministicError (RuntimeError)   the same input gave other output: not cached
     └── CacheRequiredError (RuntimeError)  strict mode, and the result is not in the store
 
 A message is one line: what, where, what to do. `retryable` says whether trying again can help.
@@ -130,10 +129,6 @@ class LeaseLostError(ForebayError, RuntimeError):
 
 class BuildError(ForebayError, RuntimeError):
     """The work itself failed."""
-
-
-class NondeterministicError(ForebayError, RuntimeError):
-    """The same input gave different output twice, so the result may not be cached."""
 
 
 class CacheRequiredError(ForebayError, RuntimeError):

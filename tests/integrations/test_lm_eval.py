@@ -15,6 +15,7 @@ from forebay.config import resolve as settings
 from forebay.errors import NotFoundError
 from forebay.integrations import lm_eval, task_names
 from forebay.integrations.harness import Harness
+from forebay.integrations.lm_tasks import Tasks
 from forebay.integrations.tasks import Closure, Load, Metric, TaskNeeds
 from forebay.store import Store
 
@@ -35,22 +36,22 @@ def test_names_are_those_that_the_harness_finds(harness: Harness) -> None:
     folder = harness.folder / "tasks"
     found = {
         name: [KINDS[named.kind], named.file.relative_to(folder).as_posix() if named.file else None]
-        for name, named in lm_eval.Tasks(harness).names.items()
+        for name, named in Tasks(harness).names.items()
     }
     # the harness parses every file, and so leaves this one out; here it is met when it is asked for
     assert found.pop("broken_task") == ["TASK", "plain/broken.yaml"]
     assert "cannot read it" in str(needs(harness, "broken_task").gaps[0])
     assert found == {name: row[:2] for name, row in RECORDED["names"].items()}
-    tags = {name: sorted(each.members) for name, each in lm_eval.Tasks(harness).names.items() if each.kind == "tag"}
+    tags = {name: sorted(each.members) for name, each in Tasks(harness).names.items() if each.kind == "tag"}
     assert tags == {name: row[2] for name, row in RECORDED["names"].items() if row[0] == "TAG"}
 
 
 @pytest.mark.parametrize("asked", ASKED)
 def test_tasks_load_what_the_harness_would(harness: Harness, asked: str) -> None:
-    compare(lm_eval.Tasks(harness), asked, RECORDED["asked"][asked])
+    compare(Tasks(harness), asked, RECORDED["asked"][asked])
 
 
-def compare(tasks: lm_eval.Tasks, asked: str, theirs: dict[str, Any]) -> None:
+def compare(tasks: Tasks, asked: str, theirs: dict[str, Any]) -> None:
     """Hold what a name stands for against what the harness noted for it."""
     ours = dict(tasks.expand(asked))
     assert ours.keys() == theirs.keys()

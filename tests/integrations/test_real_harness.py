@@ -15,6 +15,7 @@ from made_harness import ASKED, make
 from test_lm_eval import KINDS, RECORDED, compare
 
 from forebay.integrations import evalscope, lm_eval
+from forebay.integrations.lm_tasks import Tasks
 from forebay.testing import FakeHub, tinydata
 
 ANSWERS = Path(__file__).parent / "harness_answers.py"
@@ -41,7 +42,7 @@ def test_recorded_answers_are_the_harnesses(tmp_path: Path, client_environment: 
 
 @pytest.mark.slow
 def test_well_known_tasks_and_every_name(client_environment: Callable[[str], Path]) -> None:
-    tasks = lm_eval.Tasks(lm_eval.find(client_environment("lmeval")))
+    tasks = Tasks(lm_eval.find(client_environment("lmeval")))
     asked = [name for name in WELL_KNOWN if name in tasks.names]
     assert len(asked) > len(WELL_KNOWN) - 5
     told = answers(client_environment("lmeval"), "-", *asked)

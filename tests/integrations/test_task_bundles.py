@@ -195,7 +195,7 @@ def test_what_was_read_from_the_harness_goes_along(
     def unread(*_: object) -> None:
         raise AssertionError("the harness was read again")
 
-    monkeypatch.setattr("forebay.integrations.lm_eval.Tasks.closure", unread)
+    monkeypatch.setattr("forebay.integrations.lm_tasks.Tasks.closure", unread)
     call("fetch", "--offline", "--lm-eval", "plain_task")
 
 

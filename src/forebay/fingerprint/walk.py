@@ -9,7 +9,7 @@ is described once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -160,8 +160,3 @@ def describer_of(cls: type) -> Describer:
         if "<locals>" not in cls.__qualname__:
             _by_type[cls] = found
     return found
-
-
-def describers() -> Mapping[str, Describer]:
-    """Return all describers by the name of the type they are for."""
-    return _by_name

@@ -20,19 +20,10 @@ from forebay.integrations.tasks import Closure
 from forebay.integrations.trees import state_of
 
 if TYPE_CHECKING:
-    from forebay.integrations.lm_tasks import Tasks as Tasks
     from forebay.store import Store
     from forebay.types import JSON, Key
 
 TOOL = "lm-eval"
-
-
-def __getattr__(name: str) -> object:
-    if name != "Tasks":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from forebay.integrations.lm_tasks import Tasks
-
-    return Tasks
 
 
 def find(python: Path | None = None) -> Harness:

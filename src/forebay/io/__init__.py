@@ -10,14 +10,13 @@ from forebay.io.lease import Lease, Progress
 from forebay.io.leasing import LeaseFolder
 from forebay.io.local import LocalFilesystem
 from forebay.io.process import ProcessName
-from forebay.io.publish import MOST_OPEN_FILES, Staged, flush, link_staged, make_home, publish, stage
+from forebay.io.publish import Staged, flush, link_staged, make_home, publish, stage
 from forebay.io.space import Reservation, Room
 from forebay.io.temporary import abandoned, owned_token, temporary, temporary_folder
 from forebay.io.trouble import Trouble
 
 __all__ = [
     "HEART",
-    "MOST_OPEN_FILES",
     "Beating",
     "DiskSpace",
     "FileStat",

@@ -26,9 +26,6 @@ from forebay.io.ahead import FlushedAhead
 from forebay.io.filesystem import Filesystem, OpenFile
 from forebay.types import Buffer
 
-MOST_OPEN_FILES = 64
-"""A group that stages more files than this should `flush` some early: each staged file holds a descriptor."""
-
 _PATIENCE_SECONDS = 0.02
 """When flushes one after another have taken so long, threads do the rest: they fight for the interpreter's lock with
 whoever computes, which costs more than waiting for a quick disk."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from forebay.store.allotment import Allotment
 
 _MOST_OPEN = 48
+"""So many staged files wait for the disk at most: each holds a descriptor."""
 _THREADS_FROM = 16 * 2**20
 _HASH_THREADS = 4  # a pool of its own: the library's shared one (AUTO) hangs in a process forked after its first use
 

@@ -17,7 +17,7 @@ names the nearest known one and its line. Nothing here imports YAML until a file
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -208,13 +208,8 @@ class Recipe:
         """
         return _build(Document(dict(values), {}, None), overrides, base or Path.cwd())
 
-    def with_export(self, path: str | Path | None) -> Recipe:
-        """Return the same recipe with another place to export to."""
-        keep = self.export is not None and self.export.keep_stats
-        return replace(self, export=None if path is None else export_for(self.base / path, None, keep))
 
-
-def export_for(path: Path, kind: str | None, keep_stats: bool, where: str = "") -> Export:
+def _export_for(path: Path, kind: str | None, keep_stats: bool, where: str = "") -> Export:
     """Tell an export's format from its name, or from `kind` (Data-Juicer's `export_type`).
 
     Raises:
@@ -251,7 +246,7 @@ def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
     keep_stats = reader.flag("keep_stats_in_res_ds", False)
     export = None
     if export_path:
-        export = export_for(base / Path(export_path).expanduser(), kind, keep_stats, doc.where("export_path"))
+        export = _export_for(base / Path(export_path).expanduser(), kind, keep_stats, doc.where("export_path"))
     project = reader.text("project_name") or (doc.path.stem if doc.path else "hello_world")
     return Recipe(
         dataset=tuple(
