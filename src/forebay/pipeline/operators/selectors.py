@@ -6,6 +6,7 @@ A selection never changes the order of rows: what is kept stays in dataset order
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,13 +85,43 @@ class RandomSelector:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FieldSelector:
+class _FieldSelector(ABC):
     """Chooses by the value of a field; without a field or a quota it keeps everything."""
 
     field_key: str
     top_ratio: float | None
     topk: int | None
     reverse: bool
+
+    def summarise(self, rows: pa.Table) -> pa.Table:
+        """Return one column, ``value``; of nulls where everything is kept.
+
+        Raises:
+            SourceError: there is no such field, or nothing can be chosen by its values.
+        """
+        if self._idle():
+            return pa.table({"value": pa.nulls(rows.num_rows)})
+        return pa.table({"value": self._values(field_of(rows, self.field_key))})
+
+    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
+        """Return for each shard one bool per row: is it kept?
+
+        Raises:
+            SourceError: the shards' values have no type in common.
+        """
+        columns = [summary.column("value") for summary in summaries]
+        counts = [len(column) for column in columns]
+        total = sum(counts)
+        everything = total <= 1 or self._idle()
+        yield from _split(np.ones(total, bool) if everything else self._chosen(self._alike(columns)), counts)
+
+    @abstractmethod
+    def _values(self, field: pa.Array) -> pa.Array:
+        """Return what a shard's rows are chosen by, one value a row; `SourceError` where they cannot be."""
+
+    @abstractmethod
+    def _chosen(self, parts: Sequence[pa.Array]) -> Flags:
+        """Return one bool per row, of all shards in order."""
 
     def _idle(self) -> bool:
         return not self.field_key or (not self.top_ratio and not self.topk)
@@ -123,44 +154,28 @@ class TopkSpecifiedFieldSelector(_FieldSelector):
     its mean, anything else counts as the last in line.
     """
 
-    def summarise(self, rows: pa.Table) -> pa.Table:
-        """Return one column, ``value``.
-
-        Raises:
-            SourceError: there is no such field, or its values have no order.
-        """
-        if self._idle():
-            return pa.table({"value": pa.nulls(rows.num_rows)})
-        array = field_of(rows, self.field_key)
+    def _values(self, field: pa.Array) -> pa.Array:
         if "." in self.field_key:
-            values = [_as_number(value, least=self.reverse) for value in array.to_pylist()]
-            return pa.table({"value": pa.array(values, pa.float64())})
-        kind = array.type
-        if array.null_count or not (
+            return pa.array([_as_number(value, least=self.reverse) for value in field.to_pylist()], pa.float64())
+        kind = field.type
+        if field.null_count or not (
             pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
         ):
-            what = "has nulls" if array.null_count else f"holds {kind}"
+            what = "has nulls" if field.null_count else f"holds {kind}"
             raise SourceError(
                 f"column {self.field_key!r} {what}, so its rows have no order",
                 subject=self.field_key,
                 hint="select by a column of numbers or text without nulls",
             )
-        return pa.table({"value": array})
+        return field
 
-    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
-        """Return for each shard one bool per row: is it among the first?"""
-        columns = [summary.column("value") for summary in summaries]
-        counts = [len(column) for column in columns]
-        total = sum(counts)
-        if total <= 1 or self._idle():
-            yield from _split(np.ones(total, bool), counts)
-            return
+    def _chosen(self, parts: Sequence[pa.Array]) -> Flags:
+        total = sum(map(len, parts))
         quota = _quota(self.top_ratio, self.topk, total) or 0
-        parts = self._alike(columns)
         order = "descending" if self.reverse else "ascending"
         options = pc.SortOptions([("value", order)])
         ranked = pc.call_function("sort_indices", [pa.table({"value": pa.chunked_array(parts)})], options)  # stable
-        yield from _split(_marked(total, numbers_of(ranked)[:quota]), counts)
+        return _marked(total, numbers_of(ranked)[:quota])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,37 +185,21 @@ class FrequencySpecifiedFieldSelector(_FieldSelector):
     The summary is the field's value; the global half takes the different values, and 16 bytes a row.
     """
 
-    def summarise(self, rows: pa.Table) -> pa.Table:
-        """Return one column, ``value``.
-
-        Raises:
-            SourceError: there is no such field, or it holds lists or structures.
-        """
-        if self._idle():
-            return pa.table({"value": pa.nulls(rows.num_rows)})
-        array = field_of(rows, self.field_key)
-        if pa.types.is_nested(array.type):
+    def _values(self, field: pa.Array) -> pa.Array:
+        if pa.types.is_nested(field.type):
             raise SourceError(
-                f"field {self.field_key!r} holds {array.type}; only numbers and text can be counted",
+                f"field {self.field_key!r} holds {field.type}; only numbers and text can be counted",
                 subject=self.field_key,
             )
-        return pa.table({"value": array})
+        return field
 
-    def select(self, summaries: Iterable[pa.Table]) -> Iterator[Flags]:
-        """Return for each shard one bool per row: is its value frequent enough?"""
-        columns = [summary.column("value") for summary in summaries]
-        counts = [len(column) for column in columns]
-        total = sum(counts)
-        if total <= 1 or self._idle():
-            yield from _split(np.ones(total, bool), counts)
-            return
-        parts = self._alike(columns)
+    def _chosen(self, parts: Sequence[pa.Array]) -> Flags:
         encoded = pa.chunked_array(parts).combine_chunks().dictionary_encode(null_encoding="encode")
         numbers = numbers_of(encoded.indices)  # values are numbered as they are first seen
         times = np.bincount(numbers, minlength=len(encoded.dictionary))
         quota = _quota(self.top_ratio, self.topk, len(times)) or 0
         ranked = np.argsort(-times if self.reverse else times, kind="stable")
-        yield from _split(_marked(len(times), ranked[:quota])[numbers], counts)
+        return _marked(len(times), ranked[:quota])[numbers]
 
 
 def _as_number(value: Any, *, least: bool) -> float:
