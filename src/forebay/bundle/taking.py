@@ -49,6 +49,10 @@ class Taker:
 
         Args:
             whole: relies on each, from when it is there.
+
+        Raises:
+            BundleError: an object is not what the MANIFEST says; the groups before it stay.
+            StoreError: the store cannot take them, or one that was taken vanished.
         """
         refs = [ObjectRef(ROLE, what.digest, what.size) for _, what in objects_of(self._source)]
         lacking = {ref.digest for ref in whole.rely(refs)}

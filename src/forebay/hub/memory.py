@@ -149,6 +149,9 @@ class Memory:
         Args:
             snapshot: the snapshot.
             contents: path -> object, beside those that the entry names already.
+
+        Raises:
+            StoreError: the store cannot be written, or the snapshot's entry was evicted meanwhile.
         """
         entry = self._store.get(SNAPSHOT, snapshot.key)
         if entry is None or not self._store.has(entry.object(MANIFEST).digest):

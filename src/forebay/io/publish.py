@@ -101,7 +101,12 @@ class Staged:
         self.discard()
 
     def name(self, target: Path, *, replace: bool) -> bool:
-        """Move the flushed content to `target`, not yet durably; True if the name was free or replaced."""
+        """Move the flushed content to `target`, not yet durably; True if the name was free or replaced.
+
+        Raises:
+            OSError: it cannot be moved.
+            ValueError: it is not flushed yet, or was published or discarded.
+        """
         if self._file is not None or self._gone:
             raise ValueError(f"{self.path} must be flushed, and neither published nor discarded")
         if replace:

@@ -34,7 +34,11 @@ LINE_BREAKS = (*range(0x0A, 0x0E), 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)
 
 @cache
 def ranges(name: str) -> tuple[tuple[int, int], ...]:
-    """Return a recorded set as ascending inclusive ranges."""
+    """Return a recorded set as ascending inclusive ranges of code points.
+
+    Raises:
+        KeyError: no set of this name is recorded.
+    """
     for line in Path(__file__).with_name("character_sets.txt").read_text("ascii").splitlines():
         label, _, text = line.partition(": ")
         if label == name:

@@ -229,6 +229,9 @@ class StageRun:
         """Bring a shard whose own schema is narrower to the table's: columns it misses, types that are wider elsewhere.
 
         What `gap` holds is `Schema.gap`. After this, operators see the same whatever the shards' boundaries.
+
+        Raises:
+            SourceError: the wider type cannot hold a value as it is.
         """
         from forebay.table import casting
         from forebay.table import layers as tables

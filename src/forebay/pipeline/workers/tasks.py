@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 
 def scan(worker: Worker, task: Message, work: Work) -> None:
-    """Cut a file of lines into shards."""
+    """Cut a file of lines into shards.
+
+    Raises:
+        SourceError: it cannot be read, or has changed since its content was hashed.
+    """
     if not _leased(worker, task, work) or _answered_shards(worker, task, work):
         return
     from forebay.table import sources
