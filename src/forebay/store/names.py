@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 from forebay.errors import InputError
-from forebay.io import Filesystem
 from forebay.store.files import Files, store_error
 from forebay.store.layout import Layout, check_hex, check_kind
 from forebay.types import JSON, Key, is_hex64
@@ -18,8 +17,7 @@ _MOST_BYTES = 200
 class Names:
     """The names of a store. A name does not keep its entry from eviction; a pin does."""
 
-    def __init__(self, fs: Filesystem, layout: Layout, files: Files, check_writable: Callable[[], None]) -> None:
-        self._fs = fs
+    def __init__(self, layout: Layout, files: Files, check_writable: Callable[[], None]) -> None:
         self._layout = layout
         self._files = files
         self._check_writable = check_writable

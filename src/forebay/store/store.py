@@ -89,7 +89,7 @@ class Store(Fetching):
         self._workshop = Workshop(fs, layout, files, self._ledger, self._reader, session, settings.codec)
         self.file_memo = IndexMemo(index, writable=self.writable, now=fs.now)
         """Digests of files outside of the store, for `forebay.fingerprint.file_digest`."""
-        self.names = Names(fs, layout, files, self._check_writable)
+        self.names = Names(layout, files, self._check_writable)
         """Human names for entries."""
         kept = self._recency, self.file_memo, self._ledger, session, index, self.writable
         self._finish = weakref.finalize(self, finish, *kept)

@@ -47,7 +47,7 @@ def explain(session: Session, what: tuple[str, ...], overrides: tuple[str, ...],
     with session.named(what) as (store, found):
         entries = [_entry(store, kind, key) for kind, key in found]
         if len(entries) == 1:
-            _run(store, entries[0], as_json)
+            _run(entries[0], as_json)
         else:
             _pair(store, entries[0], entries[1], as_json)
 
@@ -74,7 +74,7 @@ def _recipe(session: Session, path: str, overrides: tuple[str, ...], as_json: bo
         say_sentence(line)
 
 
-def _run(store: Store, entry: Entry, as_json: bool) -> None:
+def _run(entry: Entry, as_json: bool) -> None:
     if entry.kind != "run":
         hint = f"`forebay show {entry.kind}:{text.short(entry.key)}` shows its key; give two keys to compare them"
         raise InputError(f"{text.short(entry.key)} is a {entry.kind}, not a run", subject=entry.key, hint=hint)

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 _SHOWN = 50
 
+_COLUMNS = [
+    Column("kind"),
+    Column("key"),
+    Column("dataset", flexible=True),
+    Column("size", right=True),
+    Column("took", right=True),
+    Column("age", right=True),
+    Column("used", right=True),
+    Column("pinned"),
+]
+
 _ORDER: dict[str, Callable[[EntryInfo], float | str]] = {
     "used": lambda row: -row.used,
     "created": lambda row: -row.created,
@@ -59,22 +70,9 @@ def ls(
             return
         shown = rows[: _SHOWN if limit is None else limit or None]
         now = time.time()
-        show_table(_columns(long), [_cells(row, now, long) for row in shown])
+        show_table(_COLUMNS, [_cells(row, now, long) for row in shown])
         if len(shown) < len(rows):
             say(f"… and {text.count(len(rows) - len(shown))} more; --limit 0 lists all")
-
-
-def _columns(long: bool) -> list[Column]:
-    return [
-        Column("kind"),
-        Column("key"),
-        Column("dataset", flexible=True),
-        Column("size", right=True),
-        Column("took", right=True),
-        Column("age", right=True),
-        Column("used", right=True),
-        Column("pinned"),
-    ]
 
 
 def _cells(row: EntryInfo, now: float, long: bool) -> list[str]:

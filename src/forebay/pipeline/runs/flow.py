@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -208,7 +208,7 @@ class Flow:
         entry = self.space.get("global", key) if keep else None
         if entry is not None:
             data = json.loads(bytes(self.space.read(entry.object("layers").digest)))
-            self._chosen(link, shards, key if keep else None, {"layers": data})
+            self._chosen(link, shards, {"layers": data})
             return
         if self.dry:
             for moving in shards:
@@ -222,9 +222,9 @@ class Flow:
         if keep:
             self.made.append((link.index, "global", key))
             self.space.made("global", key)
-        self.scheduler.run([Task(message, partial(self._chosen, link, shards, key if keep else None))])
+        self.scheduler.run([Task(message, partial(self._chosen, link, shards))])
 
-    def _chosen(self, link: Link, shards: list[Moving], key: Key | None, result: Mapping[str, JSON]) -> None:
+    def _chosen(self, link: Link, shards: list[Moving], result: Mapping[str, JSON]) -> None:
         layers = cast("list[JSON]", result["layers"])
         if len(layers) != len(shards):
             raise BuildError(f"{link.label} chose for {len(layers)} of {len(shards)} shards", subject=link.use.name)
@@ -232,17 +232,7 @@ class Flow:
             outcome = moving.outcomes[link.index]
             if data is not None:
                 moving.shard = moving.shard.with_layer(Layer.from_json(data))
-            outcome = Outcome(
-                outcome.index,
-                outcome.key,
-                outcome.reused,
-                outcome.rows_in,
-                moving.shard.visible_rows,
-                outcome.seconds,
-                None,
-                outcome.kept,
-            )
-            moving.outcomes[link.index] = outcome
+            moving.outcomes[link.index] = outcome = replace(outcome, rows_out=moving.shard.visible_rows)
             self.tallies.count(outcome, moving.index)
 
     def _assume(self, moving: Moving, stage: Stage, first: int) -> None:

@@ -105,7 +105,7 @@ def operator_records(links: Sequence[Link]) -> tuple[OperatorRecord, ...]:
     return tuple(OperatorRecord(link.use.name, link.use.kind.value, link.key, link.use.key) for link in links)
 
 
-def entry_of(key: Key, report: RunReport, detail: Entry | None = None) -> Entry:
+def entry_of(key: Key, report: RunReport) -> Entry:
     """Return the run's entry, without its objects."""
     meta: dict[str, JSON] = {
         "project": report.project,
