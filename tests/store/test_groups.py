@@ -34,7 +34,8 @@ with Store.open(Settings(home=Path(sys.argv[1]), min_free_bytes=0)) as store:
     store.names.set("runs/n", "delta", Key("1" * 64))
     lease = store._leases.acquire("ab" * 32)
     lease.progress("text", 1, 2)
-    partial = Partials(store._fs, store.home, dir_mode=store._files.dir_mode).of(Key("1" * 64))
+    site = store._site
+    partial = Partials(site.fs, store.home, dir_mode=site.files.dir_mode).of(Key("1" * 64))
     partial.write(b"some")
     partial.pause()
     os._exit(0)
