@@ -28,6 +28,7 @@ from forebay.hub.streaming import Flights, whole
 from forebay.hub.together import Together
 from forebay.io import Filesystem, LocalFilesystem, Room
 from forebay.store import Store
+from forebay.store.files import GROUP_DIR_MODE
 from forebay.types import JSON, Entry, ObjectRef
 
 _HASTY_ATTEMPTS = 2
@@ -97,7 +98,7 @@ class Hub:
         self._memory = Memory(store)
         self._outages = Outages(hook)
         self._resolver = Resolver(store, self._memory, self._for_reference, hook, self._outages)
-        self.partials = Partials(self._fs, store.home, dir_mode=0o2770 if store.settings.group else 0o777)
+        self.partials = Partials(self._fs, store.home, dir_mode=GROUP_DIR_MODE if store.settings.group else 0o777)
         self._downloader = Downloader(
             store,
             origins=lambda snapshot: self._origins[snapshot.hub],
