@@ -154,13 +154,13 @@ class Batch:
             named = zip(numbers, sizes, files, strict=True)
             self._note_intents([Intent(number, size, ref.digest, linked=True) for number, size, (ref, *_) in named])
             left: dict[int, ObjectRef] = {}
-            for number, (ref, path, kept) in zip(numbers, files, strict=True):
+            for number, size, (ref, path, kept) in zip(numbers, sizes, files, strict=True):
                 token, mode = f"{shop.mine.token}-{shop.mine.number()}", shop.files.object_mode
                 staged = link_staged(shop.fs, path, shop.layout.tmp, token, mode=mode)
                 if staged is None:
                     left[number] = ref
                     continue
-                self._waiting.append(Waiting(ref.digest, kept, staged))
+                self._waiting.append(Waiting(ref.digest, kept, staged, size))
                 self._refs[ref.digest] = ref.size
         except OSError as error:
             raise store_error(f"cannot write to {shop.layout.home}", error) from error
@@ -209,12 +209,14 @@ class Batch:
             raise
 
     def _put_buffers(self, objects: Sequence[tuple[ObjectRef, memoryview]]) -> None:
-        absent = {ref.digest for ref in self.rely(ref for ref, _ in objects)}
-        new = {ref.digest: data for ref, data in objects if ref.digest in absent}
+        known = self._shop.ledger.known(ref.digest for ref, _ in objects)
+        self.rely(ref for ref, _ in objects if ref.digest in known)
+        new = {ref.digest: data for ref, data in objects if ref.digest not in self._refs}
         encoded = [(digest, *self._encode(data)) for digest, data in new.items()]
         self._reserve([(_total(pieces), digest) for digest, _, pieces in encoded])
         for digest, kept, pieces in encoded:
-            self._note(Waiting(digest, kept, self._twice(partial(self._write, pieces), _total(pieces))))
+            size = _total(pieces)
+            self._note(Waiting(digest, kept, self._twice(partial(self._write, pieces), size), size))
             self._refs[digest] = new[digest].nbytes
 
     def _encode(self, data: memoryview) -> tuple[CodecName, list[Buffer]]:
@@ -252,7 +254,7 @@ class Batch:
             self._shop.ledger.give_up(numbers, (), {})
         else:
             self._shop.ledger.amend(Intent(numbers[0], staged.size, ref.digest), drop=numbers[1:])
-            self._note(Waiting(ref.digest, kept, staged))
+            self._note(Waiting(ref.digest, kept, staged, staged.size))
         self._refs[ref.digest] = ref.size
         return ref
 
@@ -317,15 +319,15 @@ class Batch:
         self._reserve_entries(new)
         group = [(each.staged, shop.layout.object(each.digest, each.kept)) for each in self._waiting]
         self._published = [(each.digest, each.kept) for each in self._waiting]
-        publish(shop.fs, group, dir_mode=shop.files.dir_mode)
-        shop.files.note_durable(target for _, target in group)
-        self._make_relied_durable()
+        named = publish(shop.fs, group, dir_mode=shop.files.dir_mode)
+        others = self._make_relied_durable()
         staged = [(self._stage_entry(data), shop.layout.entry(entry.kind, entry.key)) for entry, data in new]
         self._published_entries = {(entry.kind, entry.key): data for entry, data in new}
         publish(shop.fs, staged, replace=True, dir_mode=shop.files.dir_mode)
         published = [Published(entry, len(data)) for entry, data in new]
-        relied: list[tuple[Digest, CodecName]] = [(digest, found.kept) for digest, found in self._relied.items()]
-        shop.ledger.settle(self._numbers, self._published + relied, published)
+        done = list(zip(self._waiting, named, strict=True))
+        others.extend((it.digest, it.kept) for it, ours in done if not ours)
+        shop.ledger.settle(self._numbers, [it.fact for it, ours in done if ours], others, published)
         for entry, _ in new:
             shop.reader.learn(entry)
 
@@ -355,15 +357,17 @@ class Batch:
         self._shop.ledger.reserve(intents)
         self._numbers.extend(intent.number for intent in intents)
 
-    def _make_relied_durable(self) -> None:
-        """See that what we did not write is there, and survives a power cut as what we wrote does."""
+    def _make_relied_durable(self) -> list[tuple[Digest, CodecName]]:
+        """See that what we did not write is there, and survives a power cut; return what the books may not have."""
         shop = self._shop
         for digest in self._relied:
             if shop.reader.find(digest) is None:
                 what = f"object {digest[:12]} vanished from {shop.layout.home} while it was relied on"
                 raise StoreError(what, subject=digest, hint="try again")
-        unsure = [(digest, found) for digest, found in self._relied.items() if not found.durable]
-        shop.files.make_durable(shop.layout.object(digest, found.kept) for digest, found in unsure)
+        relied = self._relied.items()
+        unsure: dict[Digest, CodecName] = {digest: found.kept for digest, found in relied if not found.durable}
+        shop.files.make_durable(shop.layout.object(digest, kept) for digest, kept in unsure.items())
+        return list(unsure.items())
 
     def _stage_entry(self, data: bytes) -> Staged:
         staged = self._twice(lambda: self._write([data]), len(data))

@@ -88,16 +88,9 @@ class Files:
         above = {each for folder in folders for each in folder.parents if each.is_relative_to(self._layout.home)}
         self.flush_folders([*folders, *(above - self._durable)])
         self._durable |= above
-        self._remember(new)
-
-    def note_durable(self, paths: Iterable[Path]) -> None:
-        """Take files for durable that this process has just published."""
-        self._remember({path: self._identity(path) for path in paths})
-
-    def _remember(self, found: Mapping[Path, tuple[int, int] | None]) -> None:
-        if len(self._named) + len(found) > _MOST_REMEMBERED:
+        if len(self._named) + len(new) > _MOST_REMEMBERED:
             self._named = {}
-        self._named |= {path: identity for path, identity in found.items() if identity is not None}
+        self._named |= {path: identity for path, identity in new.items() if identity is not None}
 
     def _identity(self, path: Path) -> tuple[int, int] | None:
         """Return what a file has in common with no other that takes its place later; None: it does not say."""

@@ -9,6 +9,7 @@ finds them looks which of the files came into being, and takes them into the boo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,16 @@ class Ledger:
         self.tell(plan)
         return plan.bytes
 
+    def known(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Return which objects are there or on their way, as far as the books know: few are neither there nor unknown.
+
+        One question for many objects that are mostly new, where files would be asked for under each codec.
+        """
+        asked = json.dumps(list(digests))
+        among = "digest IN (SELECT value FROM json_each(?1))"
+        query = f"SELECT digest FROM objects WHERE {among} UNION SELECT digest FROM intents WHERE {among}"
+        return self._index.read(lambda db: {digest for (digest,) in db.execute(query, (asked,))})
+
     def rely(self, intents: Sequence[Intent], is_there: Callable[[Intent], CodecName | None]) -> list[Relied | None]:
         """Keep eviction away from objects that are there; return how each is kept, or None.
 
@@ -130,18 +141,30 @@ class Ledger:
         self.transact(work)
 
     def settle(
-        self, numbers: Iterable[int], objects: Iterable[tuple[Digest, CodecName]], published: Sequence[Published]
+        self,
+        numbers: Iterable[int],
+        objects: Sequence[tuple[Digest, CodecName, int]],
+        relied: Sequence[tuple[Digest, CodecName]],
+        published: Sequence[Published],
     ) -> None:
-        """Turn what was on its way into what is there: objects, each under a codec, and entries."""
+        """Turn what was on its way into what is there.
+
+        Args:
+            numbers: of the intents.
+            objects: that were published: digest, codec, bytes at rest.
+            relied: objects of others, whose names have been made durable, that may not be in the books.
+            published: entries.
+        """
         named = {ref.digest for each in published for ref in each.entry.objects}
+        unnamed = {digest for digest, *_ in (*objects, *relied)} - named
 
         def work(db: sqlite3.Connection) -> None:
-            for digest, kept in objects:
+            self.books.enter_published(db, objects)
+            for digest, kept in relied:
                 self.books.enter_file(db, digest, kept)
-                if digest not in named:
-                    self.books.note_if_loose(db, digest)
-            for each in published:
-                self.books.enter_entry(db, each.entry, each.file_bytes, self._fs.now())
+            if unnamed:
+                self.books.note_if_loose(db, unnamed)
+            self.books.enter_entries(db, published, self._fs.now())
             self._forget(db, numbers)
 
         self.transact(work)
@@ -303,16 +326,19 @@ class Ledger:
         intents = list(intents)
         self._live.update((each.number, each) for each in intents)
         db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?)", (token, self._fs.now()))
-        db.executemany(
-            "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)",
-            ((token, each.number, each.digest, each.kind, each.key, each.bytes) for each in intents),
-        )
+        facts = [(each.number, each.digest, each.kind, each.key, each.bytes) for each in intents]
+        columns = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(5))
+        db.execute(f"INSERT OR REPLACE INTO intents SELECT ?, {columns} FROM json_each(?)", (token, json.dumps(facts)))
 
     def _forget(self, db: sqlite3.Connection, numbers: Iterable[int]) -> None:
         token, done = self._mine.token, list(numbers)
         for number in done:
             self._live.pop(number, None)
-        db.executemany("DELETE FROM intents WHERE token = ? AND number = ?", ((token, number) for number in done))
+        if done:
+            db.execute(
+                "DELETE FROM intents WHERE token = ? AND number IN (SELECT value FROM json_each(?))",
+                (token, json.dumps(done)),
+            )
 
     def _is_durable(self, db: sqlite3.Connection, digest: Digest | None, kept: CodecName) -> bool:
         """Tell whether an object's name surely survives a power cut: the books have it, and nobody is at it."""

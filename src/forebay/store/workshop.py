@@ -34,3 +34,10 @@ class Waiting:
     digest: Digest
     kept: CodecName
     staged: Staged
+    bytes: int
+    """At rest."""
+
+    @property
+    def fact(self) -> tuple[Digest, CodecName, int]:
+        """What the books say of it once it is published."""
+        return self.digest, self.kept, self.bytes
