@@ -135,13 +135,22 @@ class Computation:
         final = union([schema.only([]), *(moving.schema for moving in telling)]) if shards else schema
         result = Result([moving.shard for moving in shards], final, work.space, self._run.recipe.project)
         remember = run_key is not None and flow.keep_until == len(self._run.chain.links)
-        known = remember and self._keep_table(result, work)  # while workers are still loading what they need
+        known = False
+
+        def keep_table() -> None:
+            nonlocal known
+            known = remember and self._keep_table(result, work)
+
         export = None
         if self._run.recipe.export is not None:
             work.tallies.say("export", f"exporting to {self._run.recipe.export.path.name}")
-            export = exporting.write(self._run.recipe.export, result, work.space, work.scheduler, self._run.store)
+            export = exporting.write(
+                self._run.recipe.export, result, work.space, work.scheduler, self._run.store, meanwhile=keep_table
+            )
             if export is None:
                 return None
+        else:
+            keep_table()
         if flow.keep_until < self._run.chain.first_uncached:
             flow.forget_tainted()
         if known or self._run.store is None:

@@ -13,7 +13,7 @@ import mmap
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,9 +48,23 @@ class _DamagedError(Exception):
 
 
 def write(
-    export: Export, result: Result, space: Space, scheduler: Scheduler, store: Store | None
+    export: Export,
+    result: Result,
+    space: Space,
+    scheduler: Scheduler,
+    store: Store | None,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> ExportReport | None:
     """Write a result to its export's path, unless it is there; None where a shard turned out damaged.
+
+    Args:
+        export: where, and as what.
+        result: the rows.
+        space: where they lie.
+        scheduler: hands shards to workers for rendering.
+        store: remembers what was written.
+        meanwhile: is called once, when workers have something to do, or nothing is to be done.
 
     Raises:
         InputError: the path cannot be written, or the format cannot hold a column.
@@ -62,11 +76,12 @@ def write(
             entry = space.get("export", key)
             present = digest_at(export.path, store)
             if entry is not None and entry.meta["digest"] == present:
+                meanwhile()
                 _name(export, key, store)
                 return ExportReport(str(export.path), False, cast("int", entry.meta["bytes"]), str(present))
         left = Unfinished(export.path)
         try:
-            with _Parts(export, result, scheduler, space, _previous(export, store), left.parts) as parts:
+            with _Parts(export, result, scheduler, space, _previous(export, store), left.parts, meanwhile) as parts:
                 return _written(export, key, parts, left, space, store)
         except _DamagedError:
             return None
@@ -130,6 +145,7 @@ class _Parts:
     previous: _Previous
     unfinished: Mapping[str, Part]
     """Parts by key, of exports that were killed."""
+    meanwhile: Callable[[], None]
     keys: list[str] = field(default_factory=list)
     reused: int = 0
     _lost: dict[str, int] = field(default_factory=dict)
@@ -165,7 +181,8 @@ class _Parts:
             for _ in rendering:  # the columns of the file are known when all statistics are
                 pass
         else:
-            next(rendering, None)  # workers are at it while we load what writes files
+            next(rendering, None)  # workers are at it while we do other things, and load what writes files
+        self.meanwhile()
         from forebay.table import export
 
         schema = self.result.schema

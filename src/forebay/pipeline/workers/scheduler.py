@@ -66,7 +66,9 @@ class Scheduler:
             pass
 
     def stream(self, tasks: Iterable[Task]) -> Iterator[None]:
-        """The same, step by step: yields after every answer. Of tasks with the same lease one is given out at a time.
+        """The same, step by step: yields when they are given out, and after every answer.
+
+        Of tasks with the same lease one is given out at a time.
 
         Raises:
             ForebayError: see `run`.
@@ -81,6 +83,7 @@ class Scheduler:
             if task.lease:
                 twins[task.lease] = []
             self._submit(task, under_way)
+        yield
         pause, longest = _BUSY_WAIT_SECONDS
         while under_way:
             busy: list[Task] = []
