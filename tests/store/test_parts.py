@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from disks import World, check, key, payload, put
+from disks import World, check, digest_of, key, payload, put
 
 from forebay.config import Settings
 from forebay.errors import StoreError
@@ -19,7 +19,7 @@ from forebay.io import ProcessName
 from forebay.store import Store, mounts, schema, session
 from forebay.store.recency import Recency
 from forebay.testing import Fault, FaultKind, FaultyFilesystem, MemoryFilesystem
-from forebay.types import Cost, Digest, Entry
+from forebay.types import Cost, Digest, Entry, ObjectRef
 
 
 def names_of(fs: FaultyFilesystem, start: int = 0) -> list[str]:
@@ -342,3 +342,46 @@ def test_many_objects_in_one_batch(tmp_path: Path) -> None:
             assert len(os.listdir("/proc/self/fd")) < 150 if Path("/proc/self/fd").exists() else True
         assert store.usage().entries == 300
         assert store.verify().ok
+
+
+def test_commit_asks_the_index_by_sets(tmp_path: Path) -> None:
+    """As many statements for many objects as for few, and one more per entry."""
+
+    def statements(objects: int, entries: int) -> int:
+        name = f"{objects}-{entries}"
+        contents = [payload(f"{name} {number}") for number in range(objects)]
+        refs = [ObjectRef("o", digest_of(content), len(content)) for content in contents]
+        told: set[str] = set()  # a set, as each row that fires a trigger tells its statement again
+        db = store._index._db  # type: ignore[attr-defined]
+        db.set_trace_callback(told.add)
+        with store.batch() as batch:
+            batch.put_all(list(zip(refs, contents, strict=True)))
+            for number in range(entries):
+                batch.add(Entry("delta", key(f"{name} {number}"), tuple(refs), cost=Cost(1.0)))
+        db.set_trace_callback(None)
+        return len(told)
+
+    with Store.open(Settings(home=tmp_path / "s", min_free_bytes=0)) as store:
+        put(store, "a", payload("a"))
+        few = statements(2, 1)
+        assert statements(40, 1) == few
+        assert statements(40, 6) == few + 5
+        assert store.verify().ok
+
+
+def test_object_that_the_books_do_not_know(tmp_path: Path) -> None:
+    """Who puts it again leaves the file as it is, and the books have it afterwards."""
+    settings = Settings(home=tmp_path / "s", min_free_bytes=0)
+    with Store.open(settings) as store:
+        put(store, "a", payload("a"))
+    with sqlite3.connect(tmp_path / "s" / "index.sqlite") as db:
+        db.execute("DELETE FROM objects")
+    db.close()
+    (file,) = (path for path in (tmp_path / "s" / "objects-v1").rglob("*") if path.is_file())
+    before = file.stat()
+    with Store.open(settings) as store:
+        put(store, "b", payload("a"))
+        assert check(store, "b", (payload("a"),))
+        assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert store.usage().object_bytes == before.st_size
+        assert not list((tmp_path / "s" / "tmp").iterdir())
