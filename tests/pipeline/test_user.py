@@ -14,6 +14,7 @@ from pipeline_support import Bench, counts
 
 from forebay.errors import BuildError, RecipeError, UnhashableError
 from forebay.pipeline.recipes import importing
+from forebay.pipeline.workers import determinism
 
 OPS = """
 import pyarrow as pa
@@ -389,6 +390,35 @@ class TestDeterminism:
     def test_a_function_of_its_batch_is_deterministic(self, counting: Bench) -> None:
         counting.steps = [use("mapper", "batched", input="batch")]
         assert counting.run().run_key is not None
+
+    def test_a_function_of_rows_given_batches_computes_a_sample_again(self, counting: Bench) -> None:
+        (counting.folder / "ops.py").write_text(
+            "import pathlib\n"
+            "def lengths(batch):\n"
+            "    with (pathlib.Path(__file__).parent / 'sizes.txt').open('a') as log:\n"
+            "        log.write(f\"{len(batch['text'])}\\n\")\n"
+            "    return {'n': [len(text) for text in batch['text']]}\n"
+        )
+        counting.steps = [use("mapper", "lengths", input="batch")]
+        report = counting.run(processes=1)
+        assert report.run_key is not None
+        sizes = [int(line) for line in (counting.folder / "sizes.txt").read_text().split()]
+        assert sum(sizes) == report.rows_in + determinism.SAMPLE_ROWS
+        assert len(sizes) == report.shards + 1
+
+    @pytest.mark.parametrize(
+        ("body", "cached"),
+        [
+            ("calls.append(1); return {'n': [len(calls)] * len(batch['id'])}", False),
+            ("assert len(batch['id']) > 16; return {'n': batch['id']}", True),
+            ("assert len(batch['id']) > 16; calls.append(1); return {'n': [len(calls)] * len(batch['id'])}", False),
+        ],
+        ids=["counts its calls", "needs many rows", "needs many rows and counts its calls"],
+    )
+    def test_functions_over_batches(self, counting: Bench, body: str, cached: bool) -> None:
+        (counting.folder / "ops.py").write_text(f"calls = []\ndef batched(batch):\n    {body}\n")
+        counting.steps = [use("mapper", "batched", input="batch", version="1")]
+        assert (counting.run().run_key is not None) == cached, counting.told()
 
     def test_what_the_key_cannot_see_is_told(self, counting: Bench) -> None:
         (counting.folder / "ops.py").write_text(
