@@ -80,6 +80,18 @@ def test_bare_ids(views: Path, client: Client) -> None:
     assert client(load("gsm8k", "main"), HF_DATASETS_CACHE=str(views)) == {"train": 10, "test": 10}
 
 
+@pytest.mark.parametrize("id", ["former/OldName", "org/roWs"])
+def test_ids_that_end_otherwise_than_the_hubs_own(world: World, tmp_path: Path, client: Client, id: str) -> None:  # noqa: A002
+    """The library looks for what it is asked for: a former name, or the same in other letters."""
+    repository = Repository("org/rows", files={"data.csv": "a\n1\n"}, former=["former/OldName"])
+    with FakeHub([repository]) as fake, world.store(tmp_path / "store") as store:
+        with Hub(store, world.hub_settings(hf_endpoints=(fake.hf_endpoint,))) as hub:
+            hub.fetch(f"hf://datasets/{id}")
+        lay(store, "datasets", tmp_path / "view")
+    for asked in ("org/rows", id):
+        assert client(load(asked), HF_DATASETS_CACHE=str(tmp_path / "view")) == {"train": 1}
+
+
 def test_read_only_and_as_another_user(views: Path, store: Store, open_folder: Path, client: Client) -> None:
     """The library locks a file in the cache's root; the view has it there for all."""
     if os.geteuid() != 0:

@@ -15,8 +15,9 @@ import pytest
 
 from forebay.config import HubSettings, resolve
 from forebay.hub import FetchOptions, Hub, Snapshot
+from forebay.hub.arrowview import cached_name
 from forebay.hub.covering import cover, make_cover
-from forebay.mirror.caches import bring_home, cached_name, home_of, lay_links
+from forebay.mirror.caches import bring_home, home_of, lay_links
 from forebay.mirror.shelf import LARGE_CARD_BYTES, Shelf
 from forebay.store import Store
 from forebay.testing import FakeHub, Repository

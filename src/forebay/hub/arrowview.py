@@ -12,6 +12,7 @@ The locks are laid too, writable for all, so that others can read a folder in wh
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,15 @@ from forebay.store import Store
 
 _INFO_FILE = "dataset_info.json"
 _LONGEST_NAME = 255
+_UPPERCASE = re.compile(r"([A-Z]+)([A-Z][a-z])")
+_LOWERCASE = re.compile(r"([a-z\d])([A-Z])")
+
+
+def cached_name(id: str) -> str:  # noqa: A002 - the hubs' own word
+    """Return the name of a dataset's folder in the library's cache."""
+    space, _, name = id.rpartition("/")
+    name = _LOWERCASE.sub(r"\1_\2", _UPPERCASE.sub(r"\1_\2", name)).lower()
+    return f"{space}___{name}" if space else name
 
 
 def lay_prepared(store: Store, folder: Path, references: Iterable[str | Reference], *, way: Way = "auto") -> Laid:
@@ -138,11 +148,8 @@ def lay_one(store: Store, placer: Placer, root: Path, what: tuple[str, str, bool
         OSError: the folder may not be written.
     """
     id, commit, is_default = what  # noqa: A001 - the hubs' own word
-    info = one.info(store)
-    name = str(info["dataset_name"])
-    space, _, _ = id.rpartition("/")
-    place = f"{space}___{name}" if space else name
-    target = root / place / one.configuration / "0.0.0" / commit
+    name = cached_name(id.rpartition("/")[2])  # the library goes by the id that it is asked for, also a former one
+    target = root / cached_name(id) / one.configuration / "0.0.0" / commit
     for split, shards in one.splits.items():
         for number, (ref, _) in enumerate(shards):
             of = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""

@@ -16,22 +16,12 @@ _SHARED = (
     "downloads", "arrow", "audiofolder", "csv", "generator", "imagefolder", "json", "parquet", "text", "webdataset",
 )  # fmt: skip
 """Folders of the library's cache that hold no dataset of a hub: its downloads, and what its loaders made of files."""
-_UPPERCASE = re.compile(r"([A-Z]+)([A-Z][a-z])")
-_LOWERCASE = re.compile(r"([a-z\d])([A-Z])")
 _RESULTS = "cache-*"
 """What `map`, `filter` and the like keep beside the Arrow that they read."""
-
 
 _OLDER = "older-datasets"
 """Folder of the library's cache for what versions before 4 make of a dataset that a later one has made there."""
 _NEWER_FEATURES = re.compile(r'"_type":\s*"(List|Json)"')
-
-
-def cached_name(id: str) -> str:  # noqa: A002 - the hubs' own word
-    """Return the name of a dataset's folder in the library's cache."""
-    space, _, name = id.rpartition("/")
-    name = _LOWERCASE.sub(r"\1_\2", _UPPERCASE.sub(r"\1_\2", name)).lower()
-    return f"{space}___{name}" if space else name
 
 
 def lay_links(folder: Path, kept: Path) -> None:

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from forebay.errors import ForebayError
 from forebay.hub import Hub, Snapshot
-from forebay.hub.arrowview import lay_one
+from forebay.hub.arrowview import cached_name, lay_one
 from forebay.hub.covering import Cover, cover, make_cover
 from forebay.hub.placing import Placer
-from forebay.mirror.caches import cached_name, home_of, lay_results
+from forebay.mirror.caches import home_of, lay_results
 
 LARGE_CARD_BYTES = 16 * 2**10
 """A smaller card is parsed in less time than it takes to notice."""
