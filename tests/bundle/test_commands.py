@@ -177,6 +177,16 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("path", ["two\nlines", "back\\slash"])
+def test_what_the_other_side_would_refuse_is_not_written(home: Path, call: Call, path: str) -> None:
+    with Store.open(Settings(home=home)) as store:
+        put(store, "odd", {f"file:{path}": b"x"}, dataset="odd")
+    told = call("create", "odd.tar", "odd", code=2).stderr
+    assert f"no bundle takes {path!r} of odd" in told
+    assert told.count("\n") == 1
+    assert not [*Path().glob("odd.tar*")]
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nfrom forebay.cli.app import forebay\n"

@@ -22,6 +22,11 @@ _UNFIT_PATH = re.compile(r"[\x00-\x1f\\]|(^|/)(\.\.?)?(/|$)")
 _MOST_NEEDED = 3
 
 
+def is_fit(role: str) -> bool:
+    """Tell whether an object of this role may be in a bundle: a file's path may not lead elsewhere, nor end a line."""
+    return not (role.startswith("file:") and _UNFIT_PATH.search(role[len("file:") :]))
+
+
 class Sizes:
     """The decoded size of every object that a bundle's entries may name."""
 
@@ -82,7 +87,7 @@ def _check_types(entry: Entry) -> None:
     roles: set[str] = set()
     for ref in entry.objects:
         sound = isinstance(ref.role, str) and is_hex64(ref.digest) and ref.size >= 0 and ref.role not in roles
-        if not sound or (ref.role.startswith("file:") and _UNFIT_PATH.search(ref.role[len("file:") :])):
+        if not sound or not is_fit(ref.role):
             raise BundleError(f"names an object in a way that none is: {str(ref.role)[:100]!r}")
         roles.add(ref.role)
     texts: tuple[Collection[object], ...] = (entry.inputs, entry.versions.values(), (entry.dataset,))

@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from forebay.bundle import archive
 from forebay.bundle.archive import BLOCK, Member
+from forebay.bundle.checking import is_fit
 from forebay.bundle.frames import Coders, library
 from forebay.bundle.manifest import (
     FILES,
@@ -107,7 +108,7 @@ def create(
         hook: told of progress.
 
     Raises:
-        InputError: `out` is there already, or an option is wrong.
+        InputError: `out` is there already, an option is wrong, or a file's path is none that a bundle can have.
         StoreError: an object cannot be read, or the archive cannot be written.
     """
     began = perf_counter()
@@ -118,6 +119,7 @@ def create(
         raise InputError(f"volumes of {options.volume_bytes} bytes are too small", hint="give 1MB or more")
     if out.is_dir():
         raise InputError(f"{out} is a folder", subject=out, hint=f"name the archive: {out / 'data.tar'}")
+    _refuse_unfit(wanted)
     with ExitStack() as stack:
         stack.enter_context(store.reading([(entry.kind, entry.key) for entry in wanted.entries]))
         if store.writable:
@@ -132,6 +134,18 @@ def create(
         size = output.size
         paths = output.finish(manifest_id(data))
     return CreateReport(manifest, manifest_id(data), tuple(paths), size, writer.resumed, perf_counter() - began)
+
+
+def _refuse_unfit(wanted: Closure) -> None:
+    """See that nothing goes into a bundle for which the other side would refuse all of it."""
+    for entry in wanted.entries:
+        role = next((ref.role for ref in entry.objects if not is_fit(ref.role)), None)
+        if role is not None:
+            what = (
+                f"no bundle takes {role.removeprefix('file:')!r} of {entry.dataset}: its path has a control character"
+            )
+            hint = "rename the file, or fetch the others alone into another store (--exclude)"
+            raise InputError(f"{what} or a backslash", subject=role, hint=hint)
 
 
 def packed_entry(entry: Entry) -> tuple[PackedEntry, bytes]:
