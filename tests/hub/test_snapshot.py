@@ -47,7 +47,9 @@ def test_choosing_what_is_not_there_is_an_error() -> None:
         SNAPSHOT.file("data/a.cvs")
 
 
-@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "a//b", "a/.", "", "a\0b", "README.md"])
+@pytest.mark.parametrize(
+    "path", ["../x", "a/../../x", "/etc/passwd", "a//b", "a/.", "", "a\0b", "README.md", "caf\udce9"]
+)
 def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
     with pytest.raises(InputError, match="lists the path"):
         listed([SnapshotFile("README.md", 1, "git:" + "0" * 40), SnapshotFile(path, 1, "git:" + "0" * 40)], "a hub")

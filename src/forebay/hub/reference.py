@@ -124,10 +124,21 @@ def parse(text: str | Reference, *, base: Path | None = None) -> Reference:
             raise InputError(f"unknown scheme in {text!r}", subject=text, hint=f"known: {', '.join(sorted(_SCHEMES))}")
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be written down: a file's name may hold any bytes, an escape of JSON half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _local(text: str, base: Path | None) -> Reference:
     if not text.strip() or "\0" in text:
         raise InputError(f"not a reference: {text!r}", subject=text, hint=f"write a path, a URL, or {_SHAPE}")
     path = ((base or Path.cwd()) / Path(text).expanduser()).absolute()
+    if not is_utf8(str(path)):
+        raise InputError(f"not UTF-8: the path {str(path)!r}", subject=text, hint="rename it, or a folder above it")
     return Reference("local", "folder", str(path))
 
 

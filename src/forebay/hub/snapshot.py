@@ -19,7 +19,7 @@ from typing import Any, cast
 from blake3 import blake3
 
 from forebay.errors import InputError, NotFoundError, ObjectDamagedError
-from forebay.hub.reference import HubName, Reference, RepositoryType
+from forebay.hub.reference import HubName, Reference, RepositoryType, is_utf8
 from forebay.types import JSON, Key
 
 FILE, SNAPSHOT, ABSENT = "file", "snapshot", "absent"
@@ -203,6 +203,9 @@ def listed(files: Iterable[SnapshotFile], what: str) -> tuple[SnapshotFile, ...]
     found: dict[str, SnapshotFile] = {}
     for file in files:
         parts = file.path.split("/")
+        if not is_utf8(file.path):
+            what = f"{what} lists the path {file.path!r}, which is not UTF-8"
+            raise InputError(what, subject=file.path, hint="rename the file")
         if "" in parts or ".." in parts or "." in parts or "\0" in file.path or file.path in found:
             why = "stands there twice" if file.path in found else "leads elsewhere"
             raise InputError(
