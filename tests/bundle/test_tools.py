@@ -83,6 +83,18 @@ def test_the_script_lays_out_named_files(tmp_path: Path, unpacked: Path) -> None
 
 
 @needs_zstd
+def test_the_script_lays_out_names_as_long_as_they_can_be(tmp_path: Path, store: Store) -> None:
+    names = ["n" * 255, "a", "a.part"]
+    put(store, "long", {f"file:{name}": name.encode() for name in names})
+    bundle(store, tmp_path / "b.tar")
+    (tmp_path / "un").mkdir()
+    run("tar", "-xf", tmp_path / "b.tar", "-C", tmp_path / "un")
+    run("sh", tmp_path / "un/setup.sh", tmp_path / "laid out")
+    laid = [path for path in (tmp_path / "laid out").rglob("*") if path.is_file()]
+    assert {path.name: path.read_text() for path in laid} == {name: name for name in names}
+
+
+@needs_zstd
 def test_the_script_refuses_what_leads_elsewhere_and_what_is_damaged(tmp_path: Path, unpacked: Path) -> None:
     listing = (unpacked / "FILES.tsv").read_text()
     digest = listing[:64]

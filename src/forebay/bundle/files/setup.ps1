@@ -13,6 +13,7 @@ if ($Folder -eq "" -and (Get-Command forebay -ErrorAction SilentlyContinue)) {
     exit $LASTEXITCODE
 }
 if ($Folder -eq "") { $Folder = Join-Path $here "files" }
+$part = Join-Path $Folder ".part"  # not beside the file: its name may be as long as names can be
 $done = 0
 $missing = 0
 foreach ($line in [System.IO.File]::ReadAllLines((Join-Path $here "FILES.tsv"))) {
@@ -27,12 +28,12 @@ foreach ($line in [System.IO.File]::ReadAllLines((Join-Path $here "FILES.tsv")))
     if (-not (Test-Path -LiteralPath $from) -and -not (Test-Path -LiteralPath "$from.zst")) { $missing++; continue }
     New-Item -ItemType Directory -Force -Path (Split-Path -Parent $to) | Out-Null
     if (Test-Path -LiteralPath $from) {
-        Copy-Item -LiteralPath $from -Destination "$to.part"
+        Copy-Item -Force -LiteralPath $from -Destination $part
     } else {
-        & zstd -q -d -f -o "$to.part" "$from.zst"
+        & zstd -q -d -f -o $part "$from.zst"
         if ($LASTEXITCODE -ne 0) { Write-Error "setup: damaged: object $digest"; exit 1 }
     }
-    Move-Item -LiteralPath "$to.part" -Destination $to
+    Move-Item -LiteralPath $part -Destination $to
     $done++
 }
 Write-Output "setup: $done files are in $Folder"

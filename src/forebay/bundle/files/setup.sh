@@ -14,6 +14,8 @@ fi
 
 target=${1:-$here/files}
 tab=$(printf '\t')
+part=$target/.part # not beside the file: its name may be as long as names can be
+rm -f -- "$part"         # objects are read-only, and so is what a copy that was cut leaves
 done=0
 missing=0
 
@@ -46,12 +48,12 @@ while IFS=$tab read -r digest path; do
     fi
     mkdir -p -- "$(dirname -- "$to")"
     if [ -f "$from" ]; then
-        cp -- "$from" "$to.part"
+        cp -- "$from" "$part"
     else
-        zstd -q -d -c -- "$from.zst" >"$to.part"
+        zstd -q -d -c -- "$from.zst" >"$part"
     fi
-    check "$to.part" "$digest"
-    mv -- "$to.part" "$to"
+    check "$part" "$digest"
+    mv -- "$part" "$to"
     done=$((done + 1))
 done <"$here/FILES.tsv"
 
