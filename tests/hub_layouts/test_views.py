@@ -16,6 +16,7 @@ from forebay.hub.origin import Listing
 from forebay.hub.placing import Placer, Way
 from forebay.hub.views import Kind, lay
 from forebay.store import Store
+from forebay.testing import FakeHub, Repository
 
 from .conftest import SUBJECTS, Client, World
 
@@ -186,6 +187,24 @@ def test_a_revision_with_a_slash_becomes_a_folder_and_a_hostile_one_nothing(stor
         "refs/pr/1",
     ]
     assert not list(tmp_path.rglob("escape"))
+
+
+def test_of_revisions_that_are_in_each_others_way_one_is_laid(world: World, tmp_path: Path) -> None:
+    """A tag v1 and a branch v1/fixed are two things to git; as files they cannot be side by side."""
+    repository = Repository("org/rows", files={"data.csv": "a\n1\n"})
+    repository.tag("v1")
+    repository.commit({"data.csv": "a\n2\n"}, branch="v1/fixed")
+    with FakeHub([repository]) as fake, world.store(tmp_path / "store") as store:
+        with Hub(store, world.hub_settings(hf_endpoints=(fake.hf_endpoint,))) as hub:
+            for revision in ("v1", "v1%2Ffixed", "main"):
+                hub.fetch(f"hf://datasets/org/rows@{revision}")
+        laid = lay(store, "hf", tmp_path / "view")
+    [told] = laid.missing
+    assert "hf://datasets/org/rows: revision v1" in told
+    assert told.endswith("is in its way")
+    refs = tmp_path / "view" / "hub" / "datasets--org--rows" / "refs"
+    assert (refs / "main").read_text() == repository.head
+    assert len(list((refs.parent / "snapshots").glob("*/data.csv"))) == 2
 
 
 def test_modelscopes_cache(world: World, store: Store, tmp_path: Path) -> None:

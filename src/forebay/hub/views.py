@@ -96,9 +96,20 @@ def _hf_snapshot(store: Store, placer: Placer, root: Path, one: Held) -> None:
             continue
         up = "../" * (file.path.count("/") + 2)
         placer.link_to(f"{up}blobs/{blob}", snapshot / file.path)
-    for revision in one.revisions:
+    for revision in sorted(one.revisions):
         if _is_safe(revision):
-            placer.write(one.snapshot.commit.encode(), root / "refs" / revision)
+            _named(placer, root / "refs", revision, one)
+
+
+def _named(placer: Placer, refs: Path, revision: str, one: Held) -> None:
+    """Say which commit a revision means, unless another one is in its way: a hub may have both v1 and v1/fixed."""
+    try:
+        placer.write(one.snapshot.commit.encode(), refs / revision)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        if not refs.is_dir():
+            raise
+        what = f"{one.snapshot.dataset}: revision {revision}: {error.filename2 or error.filename} is in its way"
+        placer.laid.missing.append(what)
 
 
 def blob_name(file: SnapshotFile) -> str:
