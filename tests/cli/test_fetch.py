@@ -209,7 +209,7 @@ def test_a_view_on_a_full_disk_says_where(
     call("fetch", "hf://datasets/team/small")
     (tmp_path / "file").write_text("no folder")
     refused = call("view", "hf", str(tmp_path / "file" / "v"), code=1).output
-    assert f"cannot lay out {tmp_path / 'file' / 'v'}: Not a directory" in refused
+    assert f"cannot lay out {tmp_path / 'file' / 'v'}: Not a directory: {tmp_path / 'file'}; move it away" in refused
     from forebay.hub.placing import Placer
 
     def full(*_: object) -> None:
@@ -218,6 +218,19 @@ def test_a_view_on_a_full_disk_says_where(
     monkeypatch.setattr(Placer, "place", full)
     refused = call("view", "hf", str(tmp_path / "v"), code=1).output
     assert f"cannot lay out {tmp_path / 'v'}: No space left on device; make room, or choose a folder" in refused
+    assert refused.count("\n") == 1
+
+
+def test_a_view_names_what_is_in_its_way(hub: FakeHub, call: Callable[..., Result], tmp_path: Path) -> None:
+    call("fetch", "hf://datasets/team/small")
+    place = tmp_path / "v" / "team" / "small" / "README.md"
+    place.mkdir(parents=True)
+    refused = call("view", "evalscope", str(tmp_path / "v"), code=1).output
+    assert f"cannot lay out {tmp_path / 'v'}: Is a directory: {place}; move it away" in refused
+    place.rmdir()
+    (place.parent / "data").write_text("no folder")
+    refused = call("view", "evalscope", str(tmp_path / "v"), code=1).output
+    assert f"{place.parent / 'data'}; move it away" in refused
     assert refused.count("\n") == 1
 
 

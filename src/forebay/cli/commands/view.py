@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ _WAYS = {
     "link": "linked", "reflink": "reflinked", "copy": "copied", "decoded": "decoded into copies",
     "symlink": "linked by symbolic links", "kept": "there already",
 }  # fmt: skip
+_IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)
 _SHOWN = 10
 _NAMED = 3
 
@@ -79,6 +81,10 @@ def view(ctx: click.Context, kind: Kind, folder: Path, references: tuple[str, ..
 def _not_laid(folder: Path, error: OSError) -> StoreError:
     """Return the error of a folder that cannot be written."""
     what = f"cannot lay out {folder}: {error.strerror or error}"
+    if error.errno in _IN_THE_WAY:
+        place = Path(str(error.filename2 or error.filename or folder))  # of a rename, where it was to go
+        there = next((each for each in (place, *place.parents) if os.path.lexists(each)), place)
+        return StoreError(f"{what}: {there}", subject=there, hint="move it away, or choose another folder")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "make room, or choose a folder on the store's file system, where nothing is copied; what is laid stays"
         return StoreFullError(what, subject=folder, hint=hint)
