@@ -97,6 +97,13 @@ def test_errors_in_one_line(
     assert len(output.splitlines()) == 1
 
 
+def test_a_file_that_is_listed_and_not_there_is_named(hub: FakeHub, call: Callable[..., Result]) -> None:
+    hub.faults.add(HubFault(status=404), "*a.csv")  # as mirrors answer, without the hub's X-Error-Code
+    output = call("fetch", "hf://datasets/team/small", code=2).output
+    assert "no data/a.csv of hf://datasets/team/small on 127.0.0.1" in output
+    assert len(output.splitlines()) == 1
+
+
 def test_wrong_bytes_fail_the_command(hub: FakeHub, call: Callable[..., Result]) -> None:
     hub.faults.add(HubFault(flip_byte=0), "*a.csv")
     output = call("fetch", "hf://datasets/team/small", code=1).output

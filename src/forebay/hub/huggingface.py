@@ -65,7 +65,7 @@ class HuggingFace:
         with self._transport.open(url, {**self._token(token), **range_from(start, etag)}) as response:
             if response.status not in (200, 206):
                 where = f"{file.path} of {snapshot.dataset}"
-                raise _refused(self.name, response.status, response.headers, where, snapshot.reference)
+                raise _refused(self.name, response.status, response.headers, where, snapshot.reference, within=True)
             yield response
 
     def _tree(self, reference: Reference, id: str, commit: str, token: str | None) -> Generator[SnapshotFile]:  # noqa: A002
@@ -117,8 +117,10 @@ def _file(row: Mapping[str, Any], host: str) -> SnapshotFile:
         raise OriginError(f"{host} lists a file without {error}", subject=row, hint="is it a hub?") from error
 
 
-def _refused(host: str, status: int, headers: Mapping[str, str], what: str, reference: Reference) -> ForebayError:
-    """Return the error that says what a refusal means and what to do."""
+def _refused(
+    host: str, status: int, headers: Mapping[str, str], what: str, reference: Reference, *, within: bool = False
+) -> ForebayError:
+    """Return the error that says what a refusal means and what to do; `within`: of a repository that is there."""
     code = headers.get("x-error-code", "")
     kind = "" if reference.type == "model" else f"{reference.type}s/"
     page = f"{host}/{kind}{reference.id}"
@@ -129,7 +131,7 @@ def _refused(host: str, status: int, headers: Mapping[str, str], what: str, refe
     if code == "RevisionNotFound":
         hint = f"see the branches and tags at {page}"
         return NotFoundError(f"no revision {reference.asked_revision!r} of {reference.id} on {host}", hint=hint)
-    if code == "EntryNotFound":
+    if code == "EntryNotFound" or (status == 404 and not code and within):
         return NotFoundError(f"no {what} on {host}", subject=str(reference), hint=f"see the files at {page}")
     if code == "RepoNotFound" or status == 404:
         hint = f"check the name at {host}; if it is private, set {variable}"
