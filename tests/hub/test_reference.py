@@ -43,7 +43,7 @@ def test_a_reference_says_what_is_meant(text: str, meant: Reference) -> None:
     "text",
     ["", "hf://", "hf://datasets", "hf://datasets/a/b@", "hf://a/../b", "hf://a/b/../c", "hf://datasets/a/.b", "xy://z",
      "https://user:secret@host/x", "https://host/x#md5=1", "https://host/x#sha256=12", "s3:///", "hf://a b/c", "http://",
-     "caf\udce9.txt"],
+     "caf\udce9.txt", "http://[::1", "http://host:port/x", "http://host:99999/x"],
 )  # fmt: skip
 def test_what_is_none_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(InputError) as caught:

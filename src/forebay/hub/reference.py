@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from forebay.errors import InputError
 
@@ -145,15 +145,22 @@ def _local(text: str, base: Path | None) -> Reference:
 def _url(text: str) -> Reference:
     url, _, fragment = text.partition("#")
     name, _, value = fragment.partition("=")
-    if not re.fullmatch(r"https?://[^/@\s]+(/\S*)?", url):
-        raise InputError(
-            f"not a URL: {_without_secret(text)!r}", hint="no spaces in it, and no secrets before the host"
-        )
+    if not re.fullmatch(r"https?://[^/@\s]+(/\S*)?", url) or not _has_host(url):
+        hint = "write https://HOST[:PORT]/PATH, without spaces, and without secrets before the host"
+        raise InputError(f"not a URL: {_without_secret(text)!r}", hint=hint)
     if not fragment:
         return Reference("url", "file", url)
     if name != "sha256" or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         raise InputError(f"unknown fragment #{fragment}", subject=text, hint="write #sha256= and 64 hexadecimal digits")
     return Reference("url", "file", url, sha256=value.lower())
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0  # looking at the port says whether it is one
+    except ValueError:
+        return False
 
 
 def _without_secret(url: str) -> str:
