@@ -207,6 +207,19 @@ def test_of_revisions_that_are_in_each_others_way_one_is_laid(world: World, tmp_
     assert len(list((refs.parent / "snapshots").glob("*/data.csv"))) == 2
 
 
+def test_of_several_snapshots_the_one_that_is_laid_is_told(world: World, tmp_path: Path) -> None:
+    repository = Repository("org/rows", files={"data.csv": "a\n0\n"})
+    with FakeHub([repository]) as fake, world.store(tmp_path / "store") as store:
+        for number in (1, 2, 3):
+            with Hub(store, world.hub_settings(ms_endpoints=(fake.ms_endpoint,), fresh_seconds=0.0)) as hub:
+                hub.fetch("ms://datasets/org/rows")
+            laid = lay(store, "evalscope", tmp_path / "view")
+            now = repository.head
+            repository.commit({"data.csv": f"a\n{number}\n"})
+    assert laid.notes == [f"org/rows: of several snapshots {now[:12]} is laid out"]
+    assert (tmp_path / "view" / "org" / "rows" / "data.csv").read_text() == "a\n2\n"
+
+
 def test_modelscopes_cache(world: World, store: Store, tmp_path: Path) -> None:
     laid = lay(store, "modelscope", tmp_path)
     path = tmp_path / "datasets" / "evalscope--ceval.v1" / "snapshots" / "master" / "data" / "test.csv"

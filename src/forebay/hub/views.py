@@ -130,15 +130,16 @@ def _modelscope(store: Store, placer: Placer, folder: Path, held: Sequence[Held]
 
 
 def _evalscope(store: Store, placer: Placer, folder: Path, held: Sequence[Held]) -> None:
-    best: dict[str, Held] = {}
+    found: dict[str, list[Held]] = {}
     for one in sorted(held, key=lambda one: (one.is_default, one.snapshot.hub == "ms", one.asked)):
         if one.snapshot.type == "dataset":
             for id in one.ids:  # noqa: A001
-                if id in best:
-                    placer.laid.note(f"{id}: of several snapshots {one.snapshot.commit[:12]} is laid out")
-                best[id] = one
-    for id, one in sorted(best.items()):  # noqa: A001
-        _plain(store, placer, folder / id, one)
+                found.setdefault(id, []).append(one)
+    for id, several in sorted(found.items()):  # noqa: A001
+        best = several[-1]
+        if len(several) > 1:
+            placer.laid.note(f"{id}: of several snapshots {best.snapshot.commit[:12]} is laid out")
+        _plain(store, placer, folder / id, best)
 
 
 def _plain(store: Store, placer: Placer, root: Path, one: Held) -> None:
