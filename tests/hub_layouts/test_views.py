@@ -220,6 +220,23 @@ def test_of_several_snapshots_the_one_that_is_laid_is_told(world: World, tmp_pat
     assert (tmp_path / "view" / "org" / "rows" / "data.csv").read_text() == "a\n2\n"
 
 
+@pytest.mark.parametrize(
+    ("kind", "place"), [("evalscope", "org/rows"), ("modelscope", "datasets/org--rows/snapshots/master")]
+)
+def test_what_an_update_took_away_is_told_and_not_touched(world: World, tmp_path: Path, kind: Kind, place: str) -> None:
+    """A program takes all files of the folder for data, and would have the rows of both."""
+    repository = Repository("org/rows", files={"README.md": "rows", "data/old.csv": "a\n1\n"})
+    with FakeHub([repository]) as fake, world.store(tmp_path / "store") as store:
+        for _ in ("before", "after"):
+            with Hub(store, world.hub_settings(ms_endpoints=(fake.ms_endpoint,), fresh_seconds=0.0)) as hub:
+                hub.fetch("ms://datasets/org/rows")
+            laid = lay(store, kind, tmp_path / "view")
+            repository.commit({"data/new.csv": "a\n1\n2\n"}, delete=[*repository.at().files.keys() - {"README.md"}])
+    folder = tmp_path / "view" / place
+    assert sorted(path.name for path in (folder / "data").iterdir()) == ["new.csv", "old.csv"]
+    assert any(note.startswith(f"{folder} holds data/old.csv, which ms://datasets/org/rows") for note in laid.notes)
+
+
 def test_modelscopes_cache(world: World, store: Store, tmp_path: Path) -> None:
     laid = lay(store, "modelscope", tmp_path)
     path = tmp_path / "datasets" / "evalscope--ceval.v1" / "snapshots" / "master" / "data" / "test.csv"

@@ -12,6 +12,7 @@ Nothing is asked of a network, and nothing is laid that the store does not hold;
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -145,6 +146,23 @@ def _evalscope(store: Store, placer: Placer, folder: Path, held: Sequence[Held])
 def _plain(store: Store, placer: Placer, root: Path, one: Held) -> None:
     for file, ref in _held_files(store, placer, one):
         _placed(placer, ref, root / file.path, one, file)
+    if not one.snapshot.partial:
+        _tell_strangers(placer, root, one)
+
+
+def _tell_strangers(placer: Placer, root: Path, one: Held) -> None:
+    """Note what else is in a folder that is read as a whole: what an update took away, say. It may be anybody's."""
+    strangers: list[str] = []
+    for base, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(base, name).relative_to(root).as_posix() for name in names if not name.startswith("."))
+        strangers += [path for path in paths if one.snapshot.get(path) is None]
+    if strangers:
+        more = f" and {len(strangers) - 1:,} more" if len(strangers) > 1 else ""
+        what = (
+            f"{root} holds {min(strangers)}{more}, which {one.snapshot.dataset} at {one.snapshot.commit[:12]} has not"
+        )
+        placer.laid.note(f"{what}; programs may read it as data: remove it, or choose another folder")
 
 
 def _held_files(store: Store, placer: Placer, one: Held) -> list[tuple[SnapshotFile, ObjectRef]]:
