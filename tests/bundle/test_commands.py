@@ -187,6 +187,15 @@ def test_what_the_other_side_would_refuse_is_not_written(home: Path, call: Call,
     assert not [*Path().glob("odd.tar*")]
 
 
+def test_a_key_is_written_where_there_is_no_folder_yet(call: Call, tmp_path: Path) -> None:
+    call("keygen", "home/.config/forebay/key")
+    folder = tmp_path / "home/.config/forebay"
+    assert {path.name for path in folder.iterdir()} == {"key", "key.pub"}
+    assert folder.stat().st_mode & 0o077 == 0
+    Path("file").touch()
+    assert "cannot write file/key" in call("keygen", "file/key", code=2).stderr
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nfrom forebay.cli.app import forebay\n"

@@ -77,6 +77,10 @@ def make_key(path: Path) -> str:
     key = Ed25519PrivateKey.generate()
     public = SCHEME + _public_hex(key)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # ~/.config/forebay is there for few
+    except OSError as error:
+        raise _unwritten(path, error) from error
     for where, mode, content in (
         (path, 0o600, pem),
         (path.with_name(path.name + ".pub"), 0o644, f"{public}\n".encode()),
