@@ -446,6 +446,19 @@ def test_an_object_store(world: World, bucket: dict[str, Any]) -> None:
         hub.fetch("s3://bucket/none")
 
 
+def test_a_bucket_that_is_not_there_is_not_asked_for_again(world: World, bucket: dict[str, Any]) -> None:
+    hub = world.hub(origins={"store": [ObjectStore(bucket)]})
+    with pytest.raises(NotFoundError, match="nothing at s3://no-such/some/prefix; check bucket and prefix"):
+        hub.fetch("s3://no-such/some/prefix")
+
+
+def test_an_object_that_obstore_cannot_name_is_told(world: World, bucket: dict[str, Any]) -> None:
+    urllib3.request("PUT", f"{bucket['endpoint']}/bucket/odd//name.txt", body=b"x")
+    hub = world.hub(origins={"store": [ObjectStore(bucket)]})
+    with pytest.raises(InputError, match=r"odd//name\.txt.*; rename that object, or name a longer prefix"):
+        hub.fetch("s3://bucket/odd")
+
+
 def test_an_object_that_changes(world: World, bucket: dict[str, Any]) -> None:
     hub = world.hub(origins={"store": [ObjectStore(bucket)]})
     first = hub.resolve("s3://bucket/some/prefix")

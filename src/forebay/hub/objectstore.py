@@ -20,6 +20,8 @@ from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, SnapshotFile, key_of, listed
 
 _METADATA = re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal|metadata/identity")
+_NO_BUCKET = re.compile(r"404 Not Found|NoSuchBucket|ContainerNotFound")
+_ODD_PATH = re.compile(r"object with invalid path")
 _HINTS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
@@ -124,7 +126,10 @@ def _told(error: Exception, where: str) -> Exception:
     text = str(error).partition("\n")[0][:200]
     if _METADATA.search(str(error)):  # whom a cloud's own machines ask for credentials, when nothing else names any
         return AccessError(f"no credentials to read {where}", subject=where, hint=_HINTS[where.partition(":")[0]])
-    if isinstance(error, FileNotFoundError) or kind == "NotFoundError":
+    if _ODD_PATH.search(text):
+        hint = "rename that object, or name a longer prefix without it"
+        return InputError(f"cannot read {where}: {text}", subject=where, hint=hint)
+    if isinstance(error, FileNotFoundError) or kind == "NotFoundError" or _NO_BUCKET.search(str(error)):
         return NotFoundError(f"nothing at {where}", subject=where, hint="check bucket and prefix")
     if kind in ("UnauthenticatedError", "PermissionDeniedError"):
         return AccessError(f"not allowed to read {where}", subject=where, hint=_HINTS[where.partition(":")[0]])
