@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import queue
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,8 @@ from forebay.pipeline import values
 from forebay.types import Digest, ObjectRef
 
 CALLS: list[object] = []
+CONNECTION: Any = queue.Queue()
+"""Something that no key can be made of."""
 
 
 @pytest.fixture
@@ -146,6 +150,46 @@ class TestCached:
 
         assert (Scale(2).of(5), Scale(3).of(5), Scale(2).of(5)) == (10, 15, 10)
         assert CALLS == [5, 5]
+
+    def test_a_version_stands_for_the_code_of_a_method_not_for_its_instance(self, store: forebay.Store) -> None:
+        class Scale:
+            def __init__(self, factor: int) -> None:
+                self.factor = factor
+
+            @functools.cached_property
+            def double(self) -> int:
+                return self.factor * 2
+
+            @forebay.cached(store=store, version="1")
+            def of(self, x: int) -> int:
+                CALLS.append(x)
+                return x * self.double // 2
+
+            def unseen(self) -> object:
+                return CONNECTION.get()
+
+            @classmethod
+            @forebay.cached(store=store, version="1")
+            def name(cls) -> str:
+                return cls.__name__
+
+        class Other(Scale):
+            pass
+
+        assert (Scale(2).of(5), Scale(3).of(5), Scale(2).of(5)) == (10, 15, 10)
+        assert CALLS == [5, 5]
+        twice = Scale(2)
+        assert (twice.of(6), twice.of(6)) == (12, 12)
+        assert CALLS == [5, 5, 6]
+        assert (Scale.name(), Other.name()) == ("Scale", "Other")
+
+        class Row(list[int]):
+            @forebay.cached(store=store, version="1")
+            def total(self) -> int:
+                return sum(self)
+
+        assert (Row([1, 2]).total(), Row([3]).total()) == (3, 3)
+        assert (Row([1, 2]).total(), Row([1, 3]).total()) == (3, 4)
 
     def test_arrays_are_read_only_views(self, store: forebay.Store) -> None:
         @forebay.cached(store=store)

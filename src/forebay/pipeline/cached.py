@@ -144,13 +144,41 @@ class Cached(Generic[P, R]):
             warnings.warn(message, RuntimeWarning, stacklevel=3)  # at the call of the function
 
     def _tree(self, *args: Any, **kwargs: Any) -> KeyTree:
+        import inspect
+
         from forebay.fingerprint import combine, tree
 
+        given = _arguments(self._function, args, kwargs)
         if self._version is None:
             code = tree(self._function, label="function")
         else:
             code = tree([self._name, self._version], label="version")
-        return combine(self._function.__qualname__, "call", [code, *_arguments(self._function, args, kwargs)])
+            if inspect.ismethod(self._function):  # what it is called on is an argument: no version stands for that
+                given = [tree(_held_by(self._function.__self__), label="self"), *given]
+        return combine(self._function.__qualname__, "call", [code, *given])
+
+
+def _held_by(owner: Any) -> Any:
+    """Return what a method's object holds. Of its class it is the name alone, for a version stands for the code."""
+    cls = owner if isinstance(owner, type) else type(owner)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if cls is owner:
+        return name
+    if hasattr(cls, "__forebay_key__"):
+        return owner
+    try:
+        reduced: Any = owner.__reduce_ex__(4)
+    except Exception:  # noqa: BLE001 - it is the class's own code; why there is no key of it, the fingerprint says
+        return owner
+    if isinstance(reduced, str):
+        return [name, reduced]
+    parts: tuple[Any, ...] = (*reduced[1:], None, None, None)
+    made_of, state, items, pairs = parts[:4]
+    if isinstance(state, dict):  # without what is worked out from the rest
+        computed = functools.cached_property
+        named = cast("dict[str, Any]", state).items()
+        state = {key: held for key, held in named if not isinstance(getattr(cls, key, None), computed)}
+    return [name, [part for part in made_of if part is not cls], state, list(items or ()), dict(pairs or ())]
 
 
 def _arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[KeyTree]:
