@@ -88,6 +88,16 @@ class TestValues:
         frame = pandas.DataFrame({"a": [1, 2]}, index=["x", "y"])
         pandas.testing.assert_frame_equal(roundtrip(frame), frame)
 
+    def test_dicts_keep_their_order_at_rest(self, store: forebay.Store) -> None:
+        @forebay.cached(store=store)
+        def columns() -> dict[str, Any]:
+            return {"text": 1, "id": {"b": 1, "a": 2}}
+
+        for _ in range(2):  # made, then found
+            found = columns()
+            assert list(found) == ["text", "id"]
+            assert list(found["id"]) == ["b", "a"]
+
     @pytest.mark.parametrize(("columns", "values"), [(["a", "a"], [[1, 2]]), (["a"], [[1], ["x"]])])
     def test_frames_that_arrow_cannot_hold(self, columns: list[str], values: list[list[Any]]) -> None:
         pandas = pytest.importorskip("pandas")

@@ -1,7 +1,8 @@
 """Values as JSON and raw objects, and back: what `@cached` keeps. Never pickle.
 
-JSON scalars, lists and dicts with text keys are themselves. Everything else is an object with one key, ``"$"``, which
-says what it is: ``{"$": "array", "at": 0, "dtype": "<f8", "shape": [2, 3]}``; `at` counts the entry's objects.
+JSON scalars, lists and dicts with text keys in the order of the alphabet (an entry's JSON has no other) are themselves.
+Everything else is an object whose key ``"$"`` says what it is: ``{"$": "array", "at": 0, "dtype": "<f8", "shape": [2, 3]}``;
+`at` counts the entry's objects.
 """
 
 from __future__ import annotations
@@ -70,9 +71,12 @@ class _Writer:
         return self._framework(value, where)
 
     def _mapping(self, value: Mapping[Any, Any], where: str) -> JSON:
-        if all(type(key) is str for key in value) and _TAG not in value:
+        if all(type(key) is str for key in value) and _TAG not in value and list(value) == sorted(value):
             return {key: self.write(item, f"{where}[{key!r}]") for key, item in value.items()}
-        pairs = [self.write((key, item), f"{where}[{key!r}]") for key, item in value.items()]
+        pairs: list[JSON] = []
+        for key, item in value.items():
+            place = f"{where}[{key!r}]"
+            pairs.append([self.write(key, place), self.write(item, place)])
         return {_TAG: "pairs", "items": pairs}
 
     def _object(self, kind: str, data: Buffer, **more: JSON) -> JSON:
