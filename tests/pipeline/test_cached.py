@@ -88,6 +88,22 @@ class TestValues:
         frame = pandas.DataFrame({"a": [1, 2]}, index=["x", "y"])
         pandas.testing.assert_frame_equal(roundtrip(frame), frame)
 
+    @pytest.mark.parametrize("deep", [600, -1])
+    def test_what_is_nested_without_end_is_not_kept(
+        self, store: forebay.Store, deep: int, recwarn: pytest.WarningsRecorder
+    ) -> None:
+        @forebay.cached(store=store)
+        def nested(deep: int) -> list[Any]:
+            inner: list[Any] = []
+            if deep < 0:
+                inner.append(inner)
+            for _ in range(deep):
+                inner = [inner]
+            return inner
+
+        assert isinstance(nested(deep)[0], list)
+        assert "nested is not kept: result is nested too deeply" in str(recwarn.pop(RuntimeWarning).message)
+
     def test_dicts_keep_their_order_at_rest(self, store: forebay.Store) -> None:
         @forebay.cached(store=store)
         def columns() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Values as JSON and raw objects, and back: what `@cached` keeps. Never pickle.
 
 JSON scalars, lists and dicts with text keys in the order of the alphabet (an entry's JSON has no other) are themselves.
-Everything else is an object whose key ``"$"`` says what it is: ``{"$": "array", "at": 0, "dtype": "<f8", "shape": [2, 3]}``;
-`at` counts the entry's objects.
+Everything else is an object that says what it is under ``"$"``:
+``{"$": "array", "at": 0, "dtype": "<f8", "shape": [2]}``; `at` counts the entry's objects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from forebay.errors import InputError
+from forebay.errors import InputError, StoreError
 from forebay.types import JSON, Buffer, Digest, ObjectRef
 
 _TAG = "$"
@@ -22,9 +22,13 @@ def encode(value: Any, put: Callable[[str, Buffer], ObjectRef]) -> tuple[JSON, t
 
     Raises:
         InputError: a part is of a kind that cannot be kept; names where.
+        StoreError: it is nested too deeply, or holds itself.
     """
     writer = _Writer(put)
-    return writer.write(value, "result"), tuple(writer.objects)
+    try:
+        return writer.write(value, "result"), tuple(writer.objects)
+    except RecursionError as error:
+        raise StoreError("result is nested too deeply, or holds itself", hint="return it flat") from error
 
 
 def decode(data: JSON, objects: Sequence[ObjectRef], read: Callable[[Digest], memoryview]) -> Any:
