@@ -88,6 +88,14 @@ class TestValues:
         frame = pandas.DataFrame({"a": [1, 2]}, index=["x", "y"])
         pandas.testing.assert_frame_equal(roundtrip(frame), frame)
 
+    def test_tables_whose_chunks_have_dictionaries_of_their_own(self) -> None:
+        chunks = [pa.array(["a", "b"]).dictionary_encode(), pa.array(["c", "b"]).dictionary_encode()]
+        nested = [pa.StructArray.from_arrays([chunk], ["x"]) for chunk in chunks]
+        table = pa.table({"plain": pa.chunked_array(chunks), "nested": pa.chunked_array(nested)})
+        found = roundtrip(table)
+        assert found.schema == table.schema
+        assert found.to_pylist() == table.to_pylist()
+
     @pytest.mark.parametrize("deep", [600, -1])
     def test_what_is_nested_without_end_is_not_kept(
         self, store: forebay.Store, deep: int, recwarn: pytest.WarningsRecorder

@@ -91,7 +91,9 @@ class _Writer:
         """Arrays and tables; a framework that is not loaded cannot have made the value."""
         numpy, pyarrow, pandas = (sys.modules.get(name) for name in ("numpy", "pyarrow", "pandas"))
         if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
-            return self._arrow("table" if isinstance(value, pyarrow.Table) else "batch", value)
+            if isinstance(value, pyarrow.RecordBatch):
+                return self._arrow("batch", value)
+            return self._arrow("table", value.unify_dictionaries())  # a file has one for each column
         if pandas is not None and isinstance(value, pandas.DataFrame):
             return self._arrow("frame", _of_frame(value, where))
         if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in "biufcSUMm":
