@@ -245,6 +245,49 @@ class TestCached:
                 fails()
         assert len(CALLS) == 2
 
+    def test_a_store_error_of_the_function_is_its_own(self, store: forebay.Store) -> None:
+        @forebay.cached(store=store)
+        def fails() -> int:
+            CALLS.append(1)
+            raise StoreError("of another store")
+
+        with pytest.raises(StoreError, match="of another store"):
+            fails()
+        assert CALLS == [1]
+
+    def test_a_damaged_result_is_computed_again_and_kept(
+        self, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    ) -> None:
+        def big() -> bytes:
+            CALLS.append(1)
+            return b"x" * 5000
+
+        def damage() -> None:
+            (path,) = (path for path in (tmp_path / "store" / "objects-v1").rglob("*") if path.is_file())
+            path.chmod(0o644)
+            path.write_bytes(b"y" * 5000)
+
+        CALLS.clear()
+        home = tmp_path / "store"
+        with forebay.open(home=home) as first:
+            assert forebay.cached(store=first)(big)() == b"x" * 5000
+        damage()
+        with forebay.open(home=home) as second:
+            again = forebay.cached(store=second)(big)
+            assert again() == again() == b"x" * 5000
+        assert len(CALLS) == 2
+        assert "big is computed again: object " in str(recwarn.pop(RuntimeWarning).message)
+        assert not recwarn
+        damage()
+        with (
+            forebay.open(home=home, require_cache=True) as strict,
+            pytest.raises(
+                CacheRequiredError, match=r"big of these arguments is not in the store: object .* is damaged"
+            ),
+        ):
+            forebay.cached(store=strict)(big)()
+        assert len(CALLS) == 2
+
     def test_a_store_that_cannot_take_it_costs_nothing_and_is_told_once(
         self, tmp_path: Path, recwarn: pytest.WarningsRecorder
     ) -> None:

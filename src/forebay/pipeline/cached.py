@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from forebay.errors import CacheRequiredError, InputError, StoreError
+from forebay.errors import CacheRequiredError, InputError, ObjectDamagedError, ObjectMissingError, StoreError
 from forebay.types import Cost, Entry, Key
 
 if TYPE_CHECKING:
@@ -68,37 +68,34 @@ class Cached(Generic[P, R]):
             CacheRequiredError: it is not in the store, whose settings say `require_cache`.
         """
         from forebay.fingerprint import concerns
-        from forebay.pipeline import values
 
         tree = self._tree(*args, **kwargs)
         store = self._store or default_store()
-        made: list[R] = []
-
-        def make(batch: Batch) -> Entry:
-            began = time.perf_counter()
-            made.append(self._function(*args, **kwargs))
-            seconds = time.perf_counter() - began
-            meta, objects = values.encode(made[0], batch.put)
-            cost = Cost(seconds, sum(ref.size for ref in objects))
-            parts = {"call": tree.to_json()}
-            return Entry(KIND, tree.digest, objects, {"value": meta}, parts, cost=cost, dataset=self._name)
-
         seen = concerns(tree)
         for concern in seen:
             does = "" if concern.cacheable else " is computed each time"
             self._tell(f"{self._name}{does}: {concern.sentence}")
         cacheable = all(concern.cacheable for concern in seen)
         if store.settings.require_cache:
-            self._require(store, tree, cacheable)
+            return self._found(store, tree, cacheable)
         if not cacheable:
             return self._function(*args, **kwargs)
+        work = _Work(lambda: self._function(*args, **kwargs))
         try:
-            entry = store.build(KIND, tree.digest, make)
-            return cast("R", values.decode(entry.meta["value"], entry.objects, store.read))
+            try:
+                return self._kept(store, tree, work)
+            except (ObjectDamagedError, ObjectMissingError) as error:
+                if work.begun or not store.writable:
+                    raise
+                if isinstance(error, ObjectDamagedError):
+                    self._tell(f"{self._name} is computed again: {error.what}")
+                return self._kept(store, tree, work)  # set aside, or evicted as we came: a miss by now
         except StoreError as error:
+            if work.begun and not work.made:  # the function's own
+                raise
             # A cache never breaks the work. What was computed before the store failed is not computed twice.
             self._tell(f"{self._name} is not kept: {error}", once=type(error).__name__)
-            return made[0] if made else self._function(*args, **kwargs)
+            return work.made[0] if work.made else self._function(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A method: bind it, so that the instance's state is part of the key."""
@@ -127,13 +124,36 @@ class Cached(Generic[P, R]):
     def _name(self) -> str:
         return f"{self._function.__module__}.{self._function.__qualname__}"
 
-    def _require(self, store: Store, tree: KeyTree, cacheable: bool) -> None:
-        """Strict mode: an error where the function would have to be computed."""
-        found = store.get(KIND, tree.digest) if cacheable else None
-        if found is None or not store.complete(found):
-            what = f"{self._name} of these arguments is not in the store"
-            hint = "call it once without require_cache" if cacheable else f"it never is: {tree.reason}"
+    def _kept(self, store: Store, tree: KeyTree, work: _Work[R]) -> R:
+        """Return the result that is found, or made and kept."""
+        from forebay.pipeline import values
+
+        def make(batch: Batch) -> Entry:
+            began = time.perf_counter()
+            result = work()
+            seconds = time.perf_counter() - began
+            meta, objects = values.encode(result, batch.put)
+            cost = Cost(seconds, sum(ref.size for ref in objects))
+            parts = {"call": tree.to_json()}
+            return Entry(KIND, tree.digest, objects, {"value": meta}, parts, cost=cost, dataset=self._name)
+
+        entry = store.build(KIND, tree.digest, make)
+        return cast("R", values.decode(entry.meta["value"], entry.objects, store.read))
+
+    def _found(self, store: Store, tree: KeyTree, cacheable: bool) -> R:
+        """Strict mode: return what is there; an error where the function would have to be computed."""
+        from forebay.pipeline import values
+
+        what, hint = f"{self._name} of these arguments is not in the store", "call it once without require_cache"
+        if not cacheable:
+            raise CacheRequiredError(what, subject=self._name, hint=f"it never is: {tree.reason}")
+        entry = store.get(KIND, tree.digest)
+        if entry is None or not store.complete(entry):
             raise CacheRequiredError(what, subject=self._name, hint=hint)
+        try:
+            return cast("R", values.decode(entry.meta["value"], entry.objects, store.read))
+        except StoreError as error:
+            raise CacheRequiredError(f"{what}: {error.what}", subject=self._name, hint=hint) from error
 
     def _tell(self, message: str, once: str = "") -> None:
         """Warn of something once; `once` stands for messages that differ from call to call, of key or size."""
@@ -156,6 +176,20 @@ class Cached(Generic[P, R]):
             if inspect.ismethod(self._function):  # what it is called on is an argument: no version stands for that
                 given = [tree(_held_by(self._function.__self__), label="self"), *given]
         return combine(self._function.__qualname__, "call", [code, *given])
+
+
+class _Work(Generic[R]):
+    """One call of a function, and what became of it."""
+
+    def __init__(self, call: Callable[[], R]) -> None:
+        self._call = call
+        self.begun = False
+        self.made: list[R] = []
+
+    def __call__(self) -> R:
+        self.begun = True
+        self.made.append(self._call())
+        return self.made[0]
 
 
 def _held_by(owner: Any) -> Any:
