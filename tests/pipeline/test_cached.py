@@ -375,12 +375,41 @@ class TestCached:
                 forebay.cached(store=strict)(draw)()
         assert CALLS == [3]
 
+    def test_partials_and_objects_that_can_be_called(self, store: forebay.Store) -> None:
+        class Scale:
+            def __init__(self, factor: int) -> None:
+                self.factor = factor
+
+            def __call__(self, x: int) -> int:
+                CALLS.append(x)
+                return x * self.factor
+
+        def minus(a: int, b: int) -> int:
+            CALLS.append(a)
+            return a - b
+
+        for version in (None, "1"):
+            keep: Any = forebay.cached(store=store, version=version)
+            assert [keep(Scale(factor))(5) for factor in (2, 3, 2)] == [10, 15, 10]
+            assert [keep(functools.partial(minus, a))(1) for a in (7, 8, 7)] == [6, 7, 6]
+            assert [keep(functools.partial(minus, b=b))(9) for b in (1, 2, 1)] == [8, 7, 8]
+            assert len(CALLS) == 6
+            CALLS.clear()
+
     def test_generators_are_refused(self) -> None:
         with pytest.raises(InputError, match="generator or coroutine"):
 
             @forebay.cached
             def items() -> Iterator[int]:
                 yield 1
+
+        class Waits:
+            async def __call__(self) -> int:
+                return 1
+
+        for deferred in (Waits(), functools.partial(Waits.__call__, Waits())):
+            with pytest.raises(InputError, match=r"Waits.* gives a generator or coroutine"):
+                forebay.cached(deferred)
 
     def test_one_computes_for_all_processes(self, tmp_path: Path) -> None:
         code = (

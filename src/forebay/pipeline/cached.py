@@ -20,6 +20,7 @@ being kept, is told as a `RuntimeWarning`, each once per process.
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,8 +48,9 @@ class Cached(Generic[P, R]):
         self, function: Callable[P, R], store: Store | None, version: str | None, told: set[str] | None = None
     ) -> None:
         if _is_deferred(function):
-            raise InputError(f"{function.__qualname__} gives a generator or coroutine, which cannot be kept",
-                             subject=function.__qualname__, hint="return a list, a table or an array")  # fmt: skip
+            name = _named(function).__qualname__
+            raise InputError(f"{name} gives a generator or coroutine, which cannot be kept",
+                             subject=name, hint="return a list, a table or an array")  # fmt: skip
         functools.update_wrapper(self, function)
         self._function = function
         self._store = store
@@ -122,7 +124,8 @@ class Cached(Generic[P, R]):
 
     @property
     def _name(self) -> str:
-        return f"{self._function.__module__}.{self._function.__qualname__}"
+        named = _named(self._function)
+        return f"{named.__module__}.{named.__qualname__}"
 
     def _kept(self, store: Store, tree: KeyTree, work: _Work[R]) -> R:
         """Return the result that is found, or made and kept."""
@@ -164,8 +167,6 @@ class Cached(Generic[P, R]):
             warnings.warn(message, RuntimeWarning, stacklevel=3)  # at the call of the function
 
     def _tree(self, *args: Any, **kwargs: Any) -> KeyTree:
-        import inspect
-
         from forebay.fingerprint import combine, tree
 
         given = _arguments(self._function, args, kwargs)
@@ -173,9 +174,9 @@ class Cached(Generic[P, R]):
             code = tree(self._function, label="function")
         else:
             code = tree([self._name, self._version], label="version")
-            if inspect.ismethod(self._function):  # what it is called on is an argument: no version stands for that
-                given = [tree(_held_by(self._function.__self__), label="self"), *given]
-        return combine(self._function.__qualname__, "call", [code, *given])
+            # What it is called on, or was given before, is an argument, too: no version stands for that.
+            given = [*(tree(held, label="self") for held in _beside(self._function)), *given]
+        return combine(_named(self._function).__qualname__, "call", [code, *given])
 
 
 class _Work(Generic[R]):
@@ -190,6 +191,29 @@ class _Work(Generic[R]):
         self.begun = True
         self.made.append(self._call())
         return self.made[0]
+
+
+def _unbound(function: Any) -> Any:
+    """Return what a partial calls."""
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
+    return function
+
+
+def _named(function: Any) -> Any:
+    """Return what has a name: the function behind a partial, the class of an object that can be called."""
+    function = _unbound(function)
+    return function if hasattr(function, "__qualname__") else type(function)
+
+
+def _beside(function: Any) -> list[Any]:
+    """Return what is neither code nor given by a call: a partial's arguments, what a method or object holds."""
+    if isinstance(function, functools.partial):
+        given = cast("functools.partial[Any]", function)
+        return [given.args, given.keywords, *_beside(given.func)]
+    if inspect.ismethod(function):
+        return [_held_by(function.__self__)]
+    return [] if hasattr(function, "__qualname__") else [_held_by(function)]
 
 
 def _held_by(owner: Any) -> Any:
@@ -217,8 +241,6 @@ def _held_by(owner: Any) -> Any:
 
 def _arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[KeyTree]:
     """Keys of the arguments by parameter: ``f(1)``, ``f(x=1)`` and a default of 1 are one call."""
-    import inspect
-
     from forebay.fingerprint import tree
 
     bound = inspect.signature(function).bind(*args, **kwargs)
@@ -289,6 +311,8 @@ def default_store() -> Store:
 
 
 def _is_deferred(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
+    function = _unbound(function)
+    called = function if hasattr(function, "__code__") else type(function).__call__
+    code = getattr(called, "__code__", None)
     deferred = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
     return code is not None and bool(code.co_flags & deferred)
