@@ -119,6 +119,17 @@ class TestMapAndFilter:
         assert isinstance(made, datasets.Dataset)
         assert made.to_list() == [shout(row) for row in ROWS]
 
+    def test_a_dataset_without_rows_keeps_its_columns(self, store: forebay.Store) -> None:
+        datasets = pytest.importorskip("datasets")
+        features = datasets.Features(
+            {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
+        )
+        dataset = datasets.Dataset.from_dict({"text": ["a"], "label": [1]}, features=features)
+        for empty in (dataset.select([]), datasets.Dataset.from_dict({"text": [], "label": []}, features=features)):
+            kept = forebay.filter(empty, lambda row: True, store=store)
+            assert kept.features == features
+            assert len(kept) == 0
+
     def test_class_labels_stay(self, store: forebay.Store) -> None:
         datasets = pytest.importorskip("datasets")
         labels = datasets.ClassLabel(names=["bad", "good"])

@@ -80,7 +80,9 @@ def row_batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.Table]:
 
 
 def hf_batches(dataset: datasets.Dataset) -> Iterator[pa.Table]:
-    """Yield a Hugging Face dataset as tables."""
+    """Yield a Hugging Face dataset as tables; one without rows as its columns alone."""
+    if not len(dataset):
+        yield dataset.features.arrow_schema.empty_table()
     yield from dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS)  # type: ignore[misc]  # tables, so formatted
 
 
