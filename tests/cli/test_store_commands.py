@@ -104,10 +104,13 @@ class TestNothingYet:
         assert call(command).stdout == f"nothing yet in {os.environ['FOREBAY_HOME']}\n"
         assert not Path(os.environ["FOREBAY_HOME"]).exists()
 
-    @pytest.mark.parametrize("command", ["ls", "du", "verify", "gc"])
+    @pytest.mark.parametrize("command", ["ls", "du", "verify", "gc", "reindex"])
     def test_json(self, call_json: CallJson, command: str) -> None:
-        assert call_json(command) is not None
+        before = call_json(command)
         assert not Path(os.environ["FOREBAY_HOME"]).exists()
+        Store.open(config.resolve()).close()
+        after = call_json(command)
+        assert (type(before), list(before)) == (type(after), list(after))
 
     @pytest.mark.parametrize("command", ["show", "pin", "unpin", "rm"])
     def test_what_is_named_is_not_found(self, call: Call, command: str) -> None:

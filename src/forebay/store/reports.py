@@ -1,9 +1,12 @@
-"""What a store tells about itself: frozen records, bytes at rest unless a name says otherwise."""
+"""What a store tells about itself: frozen records, bytes at rest unless a name says otherwise.
+
+Made of nothing, they tell of a store that is not there yet.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from forebay.types import JSON, Digest, Key
@@ -65,20 +68,20 @@ class Usage:
         datasets: share of each dataset.
     """
 
-    bytes: int
-    objects: int
-    object_bytes: int
-    entries: int
-    entry_bytes: int
-    reserved_bytes: int
-    damaged: int
-    damaged_bytes: int
-    partials: int
-    partial_bytes: int
-    max_bytes: int | None
-    free_bytes: int
-    kinds: Mapping[str, Share]
-    datasets: Mapping[str, Share]
+    bytes: int = 0
+    objects: int = 0
+    object_bytes: int = 0
+    entries: int = 0
+    entry_bytes: int = 0
+    reserved_bytes: int = 0
+    damaged: int = 0
+    damaged_bytes: int = 0
+    partials: int = 0
+    partial_bytes: int = 0
+    max_bytes: int | None = None
+    free_bytes: int = 0
+    kinds: Mapping[str, Share] = field(default_factory=dict[str, Share])
+    datasets: Mapping[str, Share] = field(default_factory=dict[str, Share])
 
     def to_json(self) -> dict[str, JSON]:
         """Return this as a JSON object."""
@@ -103,17 +106,17 @@ class GcReport:
         dry_run: nothing was done.
     """
 
-    entries: int
-    objects: int
-    loose: int
-    damaged: int
-    temporaries: int
-    partials: int
-    bytes: int
-    left_bytes: int
-    spared: int
-    removed: tuple[tuple[str, Key], ...]
-    dry_run: bool
+    entries: int = 0
+    objects: int = 0
+    loose: int = 0
+    damaged: int = 0
+    temporaries: int = 0
+    partials: int = 0
+    bytes: int = 0
+    left_bytes: int = 0
+    spared: int = 0
+    removed: tuple[tuple[str, Key], ...] = ()
+    dry_run: bool = False
 
     def to_json(self) -> dict[str, JSON]:
         """Return this as a JSON object."""
@@ -143,12 +146,12 @@ class VerifyReport:
         missing: objects that entries name and that are not there: those entries are misses.
     """
 
-    objects: int
-    entries: int
-    bytes: int
-    seconds: float
-    damaged: tuple[Damage, ...]
-    missing: tuple[Damage, ...]
+    objects: int = 0
+    entries: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    damaged: tuple[Damage, ...] = ()
+    missing: tuple[Damage, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -164,12 +167,12 @@ class VerifyReport:
 class ReindexReport:
     """What the files say."""
 
-    entries: int
-    objects: int
-    bytes: int
-    damaged: int
+    entries: int = 0
+    objects: int = 0
+    bytes: int = 0
+    damaged: int = 0
     """Files in quarantine."""
-    seconds: float
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, JSON]:
         """Return this as a JSON object."""

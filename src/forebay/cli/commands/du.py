@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from forebay.cli.columns import Column
 from forebay.cli.session import Session, emit, say, show_table
 
 if TYPE_CHECKING:
+    from forebay.config import Settings
     from forebay.store import Share, Usage
 
 
@@ -27,11 +29,19 @@ def du(session: Session, as_json: bool) -> None:
     with session.present_store() as store:
         usage = store.usage() if store else None
     if as_json:
-        emit(usage.to_json() if usage else {"entries": 0, "objects": 0, "bytes": 0, "kinds": {}, "datasets": {}})
+        emit((usage or _nothing(session.settings())).to_json())
     elif usage is None or not usage.bytes:
         session.say_nothing_yet()
     else:
         _show(session, usage)
+
+
+def _nothing(settings: Settings) -> Usage:
+    """Return what a store takes that is not there yet."""
+    from forebay.store import Usage
+
+    there = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    return Usage(max_bytes=settings.max_bytes, free_bytes=shutil.disk_usage(there).free)
 
 
 def _show(session: Session, usage: Usage) -> None:

@@ -33,7 +33,10 @@ def gc(session: Session, max_bytes: str | None, older_than: str | None, dry_run:
     oldest = None if older_than is None else parse_seconds(older_than)
     with session.present_store() as store:
         if store is None:
-            emit({"entries": 0, "objects": 0, "bytes": 0, "dry_run": dry_run}) if as_json else session.say_nothing_yet()
+            from forebay.store import GcReport
+
+            nothing = GcReport(dry_run=dry_run).to_json()
+            emit({**nothing, "spared_because": {}}) if as_json else session.say_nothing_yet()
             return
         report = store.gc(limit, oldest, dry_run)
         spared = _spared(store, report)

@@ -19,7 +19,9 @@ def reindex(session: Session, as_json: bool) -> None:
     """
     with session.present_store() as store:
         if store is None:
-            emit({"entries": 0, "objects": 0, "bytes": 0}) if as_json else session.say_nothing_yet()
+            from forebay.store import ReindexReport
+
+            emit(ReindexReport().to_json()) if as_json else session.say_nothing_yet()
             return
         report = store.reindex()
     if as_json:

@@ -15,7 +15,6 @@ from forebay.cli.views import Ticker
 if TYPE_CHECKING:
     from forebay.events import Event
     from forebay.store import VerifyReport
-    from forebay.types import JSON
 
 
 def _part(_: click.Context, parameter: click.Parameter, said: str) -> float:
@@ -49,8 +48,9 @@ def verify(ctx: click.Context, sample: float, seed: int, as_json: bool) -> None:
 
     with session.present_store(tick) as store, closing(ticker):
         if store is None:
-            nothing: dict[str, JSON] = {"objects": 0, "entries": 0, "damaged": [], "missing": [], "ok": True}
-            emit(nothing) if as_json else session.say_nothing_yet()
+            from forebay.store import VerifyReport
+
+            emit(VerifyReport().to_json()) if as_json else session.say_nothing_yet()
             return
         report = store.verify(sample, seed)
     if as_json:
