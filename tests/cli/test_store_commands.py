@@ -112,6 +112,12 @@ class TestNothingYet:
         after = call_json(command)
         assert (type(before), list(before)) == (type(after), list(after))
 
+    @pytest.mark.parametrize("command", ["ls", "du", "verify", "gc", "reindex", "show aaaaaa"])
+    def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path, call: Call, command: str) -> None:
+        (tmp_path / "notes.txt").write_text("mine")
+        call("--home", str(tmp_path), *command.split(), code=2 if command.startswith("show") else 0)
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
     @pytest.mark.parametrize("command", ["show", "pin", "unpin", "rm"])
     def test_what_is_named_is_not_found(self, call: Call, command: str) -> None:
         result = call(command, "aaaaaa", code=2)

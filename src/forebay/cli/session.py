@@ -59,8 +59,7 @@ class Session:
     @contextmanager
     def present_store(self, hook: Hook | None = None) -> Generator[Store | None]:
         """Open the store if there is one, or give None: looking must not leave a store behind."""
-        home = self.settings().home
-        if not home.is_dir() or not any(home.iterdir()):
+        if not _is_there(self.settings().home):
             yield None
             return
         with self.store(hook) as store:
@@ -85,6 +84,17 @@ class Session:
     def say_nothing_yet(self) -> None:
         """Tell that there is no store, or that it is empty."""
         say(f"nothing yet in {self.settings().home}")
+
+
+def _is_there(home: Path) -> bool:
+    """Tell whether a folder has a store in it; a home that may not be looked into counts, for opening it says why."""
+    from forebay.store.layout import Layout
+
+    layout = Layout(home)
+    try:
+        return any(part.exists() for part in (layout.marker, layout.objects, layout.entries))
+    except OSError:
+        return True
 
 
 def say(text: str = "") -> None:
