@@ -32,6 +32,12 @@ def test_a_relative_home_becomes_absolute(env: dict[str, str]) -> None:
     assert config.resolve(env, home="here").home == Path.cwd() / "here"
 
 
+@pytest.mark.parametrize("home", ["", 3, b"here"])
+def test_a_home_that_names_no_folder_is_refused(env: dict[str, str], home: object) -> None:
+    with pytest.raises(ConfigError, match=r"^setting home \(argument\): .* is no folder"):
+        config.resolve(env, home=home)
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [("0", 0), ("12", 12), ("1k", 1000), ("1KiB", 1024), ("1.5GB", 1_500_000_000), (" 2 tib ", 2 * 2**40), (7, 7)],

@@ -308,6 +308,12 @@ def _keys(value: object) -> tuple[str, ...]:
     return tuple(cast("list[str]", words))
 
 
+def _folder(value: object) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError(f"{value!r} is no folder")
+    return Path(value).expanduser().absolute()
+
+
 def _one_of(choices: tuple[str, ...], value: object) -> str:
     if value not in choices:
         raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
@@ -315,7 +321,7 @@ def _one_of(choices: tuple[str, ...], value: object) -> str:
 
 
 _CONVERT: dict[str, Callable[[object], object]] = {
-    "home": lambda value: Path(str(value)).expanduser().absolute(),
+    "home": _folder,
     "max_bytes": lambda value: parse_bytes(cast("str", value)) or None,
     "min_free_bytes": lambda value: parse_bytes(cast("str", value)),
     "codec": lambda value: _one_of(get_args(CodecName), value),

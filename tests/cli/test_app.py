@@ -90,6 +90,12 @@ def test_home_may_stand_before_or_after_the_command(
     assert CliRunner().invoke(frame, arguments).stdout == f"{tmp_path / 'x/y'}\n"
 
 
+@pytest.mark.parametrize("arguments", [["--home", "", "fail", "home"], ["fail", "--home", "", "home"]])
+def test_a_home_without_a_name_is_refused(frame: Frame, arguments: list[str]) -> None:
+    result = CliRunner().invoke(frame, arguments)
+    assert (result.exit_code, result.stderr) == (2, "forebay: setting home (argument): '' is no folder\n")
+
+
 def test_home_is_by_default_what_the_environment_says(frame: Frame) -> None:
     assert CliRunner().invoke(frame, ["fail", "home"]).stdout.strip() == os.environ["FOREBAY_HOME"]
 

@@ -9,7 +9,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -49,7 +48,7 @@ Literal, so that `forebay --help` and completion import no command.
 """
 
 
-def _note_home(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+def _note_home(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.ensure_object(Session).home = value
 
@@ -63,7 +62,7 @@ def _shared_options() -> list[click.Parameter]:
     """Return the options that may stand before or after any command's name."""
     home = click.Option(
         ["--home"],
-        type=click.Path(path_type=Path),
+        type=click.Path(),
         expose_value=False,
         is_eager=True,
         callback=_note_home,

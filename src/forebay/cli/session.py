@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 class Session:
     """One call of the command line."""
 
-    home: Path | None = None
+    home: str | None = None
     """Root of the store as given by ``--home``; None: as the environment or configuration says."""
     verbose: bool = False
 
