@@ -109,7 +109,7 @@ def parse_bytes(text: str | int) -> int:
     if isinstance(text, int) and text >= 0:
         return text
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(text))
-    if match is None or match[2].lower() not in _UNITS:
+    if match is None or match[2].lower() not in _UNITS or float(match[1]) == float("inf"):
         raise ConfigError(f"not a size in bytes: {text!r}", subject=text, hint="write 200GB, 1.5GiB or a whole number")
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
