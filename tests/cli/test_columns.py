@@ -27,6 +27,12 @@ def test_only_the_flexible_column_is_cut() -> None:
     assert columns.cells(line) == 36
 
 
+def test_what_would_break_a_line_or_steer_the_terminal_is_written_out() -> None:
+    lines = list(columns.lines(LOOK, [["run", "a\nb\x1b[31m\u2028", "1 B"], ["run", "數\u3000e\u0301", "1 B"]]))
+    assert lines[1] == "run   a\\nb\\x1b[31m\\u2028   1 B"
+    assert lines[2].startswith("run   數\u3000e\u0301 ")
+
+
 def test_a_pipe_cuts_nothing() -> None:
     long = "x" * 500
     assert long in list(columns.lines(LOOK, [["run", long, "1 B"]], width=None))[1]

@@ -36,6 +36,18 @@ def cells(text: str) -> int:
     )
 
 
+def visible(text: str) -> str:
+    """Return `text` with what would break the line or steer the terminal written out, ``\\n`` and ``\\x1b``."""
+    if text.isprintable():
+        return text
+    import unicodedata
+
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char
+        for char in text
+    )
+
+
 def cut(text: str, width: int) -> str:
     """Return `text` in at most `width` cells; what is cut from its middle becomes ``…``."""
     if cells(text) <= width:
@@ -63,6 +75,7 @@ def lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
         rows: one text per column each.
         width: cells that a line may take; None: as many as it needs.
     """
+    rows = [[visible(text) for text in row] for row in rows]
     widths = [
         max([cells(column.title), *(cells(row[number]) for row in rows)]) for number, column in enumerate(columns)
     ]

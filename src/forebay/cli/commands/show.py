@@ -11,6 +11,7 @@ import click
 
 from forebay.cli import text, trees
 from forebay.cli.app import Command
+from forebay.cli.columns import visible
 from forebay.cli.keyparts import parts_of
 from forebay.cli.naming import gone
 from forebay.cli.session import Session, emit, say
@@ -100,7 +101,7 @@ def _facts_of(entry: Entry) -> Mapping[str, JSON]:
 
 def _facts(store: Store, entry: Entry) -> Iterator[str]:
     if entry.dataset:
-        yield f"dataset  {entry.dataset}"
+        yield f"dataset  {visible(entry.dataset)}"
     versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items())
     ago = text.ago(entry.created, time.time())
     yield f"made     {text.moment(entry.created)} ({ago}) by {versions or 'unknown'}"
