@@ -6,7 +6,9 @@ import functools
 import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 import forebay
 from forebay.errors import CacheRequiredError, InputError, StoreError
 from forebay.pipeline import values
+from forebay.pipeline.cached import default_store
 from forebay.types import Digest, ObjectRef
 
 CALLS: list[object] = []
@@ -395,6 +398,20 @@ class TestCached:
             assert [keep(functools.partial(minus, b=b))(9) for b in (1, 2, 1)] == [8, 7, 8]
             assert len(CALLS) == 6
             CALLS.clear()
+
+    def test_threads_that_come_first_together_share_one_store(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "shared"))
+        together = threading.Barrier(8)
+
+        def first(_: int) -> forebay.Store:
+            together.wait()
+            return default_store()
+
+        with ThreadPoolExecutor(8) as pool:
+            stores = list(pool.map(first, range(8)))
+        assert all(store is stores[0] for store in stores)
 
     def test_generators_are_refused(self) -> None:
         with pytest.raises(InputError, match="generator or coroutine"):

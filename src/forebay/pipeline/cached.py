@@ -270,7 +270,10 @@ def cached(
     return lambda given: Cached(given, store, version)
 
 
-@functools.cache
+_STORES: dict[Settings, Store] = {}
+"""This process's default stores."""
+
+
 def _opened(settings: Settings) -> Store:
     from forebay.store import Store
 
@@ -307,7 +310,16 @@ def default_store() -> Store:
     """Return the store of this process's settings; opened once."""
     from forebay import config
 
-    return _opened(config.resolve())
+    settings = config.resolve()
+    found = _STORES.get(settings)
+    if found is None:
+        opened = _opened(settings)
+        found = _STORES.setdefault(settings, opened)
+        if found is not opened:
+            # Another thread was first. Ours is closed here and now: a store that is only dropped is closed by whatever
+            # thread collects garbage, and that may be in a transaction on the same index, which would wait for itself.
+            opened.close()
+    return found
 
 
 def _is_deferred(function: Callable[..., Any]) -> bool:
