@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import subprocess
@@ -342,6 +343,30 @@ def test_many_objects_in_one_batch(tmp_path: Path) -> None:
             assert len(os.listdir("/proc/self/fd")) < 150 if Path("/proc/self/fd").exists() else True
         assert store.usage().entries == 300
         assert store.verify().ok
+
+
+def test_store_that_is_dropped_in_another_ones_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Garbage is collected anywhere; what it closes must not wait for whoever collects it."""
+    monkeypatch.setattr("forebay.store.index.BUSY_SECONDS", 5.0)
+    settings = Settings(home=tmp_path / "s", min_free_bytes=0)
+
+    def sessions() -> int:
+        return store._index.read(lambda db: db.execute("SELECT COUNT(*) FROM sessions").fetchone()[0])  # type: ignore[attr-defined]
+
+    def drop(_: sqlite3.Connection) -> None:
+        others.clear()
+        gc.collect()
+
+    with Store.open(settings) as store:
+        put(store, "a", payload("a"))
+        others = [Store.open(settings)]
+        put(others[0], "b", payload("b"))
+        assert sessions() == 2
+        store._ledger.transact(drop)  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 20
+        while sessions() > 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert sessions() == 1
 
 
 def test_commit_asks_the_index_by_sets(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import stat
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from forebay.config import Settings
 from forebay.errors import StoreError, StoreReadOnlyError
@@ -160,3 +162,17 @@ def finish(recency: Recency, memo: IndexMemo, ledger: Ledger, session: Session, 
         pass  # recency and digests are hints; a session that stays on the books is found to be over
     session.end()
     index.close()
+
+
+def finish_dropped(*kept: Any) -> None:
+    """Do the same for a store that nobody closed, in a thread of its own unless the program ends.
+
+    Garbage is collected anywhere, also in another store's transaction on the same index, which would wait for itself.
+    """
+    if threading.main_thread().is_alive():  # it is not any more where finalizers run at exit
+        try:
+            _thread.start_new_thread(finish, kept)  # `threading.Thread` takes locks, in which garbage is collected, too
+        except RuntimeError:
+            pass  # no more threads: a session that stays on the books is found to be over
+        return
+    finish(*kept)

@@ -27,7 +27,7 @@ from forebay.store.layout import Layout, check_hex, check_kind
 from forebay.store.ledger import Ledger
 from forebay.store.memo import IndexMemo
 from forebay.store.names import Names
-from forebay.store.opening import as_shared, finish, prepare, trusted, unwritable, write_recency
+from forebay.store.opening import as_shared, finish, finish_dropped, prepare, trusted, unwritable, write_recency
 from forebay.store.reading import Reader
 from forebay.store.recency import Recency
 from forebay.store.scan import Scanner
@@ -92,7 +92,7 @@ class Store(Fetching):
         self.names = Names(layout, files, self._check_writable)
         """Human names for entries."""
         kept = self._recency, self.file_memo, self._ledger, session, index, self.writable
-        self._finish = weakref.finalize(self, finish, *kept)
+        self._finish = weakref.finalize(self, finish_dropped, *kept)
         if self.writable:
             scanner.remove_temporaries()
 
@@ -121,7 +121,8 @@ class Store(Fetching):
 
     def close(self) -> None:
         """Write down what is still in memory (recency, digests of files) and close the index. Twice is fine."""
-        self._finish()
+        if left := self._finish.detach():
+            finish(*left[2])
 
     def abandon(self) -> None:
         """Leave everything as it is, as a kill would: for tests of what the next one finds."""
