@@ -112,7 +112,7 @@ class TestNothingYet:
         after = call_json(command)
         assert (type(before), list(before)) == (type(after), list(after))
 
-    @pytest.mark.parametrize("command", ["ls", "du", "verify", "gc", "reindex", "show aaaaaa"])
+    @pytest.mark.parametrize("command", ["ls", "du", "verify", "gc", "reindex", "show aaaaaa", "env"])
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path, call: Call, command: str) -> None:
         (tmp_path / "notes.txt").write_text("mine")
         call("--home", str(tmp_path), *command.split(), code=2 if command.startswith("show") else 0)

@@ -148,6 +148,17 @@ def test_damaged_entry(home: Path, told: Told, content: bytes) -> None:
         assert store.get("delta", key("a")) is not None
 
 
+def test_what_only_a_reader_set_aside_is_off_the_books(home: Path, told: Told) -> None:
+    """When the store is closed at the latest: no list names it any more."""
+    rewrite(home / "entries-v1" / "delta" / key("a")[:2] / f"{key('a')[2:]}.json", b"x")
+    with opened(home, told) as store:
+        assert store.usage().entries == 1
+        assert store.get("delta", key("a")) is None
+    with opened(home, told) as store:
+        usage = store.usage()
+        assert (usage.entries, usage.damaged, usage.damaged_bytes) == (0, 1, 1)
+
+
 def test_every_flipped_bit_of_an_entry_is_seen(home: Path, told: Told) -> None:
     path = home / "entries-v1" / "delta" / key("a")[:2] / f"{key('a')[2:]}.json"
     good = path.read_bytes()

@@ -59,7 +59,7 @@ class Session:
     @contextmanager
     def present_store(self, hook: Hook | None = None) -> Generator[Store | None]:
         """Open the store if there is one, or give None: looking must not leave a store behind."""
-        if not _is_there(self.settings().home):
+        if not is_there(self.settings().home):
             yield None
             return
         with self.store(hook) as store:
@@ -86,7 +86,7 @@ class Session:
         say(f"nothing yet in {self.settings().home}")
 
 
-def _is_there(home: Path) -> bool:
+def is_there(home: Path) -> bool:
     """Tell whether a folder has a store in it; a home that may not be looked into counts, for opening it says why."""
     from forebay.store.layout import Layout
 

@@ -23,7 +23,8 @@ class Moved:
 class Quarantine:
     """Takes damaged files out of the way. Safe over threads.
 
-    The index learns of it with the next transaction (`drain`), so that a reader needs no index.
+    The index learns of it with the next transaction, at the latest when the store is closed (`drain`), so that a reader
+    needs no index.
     """
 
     def __init__(self, fs: Filesystem, layout: Layout, *, writable: bool, hook: Hook) -> None:
@@ -65,6 +66,11 @@ class Quarantine:
             pass  # a power cut may bring it back: it is found damaged again
         message = f"{what} is damaged ({why}); set aside as {target}, it will be made again"
         self._tell(path, What.QUARANTINE, message, name, kind)
+
+    @property
+    def untold(self) -> bool:
+        """Whether there is something that the index has not learnt yet."""
+        return bool(self._moved)
 
     def drain(self) -> list[Moved]:
         """Return what the index has not learnt yet."""

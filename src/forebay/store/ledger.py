@@ -247,6 +247,8 @@ class Ledger:
 
     def close(self) -> None:
         """Take the session off the books, and into them what it left on its way where it could not say so before."""
+        if self._aside.untold:
+            self.transact(self._note_damaged)
         token, self._registered = self._registered, None
         if token is not None and token == self._mine.token:
             self._index.write(lambda db: self._conclude(db, token))

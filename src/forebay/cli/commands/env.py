@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forebay.cli.app import Command
-from forebay.cli.session import Session, say
+from forebay.cli.session import Session, is_there, say
 
 if TYPE_CHECKING:
     from forebay.store import Store
@@ -62,7 +62,7 @@ def _nltk_data(session: Session, folder: Path | None) -> Path | None:
     from forebay.store import Store
 
     settings = session.settings()
-    if not (settings.home.is_dir() and any(settings.home.iterdir())):
+    if not is_there(settings.home):
         return None
     place = (folder or settings.home / "nltk-v1").absolute()
     try:
