@@ -8,12 +8,13 @@ import os
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from forebay import errors
 from forebay.cli.app import COMMANDS, RUNNING, Command, Frame, forebay
@@ -262,3 +263,17 @@ def test_as_a_module() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "b\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["view hf", "adopt", "bundle create", "bundle install", "run", "fetch --from", "lock diff"]
+)
+def test_empty_path_is_not_the_working_folder(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Result]
+) -> None:
+    """An unset variable between quotes: nothing is laid, read or written where one happens to be."""
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments.split(), "", code=2)
+    assert "the path is empty" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ import click
 
 from forebay.cli import text
 from forebay.cli.columns import Column
+from forebay.cli.paths import PathType
 from forebay.cli.session import say_sentence, show_table
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _listed(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tup
 
 def task_options(command: Callback) -> Callback:
     """Give a command the options that name tasks; they come as keywords, for `asked`."""
-    path, hubs = click.Path(path_type=Path), click.Choice(["modelscope", "huggingface"])
+    path, hubs = PathType(), click.Choice(["modelscope", "huggingface"])
     options = [
         click.option("--lm-eval", multiple=True, callback=_listed, metavar="TASK,…", help="Tasks, groups, tags."),
         click.option("--evalscope", multiple=True, callback=_listed, metavar="NAME,…", help="Benchmarks."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from forebay.cli.paths import PathType
 from forebay.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def lock_options(command: Command) -> Command:
         click.option("--update", is_flag=True, help="What the revisions mean now, and write that into the lock file."),
         click.option(
             "--lock",
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=PathType(dir_okay=False),
             metavar="FILE",
             help="The lock file.  [default: forebay.lock]",
         ),

@@ -10,6 +10,7 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.cli.views import Ticker
 
@@ -20,7 +21,7 @@ _SHOWN = 10
 
 
 @click.command(cls=Command)
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.argument("folders", nargs=-1, required=True, type=PathType(), metavar="FOLDER...")
 @click.option("--json", "as_json", is_flag=True, help="What was taken over, as JSON.")
 @click.pass_context
 def adopt(ctx: click.Context, folders: tuple[Path, ...], as_json: bool) -> None:

@@ -17,6 +17,7 @@ from forebay.cli.bundling import Packed, Wanted, packed, put_lock, trusted_keys
 from forebay.cli.fetching import FetchProgress, watching
 from forebay.cli.harnesses import asked, show_outlook, task_options
 from forebay.cli.naming import spelled
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.cli.views import Ticker
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from forebay.events import Event, Hook
     from forebay.store import Store
 
-_PLACE = click.Path(path_type=Path)
+_PLACE = PathType()
 _SHOWN = 10
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forebay.cli.app import Command
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, is_there, say
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--nltk-data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     metavar="FOLDER",
     help="Where to unpack the NLTK packages that the store holds.  [default: nltk-v1 in the store's folder]",
 )

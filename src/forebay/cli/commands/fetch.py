@@ -20,6 +20,7 @@ from forebay.cli.locking import (
     lock_options,
     lock_path,
 )
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError, NotFoundError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("references", nargs=-1, metavar="[REFERENCE]...")
-@click.option("--from", "listing", type=click.Path(path_type=Path), metavar="FILE", help="More of them, one per line.")
+@click.option("--from", "listing", type=PathType(), metavar="FILE", help="More of them, one per line.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only these files: data/*.csv, or a folder.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these files; stronger than --include.")
 @click.option("--workers", default=8, show_default=True, type=click.IntRange(1, 64), help="Files at a time.")

@@ -10,10 +10,11 @@ import click
 from forebay.cli.app import Command
 from forebay.cli.locking import lines_of, lock_path, meant_now
 from forebay.cli.notices import warn
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say
 from forebay.types import JSON
 
-_PLACE = click.Path(path_type=Path, dir_okay=False)
+_PLACE = PathType(dir_okay=False)
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})

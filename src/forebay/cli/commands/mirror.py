@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forebay.cli.app import Command
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, say
 
 if TYPE_CHECKING:
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--allow", multiple=True, metavar="NETWORK", help="Who may ask: 10.0.0.0/8, or one address. May be repeated."
 )
-@click.option(
-    "--tls-cert", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Certificate (PEM): speak HTTPS."
-)
-@click.option("--tls-key", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Its key (PEM).")
+@click.option("--tls-cert", type=PathType(exists=True), metavar="FILE", help="Certificate (PEM): speak HTTPS.")
+@click.option("--tls-key", type=PathType(exists=True), metavar="FILE", help="Its key (PEM).")
 @click.option(
     "--fresh-seconds", type=click.FloatRange(min=0), help="How long a branch is not asked for again.  [default: 60]"
 )
@@ -43,15 +42,13 @@ if TYPE_CHECKING:
     help="Give gated and private repositories to all who may ask the mirror, without asking the hub whose they are.",
 )
 @click.option("--log", "log_requests", is_flag=True, help="Write one line a request.")
-@click.option(
-    "--ready-file", type=click.Path(path_type=Path), metavar="FILE", help="Write the address there once it answers."
-)
+@click.option("--ready-file", type=PathType(), metavar="FILE", help="Write the address there once it answers.")
 @click.option(
     "--json", "as_json", is_flag=True, help="The address, and the counts in the end, each as one line of JSON."
 )
 @click.option("--private", type=click.Choice(["user", "cell"]), hidden=True, help="It serves one user: see exec.")
-@click.option("--prepared-into", type=click.Path(path_type=Path), hidden=True, help="See `forebay exec --prepared`.")
-@click.option("--prepared-kept", type=click.Path(path_type=Path), hidden=True, help="What that cache stands in for.")
+@click.option("--prepared-into", type=PathType(), hidden=True, help="See `forebay exec --prepared`.")
+@click.option("--prepared-kept", type=PathType(), hidden=True, help="What that cache stands in for.")
 @click.option("--prepared-later", is_flag=True, hidden=True, help="Do not let that program wait.")
 @click.option("--listen-fd", type=int, hidden=True, help="Use this listening socket.")
 @click.option("--stop-on-eof", is_flag=True, hidden=True, help="End when standard input does.")

@@ -10,6 +10,7 @@ import click
 
 from forebay.cli import reports
 from forebay.cli.app import Command
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say_sentence, show_table
 from forebay.cli.views import watching
 from forebay.errors import StoreError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE.yaml")
+@click.argument("recipe", type=PathType(), metavar="RECIPE.yaml")
 @click.option(
     "--set",
     "overrides",

@@ -12,6 +12,7 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
+from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import ForebayError, StoreError, StoreFullError
 
@@ -36,7 +37,7 @@ _NAMED = 3
 
 @click.command(cls=Command)
 @click.argument("kind", type=click.Choice(_KINDS))
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=PathType(file_okay=False))
 @click.argument("references", nargs=-1, metavar="[REFERENCE]...")
 @click.option(
     "--by",
