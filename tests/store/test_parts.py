@@ -410,3 +410,26 @@ def test_object_that_the_books_do_not_know(tmp_path: Path) -> None:
         assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
         assert store.usage().object_bytes == before.st_size
         assert not list((tmp_path / "s" / "tmp").iterdir())
+
+
+def test_sqlite_without_json_is_refused_before_the_index_is_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bare(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: object) -> sqlite3.Cursor:
+            return super().execute(sql.replace("json_each", "nowhere"), *arguments)
+
+    settings = Settings(home=tmp_path / "s", min_free_bytes=0)
+    with Store.open(settings) as store:
+        put(store, "a", payload("a"))
+    before = (tmp_path / "s" / "index.sqlite").stat().st_ino
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 26, 0))
+    with Store.open(settings) as store:  # an old one that has them
+        put(store, "b", payload("b"))
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **more, factory=Bare))
+    with Store.open(settings) as store:
+        with pytest.raises(StoreError, match="built without JSON functions"):
+            put(store, "c", payload("c"))
+        assert check(store, "a", (payload("a"),))
+    assert (tmp_path / "s" / "index.sqlite").stat().st_ino == before

@@ -316,9 +316,7 @@ def default_store() -> Store:
         opened = _opened(settings)
         found = _STORES.setdefault(settings, opened)
         if found is not opened:
-            # Another thread was first. Ours is closed here and now: a store that is only dropped is closed by whatever
-            # thread collects garbage, and that may be in a transaction on the same index, which would wait for itself.
-            opened.close()
+            opened.close()  # another thread was first
     return found
 
 

@@ -229,6 +229,7 @@ class Index:
         timeout = _STALE_LOCK_SECONDS if self._dotfile else BUSY_SECONDS
         db = sqlite3.connect(_uri(path) + vfs, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout)
         try:
+            schema.check_sqlite(db)
             _set_journal(db, "DELETE" if self._dotfile else "WAL", timeout)
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA wal_autocheckpoint=256")  # pages: the log stays below 1 MiB, which full disks like

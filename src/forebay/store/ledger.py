@@ -106,7 +106,7 @@ class Ledger:
         return plan.bytes
 
     def known(self, digests: Iterable[Digest]) -> set[Digest]:
-        """Return which objects are there or on their way, as far as the books know: few are neither there nor unknown.
+        """Return those that the books have, or that somebody is about to publish or relies on.
 
         One question for many objects that are mostly new, where files would be asked for under each codec.
         """

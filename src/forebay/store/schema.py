@@ -6,6 +6,12 @@ Sums are kept by triggers, so that the budget is one row to look at and cannot d
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+from forebay.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 VERSION = 1
 """``PRAGMA user_version``; another version is rebuilt."""
@@ -88,6 +94,23 @@ _SUMMED = (
 )
 
 NAMES = ("meta", "sessions", "objects", "entries", "refs", "intents", "loose", "damaged", "memo", "totals")
+
+
+def check_sqlite(db: sqlite3.Connection) -> None:
+    """Refuse an SQLite without the JSON functions, which before 3.38 not every build has.
+
+    Raises:
+        StoreError: it is one. Without this, it would say that a table is missing, as of a damaged index.
+    """
+    import sqlite3
+
+    if sqlite3.sqlite_version_info >= (3, 38):
+        return
+    try:
+        db.execute("SELECT 1 FROM json_each('[]')")
+    except sqlite3.OperationalError as error:
+        what = f"the SQLite {sqlite3.sqlite_version} of this Python was built without JSON functions"
+        raise StoreError(what, hint="use a Python with SQLite 3.38 or newer") from error
 
 
 def triggers() -> str:
