@@ -15,7 +15,7 @@ fi
 target=${1:-$here/files}
 tab=$(printf '\t')
 part=$target/.part # not beside the file: its name may be as long as names can be
-rm -f -- "$part"         # objects are read-only, and so is what a copy that was cut leaves
+rm -f -- "$part" # objects are read-only, and so is what a copy that was cut leaves
 done=0
 missing=0
 
