@@ -21,10 +21,12 @@ from forebay.table.canonical import canonical
 Piece: TypeAlias = "str | pa.Array"
 """A part of every row's text: the same for all, or one for each."""
 
-_ESCAPES = {raw: orjson.dumps(raw).decode()[1:-1] for raw in ('"', "\\", *map(chr, range(0x20)))}
-"""What JSON text must not hold as it is."""
-_WIDE_BYTES = 1 << 30
-"""Texts beyond this have 64-bit offsets: escaping and joining may double them."""
+_ESCAPES = {code: orjson.dumps(chr(code))[1:-1] for code in (*range(0x20), *b'"\\')}
+"""What JSON text must not hold as it is, and what stands for it, by byte."""
+_GROWTH = np.array([len(_ESCAPES.get(code, b" ")) - 1 for code in range(256)])
+"""By how many bytes a text becomes longer for each of its bytes."""
+_WIDE_BYTES = 1 << 28
+"""Texts beyond this have 64-bit offsets: escaping may make six bytes of one."""
 
 
 def json_lines(rows: pa.Table) -> pa.Buffer:
@@ -144,13 +146,30 @@ def _finer(value: Any, digits: int) -> bytes:
 
 
 def _escaped(array: pa.Array) -> pa.Array:
+    """Return texts with an escape for all that JSON text must not hold as it is; what stands for a null is any text.
+
+    All of them in one go: where their bytes are put one after the other, only their ends have to be counted anew.
+    """
     data = array.buffers()[2]
-    codes = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-    special = codes[(codes < 0x20) | (codes == ord('"')) | (codes == ord("\\"))]
-    for code in sorted(np.flatnonzero(np.bincount(special)).tolist(), key=lambda code: code != ord("\\")):
-        options = pc.ReplaceSubstringOptions(chr(code), _ESCAPES[chr(code)])
-        array = pc.call_function("replace_substring", [array], options)
-    return array
+    if data is None or not len(array):
+        return array
+    width = np.int64 if kinds.is_large_string(array.type) else np.int32
+    ends = values_of(array, width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    codes = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    texts, special = codes.tobytes(), codes < 0x20
+    for sign in b'"\\':
+        if sign in texts:
+            special |= codes == sign
+    places = np.flatnonzero(special)
+    if not len(places):
+        return array
+    found = codes[places]
+    for sign in sorted(set(found.tolist()), key=lambda sign: sign != ord("\\")):  # others' escapes have one of those
+        texts = texts.replace(bytes([sign]), _ESCAPES[sign])
+    longer = np.concatenate([[0], np.cumsum(_GROWTH[found])])
+    ends -= ends[0]
+    ends += longer[np.searchsorted(places, ends)]
+    return pa.Array.from_buffers(array.type, len(array), [None, pa.py_buffer(ends.astype(width)), pa.py_buffer(texts)])
 
 
 def _joined(pieces: list[Piece]) -> pa.Array:
