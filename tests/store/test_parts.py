@@ -320,6 +320,25 @@ def test_file_memo(tmp_path: Path) -> None:
         assert store.file_memo.get(str(path), before) == digest
 
 
+def test_digests_that_took_long_are_not_lost_with_the_process(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("small", "large")]
+    for path, size in zip(paths, (1, 1 << 30), strict=True):
+        with path.open("wb") as file:
+            file.truncate(size)
+    digest = Digest(key("content"))
+    with Store.open(Settings(home=tmp_path / "s")) as store, Store.open(Settings(home=tmp_path / "s")) as other:
+
+        def known(seen_by: Store, path: Path) -> bool:
+            return seen_by.file_memo.get(str(path), path.stat()) == digest
+
+        deadline = time.monotonic() + 30
+        while not all(known(store, path) for path in paths) and time.monotonic() < deadline:
+            time.sleep(0.2)  # until their times are old enough to be remembered
+            for path in paths:
+                store.file_memo.put(str(path), path.stat(), digest)
+        assert all(known(other, path) for path in paths), "both are written, as the large one is worth it"
+
+
 def test_build_under_a_disk_that_gives_no_leases(tmp_path: Path) -> None:
     """Leases are for thrift: without one the work is done all the same, with a warning."""
     told: list[str] = []

@@ -23,6 +23,8 @@ _RACY_NS = 2_000_000_000
 """FAT keeps times to 2 s; nothing in use is coarser."""
 
 _WRITE_FROM = 256
+_WRITE_FROM_BYTES = 16 << 20
+"""Hashing so much takes longer than the commit that remembers it."""
 
 _Place = tuple[int, int]
 _Facts = tuple[int, int, int]
@@ -39,6 +41,7 @@ class IndexMemo:
         self._writable = writable
         self._now = now
         self._new: dict[_Place, tuple[_Facts, Digest]] = {}
+        self._new_bytes = 0
 
     def get(self, path: str, stat: os.stat_result) -> Digest | None:
         """Return the digest of the file with these facts, if it is remembered."""
@@ -60,7 +63,7 @@ class IndexMemo:
         return Digest(row[3]) if isinstance(row[3], str) and is_hex64(row[3]) else None
 
     def put(self, path: str, stat: os.stat_result, digest: Digest) -> None:
-        """Remember the digest of a file.
+        """Remember the digest of a file; what took long to hash a process that is killed leaves behind, too.
 
         Args:
             path: the file, looked at once more.
@@ -76,12 +79,13 @@ class IndexMemo:
         if _facts(now) != (place, facts) or changed > time.time_ns() - _RACY_NS:
             return
         self._new[place] = (facts, digest)
-        if len(self._new) >= _WRITE_FROM:
+        self._new_bytes += stat.st_size
+        if len(self._new) >= _WRITE_FROM or self._new_bytes >= _WRITE_FROM_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what is new."""
-        new, self._new = self._new, {}
+        new, self._new, self._new_bytes = self._new, {}, 0
         if not new or not self._writable:
             self._new = new if not self._writable else {}
             return
