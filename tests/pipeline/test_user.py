@@ -377,6 +377,21 @@ class TestDeterminism:
         assert counts(again)["counted"] == (first.shards, 0)
         assert counts(again)["clean_links_mapper"] == (first.shards, 0)
 
+    def test_what_differs_is_not_kept_by_a_run_that_fails(self, counting: Bench) -> None:
+        """One worker finds out at its first shard; the other had kept its own by then."""
+        (counting.folder / "ops.py").write_text(
+            "calls = []\n"
+            "def unsteady(row):\n"
+            "    calls.append(1)\n    row['n'] = 0 if row['id'] < 20 else len(calls)\n    return row\n"
+            "def breaks(row):\n    assert row['id'] < 299\n    return row\n"
+        )
+        counting.steps = [use("mapper", "unsteady", version="1"), use("mapper", "breaks")]
+        with pytest.raises(BuildError, match="operator 2 breaks raised AssertionError"):
+            counting.run(processes=2)
+        assert any("different results" in text for text in counting.told()), counting.told()
+        with counting.open() as store:
+            assert list(store.entries("delta")) == []
+
     def test_filters_too(self, counting: Bench) -> None:
         counting.steps = [use("filter", "chosen", version="1")]
         assert counting.run().run_key is None

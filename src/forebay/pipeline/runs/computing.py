@@ -151,8 +151,6 @@ class Computation:
                 return None
         else:
             keep_table()
-        if flow.keep_until < self._run.chain.first_uncached:
-            flow.forget_tainted()
         if known or self._run.store is None:
             work.scheduler.retire()  # what they hold against eviction the table names, or nobody does
         reasons = self._reasons(work.tallies, shards)
@@ -232,3 +230,4 @@ class Computation:
             yield Work(place.space, place.scheduler, tallies, flow)
         finally:
             place.close()
+            flow.forget_tainted()

@@ -6,12 +6,13 @@ This is the parent's half of the work. It reads entries and hashes small JSON; r
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from forebay.errors import BuildError
+from forebay.errors import BuildError, ForebayError
 from forebay.events import Event, Hook, What
 from forebay.pipeline.recipes import keys
 from forebay.pipeline.recipes.chain import Chain, Link, Stage
@@ -24,6 +25,9 @@ from forebay.pipeline.workers.stage import Outcome, columns_after, found_outcome
 from forebay.table.schema import Column, Schema
 from forebay.table.shard import Layer, Shard
 from forebay.types import JSON, Digest, Key
+
+_MADE = ("delta", "summary", "global")
+"""Kinds of entries that operators' results are."""
 
 
 @dataclass(slots=True)
@@ -67,9 +71,8 @@ class Flow:
         self.tallies = tallies
         self.hook = hook
         self.dry = False
+        self.began = time.time()
         self.keep_until = chain.first_uncached if space.store is not None else 0
-        self.made: list[tuple[int, str, Key]] = []
-        """(operator, kind, key) of every entry that this run has made."""
         self.globals: dict[int, Key] = {}
         """Key of each global half."""
         self._pending: list[Message] = []
@@ -162,7 +165,6 @@ class Flow:
             link = self.chain.links[outcome.index]
             if not outcome.reused and outcome.kept:
                 kind = "summary" if link.use.kind.is_global else "delta"
-                self.made.append((outcome.index, kind, outcome.key))
                 self.space.made(kind, outcome.key)
             if stage.closing and outcome.index == stage.closing.index:
                 moving.outcomes[outcome.index] = outcome
@@ -186,13 +188,21 @@ class Flow:
                 message["keep"] = min(cast("int", message["keep"]), tainted)
 
     def forget_tainted(self) -> None:
-        """Remove what other workers cached of an operator before one of them found it nondeterministic."""
-        if self.space.store is None:
+        """Remove what workers cached of an operator, and after it, before one of them found it nondeterministic.
+
+        After they have ended: by then all that they made is there, be it answered or not.
+        """
+        store, tainted = self.space.store, {link.key for link in self.chain.links[self.keep_until :]}
+        if store is None or self.keep_until == self.chain.first_uncached:
             return
-        for index, kind, key in self.made:
-            if index >= self.keep_until:
-                self.space.store.remove(kind, key)
-        self.made = [one for one in self.made if one[0] < self.keep_until]
+        try:
+            for info in [info for kind in _MADE for info in store.entries(kind) if info.created >= self.began]:
+                entry = store.get(info.kind, info.key)
+                if entry is not None and entry.parts.get("operator") in tainted:
+                    store.remove(info.kind, info.key)
+        except ForebayError as error:
+            name = self.chain.links[self.keep_until].use.name
+            self.hook(Event(What.WARNING, f"results of {name} stay in the store, though it gives others: {error}"))
 
     def _choose(self, link: Link, shards: list[Moving]) -> None:
         """The global half: found, or computed by one worker."""
@@ -220,7 +230,6 @@ class Flow:
             "lease": keys.key_of("forebay.lease/1", key) if keep else None,
         }  # fmt: skip
         if keep:
-            self.made.append((link.index, "global", key))
             self.space.made("global", key)
         self.scheduler.run([Task(message, partial(self._chosen, link, shards))])
 
