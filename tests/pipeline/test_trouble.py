@@ -40,6 +40,15 @@ def slow(row, folder, seconds=0.002):
     row["slow"] = row["id"] * 2
     return row
 
+def held(row, folder):
+    while (Path(folder) / "hold-all").exists():
+        time.sleep(0.01)
+    return row
+
+def broken(row, folder):
+    assert row["id"] != 150 or (Path(folder) / "mended").exists()
+    return row
+
 def deadly(row, folder, times):
     if row["id"] == 150:
         for number in range(times):
@@ -173,6 +182,40 @@ class TestKills:
         assert len(calls(slow)) - done <= 300 - sum(kept) + 2 * 16, "the rest, and the determinism check's samples"
         assert slow.out.read_bytes() == wanted
         assert slow.run().no_op
+
+    def test_killed_within_a_shard_its_costly_results_are_kept(self, slow: Bench, tmp_path: Path) -> None:
+        """Both workers have done the slow operator for one shard, and neither is through with it."""
+        slow.steps.insert(2, {"mapper": {"function": "ops.py:held", "params": {"folder": str(tmp_path)}}})
+        wanted, mark = expected(slow, tmp_path), slow.folder / "hold-all"
+        mark.touch()
+        process = start(slow)
+        wait_for_calls(slow, 0, process, shards=2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        mark.unlink()
+        done, kept = set(calls(slow)), sum(published(slow))
+        (slow.folder / "calls").unlink()
+        report = slow.run(processes=2)
+        assert counts(report)["slow"] == (report.shards - 2, 2)
+        assert len(done) == kept
+        assert not done & set(calls(slow))
+        assert slow.out.read_bytes() == wanted
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_an_operator_that_fails_takes_no_result_before_it_with_it(
+        self, slow: Bench, tmp_path: Path, processes: int
+    ) -> None:
+        params = {"folder": str(tmp_path)}
+        slow.steps.insert(2, {"mapper": {"function": "ops.py:broken", "params": params, "version": "1"}})
+        with pytest.raises(BuildError, match=r"broken raised AssertionError at corpus.jsonl line 151"):
+            slow.run(processes=processes)
+        done, kept = set(calls(slow)), sum(published(slow))
+        assert 150 in done
+        assert len(done) == kept
+        (slow.folder / "calls").unlink()
+        (slow.folder / "mended").touch()
+        slow.run(processes=processes)
+        assert not done & set(calls(slow))
 
     @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.zst"])
     def test_killed_while_it_exports_no_part_is_rendered_twice(self, bench: Bench, name: str) -> None:

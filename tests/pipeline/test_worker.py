@@ -12,7 +12,8 @@ import pytest
 
 from forebay.pipeline.workers.messages import Message, Reply
 from forebay.pipeline.workers.space import Parcel, Scratch, Space
-from forebay.pipeline.workers.worker import Job, Work, Worker
+from forebay.pipeline.workers.worker import PART, Job, Work, Worker
+from forebay.types import Entry, Key
 
 
 class Slow(Space):
@@ -47,7 +48,7 @@ class Answers:
 
 def in_parts(worker: Worker, task: Message, work: Work) -> None:
     """Publish a part, as a file that is read in one pass does, and name it in an answer that has nothing of its own."""
-    part = Work(-1, {})
+    part = Work(PART, {})
     work.result = {"object": part.parcel.put("base", b"rows", keep=False).digest}
     worker.publish(part)
 
@@ -63,6 +64,18 @@ def test_no_answer_overtakes_the_parts_that_it_speaks_of() -> None:
     worker.finish()
     space.scratch.remove()
     assert answers.there == [True]
+
+
+def test_what_goes_ahead_of_a_parcel_is_still_found_in_it() -> None:
+    parcel = Parcel()
+    whole = parcel.put("layer", b"named by an entry")
+    loose, unnamed = parcel.put("layer", b"passes through", keep=False), parcel.put("layer", b"not named yet")
+    parcel.entries.append(Entry("delta", Key("0" * 64), (whole,)))
+    part = parcel.part()
+    assert (list(part.kept), part.loose, len(part.entries)) == ([whole.digest], {}, 1)
+    assert (list(parcel.kept), list(parcel.loose), parcel.entries) == ([unnamed.digest], [loose.digest], [])
+    assert all(parcel.find(ref.digest) is not None for ref in (whole, loose, unnamed))
+    assert parcel.part().entries == []
 
 
 PREPARED = """

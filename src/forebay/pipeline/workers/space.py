@@ -44,11 +44,13 @@ class Parcel:
     """What one task has made: objects, and the entries that name them. Published together, or not at all.
 
     `kept` objects belong to an entry; `loose` ones only pass through this run (operators that may not be cached).
+    `parted` are those that went ahead in a parcel of their own.
     """
 
     kept: dict[Digest, tuple[ObjectRef, Buffer]] = field(default_factory=dict)
     loose: dict[Digest, Buffer] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    parted: dict[Digest, Buffer] = field(default_factory=dict)
 
     @classmethod
     def of(cls, parcels: Sequence[Parcel]) -> Parcel:
@@ -74,7 +76,15 @@ class Parcel:
         """Return an object that is not published yet."""
         if digest in self.kept:
             return self.kept[digest][1]
-        return self.loose.get(digest)
+        return self.loose.get(digest) or self.parted.get(digest)
+
+    def part(self) -> Parcel:
+        """Take the entries and the objects that they name out, to be published ahead; `find` still finds those."""
+        entries, self.entries = self.entries, []
+        named = {ref.digest for entry in entries for ref in entry.objects}
+        part = Parcel({digest: self.kept.pop(digest) for digest in named & self.kept.keys()}, entries=entries)
+        self.parted |= {digest: data for digest, (_, data) in part.kept.items()}
+        return part
 
 
 class Scratch:

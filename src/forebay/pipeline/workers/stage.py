@@ -1,7 +1,7 @@
 """One stage over one shard: look each operator up, compute from the first miss on, look up again after each.
 
 After every operator the shard's state (its content, not its history) feeds the next key, so an operator whose result
-did not change costs nothing after it. Runs in a worker; everything made goes into one `Parcel`, published as a whole.
+did not change costs nothing after it. Runs in a worker; what is made goes into a `Parcel`, of which parts go ahead.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Bench:
     dataset: str
     check: Callable[[Link, Any, pa.Table, Any], str]
     """The determinism check: why a result may not be kept, or ""."""
+    part: Callable[[Parcel], None]
+    """Called when an operator is through: publishes what the parcel holds by now, where that is worth it."""
 
 
 def entry_of(key: Key, link: Link, state: Digest, layers: Sequence[Layer], **meta: JSON) -> Entry:
@@ -199,6 +201,7 @@ class StageRun:
             entry = entry_of(key, link, state, layers, rows_in=rows_in, rows_out=rows_out, types=types, seconds=seconds)
             self.parcel.entries.append(_labelled(entry, self.bench.dataset))
         self.outcomes.append(Outcome(link.index, key, False, rows_in, rows_out, seconds, types, keep, len(layers)))
+        self.bench.part(self.parcel)
 
     def _compute(self, link: Link, keep: bool) -> tuple[list[Layer], bool]:
         """Compute one operator; return its stored layers, and whether they may be kept."""

@@ -28,7 +28,7 @@ from forebay.pipeline.recipes import keys
 from forebay.pipeline.workers.lineage import Place
 from forebay.pipeline.workers.messages import Message
 from forebay.pipeline.workers.stage import StageRun
-from forebay.pipeline.workers.worker import TaskHandler, Work, Worker
+from forebay.pipeline.workers.worker import PART, TaskHandler, Work, Worker
 from forebay.table.proving import Content
 from forebay.table.resolving import SourceFile
 from forebay.table.schema import Schema
@@ -70,7 +70,7 @@ def ingest(worker: Worker, task: Message, work: Work) -> None:
     worker.reply.at(f"reading {Path(file.path).name}")
     shards: list[JSON] = []
     for rows in sources.ingest(file, _options(worker, task), _content(task)):
-        part = Work(-1, {})
+        part = Work(PART, {})
         meta, entry = _base(worker, rows, part, keep=task.get("key") is not None)
         shards.append({**meta, "first_line": rows.first_line})
         if entry is not None:

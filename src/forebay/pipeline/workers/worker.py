@@ -2,7 +2,8 @@
 
 A task is a JSON object whose ``do`` names what to do (`forebay.pipeline.workers.tasks`); the answer is sent when
 everything that it speaks of is durable. What was made while the last parcels were published is published together;
-at most two parcels wait, so memory is bounded by a few shards per worker.
+at most two parcels wait, so memory is bounded by a few shards per worker. While nothing waits, operators' results go
+ahead of the shard that they are of: whatever ends this process, or the task, takes less with it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 _ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """numpy's OpenBLAS, where it is loaded, would start one per core: they spin for a tenth of a second, and a process that
 others are forked from should have none. Programs that operators start do not see this."""
+
+
+_WORTH_SECONDS = 0.05
+"""Results that took so long to compute are worth a commit of their own, which takes a fraction of that."""
+
+PART = -1
+"""Number of works that are part of another, which is answered."""
 
 
 @dataclass(slots=True)
@@ -103,19 +111,25 @@ class Worker:
             work.result = {"damaged": error.what}
             self._look_closer(task)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is told to the parent, which raises it
-            _release(work)
+            self.publish(Work(PART, {}, work.parcel.part(), work.lease))
             self.reply.failed(number, error_to_json(error))
             return
         self.publish(work)
 
     def publish(self, work: Work) -> None:
-        """Hand over to the publisher; one without a number is a part of the next that has one, and is not answered."""
+        """Hand over to the publisher; no answer comes before the parts that it speaks of are published."""
         makes = work.parcel.entries or work.parcel.kept or work.parcel.loose or work.lease
-        if makes or self._parts:  # no answer overtakes the parts that it speaks of
+        if makes or self._parts:
             self._finished.put(work)
-        elif work.number >= 0:
+        elif work.number != PART:
             self.reply.done(work.number, work.result)
-        self._parts = work.number < 0
+        self._parts = work.number == PART
+
+    def _publish_part(self, parcel: Parcel) -> None:
+        """Hand over the results of the task under way, if there is nothing else to publish and they are worth it."""
+        worth = sum(entry.cost.seconds for entry in parcel.entries) >= _WORTH_SECONDS
+        if worth and not self._finished.unfinished_tasks:
+            self.publish(Work(PART, {}, parcel.part()))
 
     def _look_closer(self, task: Message) -> None:
         """Read all that a task needs, so that whatever else is damaged is set aside now, and made again in one go."""
@@ -146,7 +160,7 @@ class Worker:
 
     def bench(self) -> Bench:
         """Return what a stage needs."""
-        return Bench(self.job.space, self._operator, self.reply.at, self.job.dataset, self._check)
+        return Bench(self.job.space, self._operator, self.reply.at, self.job.dataset, self._check, self._publish_part)
 
     def _operator(self, link: Link) -> Any:
         if link.index not in self._operators:
@@ -174,6 +188,7 @@ class Worker:
                 self._broke = self.job.space.broken
             for work in works:
                 self._answer(work)
+                self._finished.task_done()
 
     def _take(self) -> list[Work]:
         """Wait for what is finished, and take all of it that is there; nothing: that was the last."""
@@ -189,7 +204,7 @@ class Worker:
 
     def _answer(self, work: Work) -> None:
         _release(work)
-        if work.number < 0:
+        if work.number == PART:
             return
         if self._failed:
             self.reply.failed(work.number, self._failed)
