@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from forebay.table import compute
+
 Bits = npt.NDArray[np.bool_]
 
 _TYPES = {
@@ -90,7 +92,7 @@ def text_of(values: Sequence[str | None], hidden: Bits | None = None) -> pa.Arra
 
 def take(array: pa.Array, index: npt.NDArray[Any], hidden: Bits | None = None) -> pa.Array:
     """Return the values at `index`, null where `hidden`."""
-    return array.take(array_of(index, hidden))
+    return compute.take(array, array_of(index, hidden))
 
 
 def _unpacked(array: pa.Array, buffer: int) -> Bits:

@@ -19,10 +19,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as kinds
 
 from forebay.errors import InputError
+from forebay.table import compute
 from forebay.table.buffers import numbers_of, pack, take, valid_bits, values_of
 
 _INT32_MAX = 2**31 - 1
@@ -93,13 +93,13 @@ def _plain(array: pa.Array) -> pa.Array:
     if kinds.is_dictionary(kind):
         return _plain(cast("pa.DictionaryArray", array).dictionary_decode())
     if kinds.is_run_end_encoded(kind):
-        return _plain(pc.call_function("run_end_decode", [array]))
+        return _plain(compute.call("run_end_decode", array))
     if kinds.is_string_view(kind):
-        return array.cast(pa.large_string())
+        return compute.cast(array, pa.large_string())
     if kinds.is_binary_view(kind):
-        return array.cast(pa.large_binary())
+        return compute.cast(array, pa.large_binary())
     if kinds.is_list_view(kind) or kinds.is_large_list_view(kind):
-        lengths = numbers_of(pc.call_function("list_value_length", [array])) * valid_bits(array)
+        lengths = numbers_of(compute.call("list_value_length", array)) * valid_bits(array)
         offsets = pa.py_buffer(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         children = [cast("pa.ListViewArray", array).flatten()]
         buffers = [_validity(array), offsets]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import types as kinds
 
 from forebay.errors import SourceError
+from forebay.table import compute
 from forebay.table.buffers import array_of, numbers_of, valid_bits
 from forebay.table.building import first_inexact
 from forebay.table.canonical import canonical
@@ -173,8 +174,8 @@ def cast_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
         numbers = numbers_of(array).astype(np.float64)
         if (at := first_inexact(array, numbers)) is not None:
             raise _Inexact(array[at].as_py(), at)
-        return canonical(array_of(numbers, ~valid_bits(array)).cast(kind))
-    return array.cast(kind)
+        return canonical(compute.cast(array_of(numbers, ~valid_bits(array)), kind))
+    return compute.cast(array, kind)
 
 
 def _only_wider(have: pa.DataType, want: pa.DataType) -> bool:

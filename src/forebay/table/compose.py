@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forebay.errors import NotFoundError
-from forebay.table import ipc
+from forebay.table import compute, ipc
 from forebay.table.buffers import Bits, array_of, numbers_of
 from forebay.table.casting import cast_table
 from forebay.table.schema import Schema
@@ -237,8 +237,8 @@ def _gather(column: _Column, made: dict[int, pa.Array]) -> pa.Array:
         made[id(column.places)] = array_of(column.places)
     index = made[id(column.places)]
     if len(column.sources) == 1:
-        return column.sources[0].take(index)
-    return pa.concat_arrays(column.sources).take(index)
+        return compute.take(column.sources[0], index)
+    return compute.take(pa.concat_arrays(column.sources), index)
 
 
 def _check_known(columns: Sequence[str], known: Sequence[str]) -> None:

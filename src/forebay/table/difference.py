@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as kinds
 
+from forebay.table import compute
 from forebay.table.buffers import Bits, numbers_of, take, valid_bits, values_of
 
 
@@ -61,7 +61,7 @@ def _values(left: pa.Array, right: pa.Array) -> Bits:
     if kinds.is_boolean(kind):
         return cast("Bits", numbers_of(left) != numbers_of(right))
     if _has_text(kind):
-        return numbers_of(pc.call_function("not_equal", [left, right]))
+        return numbers_of(compute.call("not_equal", left, right))
     width = kind.bit_width // 8
     if width in (1, 2, 4, 8):
         return cast("Bits", values_of(left, f"u{width}") != values_of(right, f"u{width}"))

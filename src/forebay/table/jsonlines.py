@@ -12,9 +12,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types as kinds
 
+from forebay.table import compute
 from forebay.table.buffers import text_of, values_of
 from forebay.table.canonical import canonical
 
@@ -70,7 +70,7 @@ def _pieces(array: pa.Array, wide: bool) -> list[Piece]:
     whole = _written(array, wide)
     if not array.null_count or kinds.is_null(array.type):
         return whole
-    return [pc.call_function("if_else", [array.is_valid(), _joined(whole), _text("null", wide)])]
+    return [compute.call("if_else", compute.call("is_valid", array), _joined(whole), _text("null", wide))]
 
 
 def _written(array: pa.Array, wide: bool) -> list[Piece]:
@@ -79,9 +79,9 @@ def _written(array: pa.Array, wide: bool) -> list[Piece]:
     if kinds.is_null(kind):
         return [pa.repeat(_text("null", wide), len(array))]
     if kinds.is_string(kind) or kinds.is_large_string(kind):
-        return ['"', _filled(_escaped(array.cast(pa.large_string()) if wide else array)), '"']
+        return ['"', _filled(_escaped(compute.cast(array, pa.large_string()) if wide else array)), '"']
     if kinds.is_boolean(kind) or kinds.is_integer(kind):
-        return [_filled(array.cast(_text_type(wide)))]
+        return [_filled(compute.cast(array, _text_type(wide)))]
     if kinds.is_struct(kind) and kind.num_fields:
         names = [kind.field(at).name for at in range(kind.num_fields)]
         return _object(names, [cast("pa.StructArray", array).field(at) for at in range(kind.num_fields)], wide)
@@ -93,7 +93,7 @@ def _written(array: pa.Array, wide: bool) -> list[Piece]:
 def _list(array: pa.ListArray, wide: bool) -> list[Piece]:
     items = _joined(_pieces(array.values, wide))
     made = pa.LargeListArray if kinds.is_large_list(array.type) else pa.ListArray
-    return ["[", pc.call_function("binary_join", [made.from_arrays(array.offsets, items), _text(",", wide)]), "]"]
+    return ["[", compute.call("binary_join", made.from_arrays(array.offsets, items), _text(",", wide)), "]"]
 
 
 def _each(array: pa.Array, wide: bool) -> pa.Array:
@@ -184,11 +184,11 @@ def _joined(pieces: list[Piece]) -> pa.Array:
     if len(merged) == 1:
         return arrays[0]
     given = [_text(piece, wide) if isinstance(piece, str) else piece for piece in merged]
-    return pc.call_function("binary_join_element_wise", [*given, _text("", wide)])
+    return compute.call("binary_join_element_wise", *given, _text("", wide))
 
 
 def _filled(array: pa.Array) -> pa.Array:
-    return array.fill_null(_text("", kinds.is_large_string(array.type))) if array.null_count else array
+    return compute.call("coalesce", array, _text("", kinds.is_large_string(array.type))) if array.null_count else array
 
 
 def _text_type(wide: bool) -> pa.DataType:
@@ -196,4 +196,4 @@ def _text_type(wide: bool) -> pa.DataType:
 
 
 def _text(text: str, wide: bool) -> pa.Scalar:
-    return text_of([text]).cast(_text_type(wide))[0]  # `pyarrow.scalar` would import pandas
+    return compute.cast(text_of([text]), _text_type(wide))[0]  # `pyarrow.scalar` would import pandas

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from forebay.errors import InputError
-from forebay.table import ipc
+from forebay.table import compute, ipc
 from forebay.table.buffers import Bits, array_of
 from forebay.table.canonical import canonical, canonical_table
 from forebay.table.compose import PARENT, ROW, apply, load, load_stats
@@ -177,7 +177,7 @@ def _patch(changed: Bits, columns: Mapping[str, pa.Array]) -> Draft | None:
     if len(at) == len(changed):
         return None
     index = array_of(at)
-    part = pa.table({name: array.take(index) for name, array in columns.items()})
+    part = pa.table({name: compute.take(array, index) for name, array in columns.items()})
     whole_bytes = sum(array.nbytes for array in columns.values())
     if part.nbytes + 4 * len(at) > _DENSE * whole_bytes:
         return None

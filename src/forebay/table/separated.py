@@ -21,10 +21,10 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from forebay.errors import SourceError
+from forebay.table import compute
 from forebay.table.buffers import numbers_of, valid_bits, values_of
 from forebay.table.building import is_exact
 from forebay.table.casting import arrow_type, describe
@@ -238,13 +238,13 @@ def _narrow(kinds: set[str], column: pa.Array) -> None:
     """Keep the kinds as which every text of `column` reads, and which hold all of it."""
     for kind in tuple(kinds):
         fits = numbers_of(
-            pc.call_function("match_substring_regex", [column], pc.MatchSubstringOptions(_PATTERNS[kind]))
+            compute.call("match_substring_regex", column, options=compute.MatchSubstringOptions(_PATTERNS[kind]))
         )
         if not bool(fits[valid_bits(column)].all()):
             kinds.discard(kind)
     if "int64" in kinds:
         try:
-            column.cast(pa.int64())
+            compute.cast(column, pa.int64())
         except pa.ArrowInvalid:  # beyond 64 bits: text, since a float would lose digits
             kinds.clear()
 
@@ -254,11 +254,11 @@ def _narrow(kinds: set[str], column: pa.Array) -> None:
 
 def _holds_large_integers(texts: pa.Array) -> bool:
     """Tell whether a text is an integer that no float holds."""
-    lengths = values_of(pc.call_function("binary_length", [texts]), np.int32)
+    lengths = values_of(compute.call("binary_length", texts), np.int32)
     if not lengths.size or lengths.max() < _DIGITS:
         return False
-    long = pc.call_function("match_substring_regex", [texts], pc.MatchSubstringOptions(_LONG))
-    return any(not is_exact(int(text)) for text in texts.filter(long).to_pylist() if text is not None)
+    long = compute.call("match_substring_regex", texts, options=compute.MatchSubstringOptions(_LONG))
+    return any(not is_exact(int(text)) for text in compute.call("filter", texts, long).to_pylist() if text is not None)
 
 
 def _typed(layout: _Layout, kinds: dict[str, pa.DataType], bad: list[BadRow]) -> Iterator[pa.Table]:
@@ -268,7 +268,7 @@ def _typed(layout: _Layout, kinds: dict[str, pa.DataType], bad: list[BadRow]) ->
             for name, kind in kinds.items():
                 column = batch.column(name)
                 try:
-                    columns[name] = pa.nulls(len(column)) if kind == pa.null() else column.cast(kind)
+                    columns[name] = pa.nulls(len(column)) if kind == pa.null() else compute.cast(column, kind)
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                     raise SourceError(
                         f"{layout.file.path}: column {name!r} is not {kind}: {error}", subject=name

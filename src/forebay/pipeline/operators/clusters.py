@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay.table import compute
 from forebay.table.buffers import numbers_of, valid_bits
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _equal_pairs(parts: Sequence[pa.ChunkedArray]) -> tuple[Rows, Rows]:
     """Return (first row of a key, later row of that key) for every later row."""
     known = [valid_bits(part) for part in parts]
     rows = np.flatnonzero(np.concatenate([np.zeros(0, bool), *known]))
-    keys = [numbers_of(part.drop_null()) for part in parts]
+    keys = [numbers_of(compute.call("drop_null", part)) for part in parts]
     flat = np.concatenate([np.zeros(0, np.uint64), *keys])
     order = np.argsort(flat, kind="stable")  # so that the first of equal keys is the first in row order
     flat = flat[order]

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from forebay.errors import SourceError
 from forebay.pipeline.operators.texts import column_of
+from forebay.table import compute
 from forebay.table.buffers import array_of, numbers_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def field_of(rows: pa.Table, path: str) -> pa.Array:
 def values_of(array: pa.Array) -> tuple[pa.Array, list[Any]]:
     """Return, for each row the number of its value, int64, and the different values: as few as there are."""
     try:
-        encoded = array.dictionary_encode(null_encoding="encode")
+        encoded = compute.encode(array)
     except pa.ArrowNotImplementedError:  # lists and structures have no dictionaries
         seen: dict[str, int] = {}
         values: list[Any] = []
@@ -55,7 +56,7 @@ def values_of(array: pa.Array) -> tuple[pa.Array, list[Any]]:
             if len(seen) > len(values):
                 values.append(value)
         return array_of(numbers), values
-    return encoded.indices.cast(pa.int64()), encoded.dictionary.to_pylist()
+    return compute.cast(encoded.indices, pa.int64()), encoded.dictionary.to_pylist()
 
 
 @dataclass(frozen=True, kw_only=True)

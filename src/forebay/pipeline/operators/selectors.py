@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forebay.errors import SourceError
 from forebay.pipeline.operators.fields import field_of
+from forebay.table import compute
 from forebay.table.buffers import numbers_of
 from forebay.table.canonical import canonical
 from forebay.table.casting import cast_table, type_json
@@ -173,8 +173,8 @@ class TopkSpecifiedFieldSelector(_FieldSelector):
         total = sum(map(len, parts))
         quota = _quota(self.top_ratio, self.topk, total) or 0
         order = "descending" if self.reverse else "ascending"
-        options = pc.SortOptions([("value", order)])
-        ranked = pc.call_function("sort_indices", [pa.table({"value": pa.chunked_array(parts)})], options)  # stable
+        options = compute.SortOptions([("value", order)])
+        ranked = compute.call("sort_indices", pa.table({"value": pa.chunked_array(parts)}), options=options)  # stable
         return _marked(total, numbers_of(ranked)[:quota])
 
 
@@ -194,7 +194,7 @@ class FrequencySpecifiedFieldSelector(_FieldSelector):
         return field
 
     def _chosen(self, parts: Sequence[pa.Array]) -> Flags:
-        encoded = pa.chunked_array(parts).combine_chunks().dictionary_encode(null_encoding="encode")
+        encoded = compute.encode(pa.chunked_array(parts).combine_chunks())
         numbers = numbers_of(encoded.indices)  # values are numbered as they are first seen
         times = np.bincount(numbers, minlength=len(encoded.dictionary))
         quota = _quota(self.top_ratio, self.topk, len(times)) or 0

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.errors import SourceError
+from forebay.table import compute
 from forebay.table.buffers import valid_bits
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ class Texts:
             SourceError: it does not hold text, or no UTF-8.
         """
         if pa.types.is_null(array.type):
-            array = array.cast(pa.string())
+            array = compute.cast(array, pa.string())
         if pa.types.is_dictionary(array.type) or pa.types.is_string_view(array.type):
-            array = array.cast(pa.large_string())
+            array = compute.cast(array, pa.large_string())
         if not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
             raise SourceError(
                 f"column {column!r} holds {array.type}, not text",

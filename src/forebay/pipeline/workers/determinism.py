@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from forebay.pipeline.operator import OperatorKind
+from forebay.table import compute
 from forebay.table.buffers import array_of
 from forebay.table.canonical import canonical_table
 from forebay.table.difference import differing
@@ -38,7 +39,7 @@ def check(link: Link, operator: Any, rows: pa.Table, result: Any, *, rowwise: bo
     compare = _DIFFERS[link.use.kind]
     at = np.unique(np.linspace(0, rows.num_rows - 1, SAMPLE_ROWS).astype(np.int64))
     try:
-        differs = compare(operator, rows.take(array_of(at)), rows, result, at)
+        differs = compare(operator, compute.take(rows, array_of(at)), rows, result, at)
     except Exception:
         if rowwise:
             raise
@@ -60,7 +61,7 @@ def _mapper_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any
     for name in sorted(first.keys() | second.keys()):
         expected = first.get(name, rows.column(name) if name in rows.column_names else None)
         found = second.get(name, sample.column(name) if name in sample.column_names else None)
-        if expected is None or found is None or not _equal(expected.take(array_of(at)), found):
+        if expected is None or found is None or not _equal(compute.take(expected, array_of(at)), found):
             return f"column {name!r}"
     return None
 
@@ -73,7 +74,7 @@ def _filter_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any
 def _flat_mapper_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any, at: Any) -> str | None:
     new, parents = result
     again, parents_again = operator.expand(sample)
-    expected = new.take(array_of(np.flatnonzero(np.isin(parents, at))))
+    expected = compute.take(new, array_of(np.flatnonzero(np.isin(parents, at))))
     counts = np.bincount(np.asarray(parents, np.int64), minlength=rows.num_rows)[at]
     if not np.array_equal(counts, np.bincount(np.asarray(parents_again, np.int64), minlength=len(at))):
         return "how many rows it makes"
@@ -85,7 +86,7 @@ def _flat_mapper_differs(operator: Any, sample: pa.Table, rows: pa.Table, result
 
 def _summary_differs(operator: Any, sample: pa.Table, rows: pa.Table, result: Any, at: Any) -> str | None:
     again = operator.summarise(sample)
-    expected = result.take(array_of(at))
+    expected = compute.take(result, array_of(at))
     same = all(_equal(expected.column(name), again.column(name)) for name in expected.column_names)
     return None if same else "its key"
 
