@@ -198,7 +198,7 @@ class Forked:
                 self._await_end(worker, deadline)
         finally:
             for worker in self._workers:
-                self._end(worker)  # only shards in flight are lost
+                self._end(worker)  # only what they are at is lost
             self._workers.clear()
             self._nursery.close()
             self._selector.close()
