@@ -315,6 +315,7 @@ ENTRIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a path with nothing in it": lambda it: it["objects"][0].update(role="file:a//b"),
     "a role that is a number": lambda it: it["objects"][0].update(role=7),
     "a role twice": lambda it: it["objects"].append(it["objects"][0]),
+    "a path twice": lambda it: [each.update(role="file:a") for each in it["objects"]],
     "an input that is no key": lambda it: it.update(inputs=["../x"]),
     "facts that are a list": lambda it: it.update(meta=[1]),
     "a dataset that is a number": lambda it: it.update(dataset=7),

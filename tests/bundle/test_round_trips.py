@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from blake3 import blake3
 from bundling import bundle, content, fill, fill_small, key, names, noise, prose, put
@@ -21,6 +22,7 @@ from forebay.config import Settings
 from forebay.errors import InputError, NotFoundError, StoreReadOnlyError
 from forebay.hub.snapshot import Snapshot, SnapshotFile
 from forebay.store import Store
+from forebay.table.entering import enter
 from forebay.types import Cost, Entry
 
 CODECS = ("none", "zstd", "lz4", "gzip")
@@ -306,3 +308,14 @@ def test_a_bundle_is_not_written_over(tmp_path: Path, store: Store) -> None:
         bundle(store, tmp_path / "b.tar")
     whole = closure(store, find_roots(store, ["demo"]))
     assert create(store, whole, tmp_path / "b.tar", CreateOptions(replace=True)).paths == (tmp_path / "b.tar",)
+
+
+def test_a_table_of_many_shards(tmp_path: Path, store: Store, other: Store) -> None:
+    rows = pa.table({"text": [noise(str(number), 500).hex() for number in range(300)]})
+    shards, _ = enter(store, [rows], "demo", 20_000)
+    assert len(shards) > 2
+    bundle(store, tmp_path / "b.tar")
+    assert verify(tmp_path / "b.tar").ok
+    install(other, tmp_path / "b.tar")
+    for shard in shards:
+        assert bytes(other.read(shard.base.digest)) == bytes(store.read(shard.base.digest))

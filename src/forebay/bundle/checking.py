@@ -84,12 +84,16 @@ def read_entry(source: Source, member: Member, sizes: Sizes) -> Entry:
 
 
 def _check_types(entry: Entry) -> None:
-    roles: set[str] = set()
+    named: set[tuple[str, str]] = set()
     for ref in entry.objects:
-        sound = isinstance(ref.role, str) and is_hex64(ref.digest) and ref.size >= 0 and ref.role not in roles
+        sound = isinstance(ref.role, str) and is_hex64(ref.digest) and ref.size >= 0
         if not sound or not is_fit(ref.role):
             raise BundleError(f"names an object in a way that none is: {str(ref.role)[:100]!r}")
-        roles.add(ref.role)
+        # a path is one file; other roles say of what sort an object is: a table has a `base` for each shard
+        name = (ref.role, "" if ref.role.startswith("file:") else ref.digest)
+        if name in named:
+            raise BundleError(f"names an object twice: {ref.role[:100]!r}")
+        named.add(name)
     texts: tuple[Collection[object], ...] = (entry.inputs, entry.versions.values(), (entry.dataset,))
     if not all(isinstance(text, str) for some in texts for text in some) or not all(map(is_hex64, entry.inputs)):
         raise BundleError("has fields of other types than entries have")
