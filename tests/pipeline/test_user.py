@@ -316,6 +316,8 @@ class TestErrors:
             ({"mapper": {"function": "nowhere.py:f"}}, "no such file: nowhere.py"),
             ({"mapper": {"function": "no.such.module:f"}}, "cannot import no.such.module: ModuleNotFoundError"),
             ({"mapper": {"function": "clean"}}, "cannot find function 'clean'"),
+            ({"mapper": {"function": "ops.py"}}, "cannot find function 'ops.py'; write \"ops.py:clean\""),
+            (use("mapper", "zzz"), "ops.py has no 'zzz'; define it there"),
             (use("mapper", "SUFFIX"), "ops.py:SUFFIX is not a function"),
             (use("mapper", "clean", inptu="row"), "mapper has no option 'inptu'; did you mean input"),
             (use("mapper", "clean", input="rows"), "input is row, batch or arrow"),

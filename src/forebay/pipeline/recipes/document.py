@@ -79,12 +79,12 @@ def parse(text: str, path: Path | None) -> Document:
     return Document(cast("dict[str, object]", values), lines, path)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], otherwise: str = "see the recipe's documentation for known names") -> str:
     """Return ``did you mean X?`` for the nearest known name, or a hint where to look."""
     from difflib import get_close_matches  # slow to import, and only for a mistake
 
     close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else "see the recipe's documentation for known names"
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 def _mark(node: Any, path: tuple[object, ...], lines: dict[tuple[object, ...], int], yaml: Any) -> None:

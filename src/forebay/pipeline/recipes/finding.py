@@ -32,7 +32,7 @@ def find(spelled: str, recipe: Recipe, where: str, imports: ExitStack) -> object
     place, colon, attribute = spelled.rpartition(":")
     if not colon:
         place, _, attribute = spelled.rpartition(".")
-    if not place or not attribute:
+    if not place or not attribute or (attribute == "py" and not colon):
         raise RecipeError(f"{where}cannot find function {spelled!r}", subject=spelled,
                           hint='write "ops.py:clean" or "package.module:clean"')  # fmt: skip
     load = _from_file if place.endswith(".py") else _from_name
@@ -42,7 +42,7 @@ def find(spelled: str, recipe: Recipe, where: str, imports: ExitStack) -> object
         if not hasattr(found, part):
             names = [name for name in dir(found) if not name.startswith("_")]
             raise RecipeError(f"{where}{place} has no {attribute!r}", subject=spelled,
-                              hint=document.nearest(attribute, names))  # fmt: skip
+                              hint=document.nearest(attribute, names, "define it there, or name another"))  # fmt: skip
         found = getattr(found, part)
     return found
 
