@@ -41,6 +41,12 @@ def keep(row):
 def keep_batch(batch):
     return [number % 2 == 0 for number in batch["id"]]
 
+def few_batch(batch):
+    return {name: values[:1] for name, values in batch.items()}
+
+def few_arrow(table):
+    return table.slice(0, 1)
+
 def keep_arrow(table):
     return pc.equal(pc.bit_wise_and(table["id"], 1), 0)
 
@@ -302,6 +308,11 @@ class TestErrors:
             (use("flat_mapper", "keep"), "TypeError"),
             (use("mapper", "keep_batch", input="batch"), "returns a dict of lists, not list"),
             (use("mapper", "clean", input="arrow"), "operator 1 clean raised"),
+            (use("filter", "few_batch", input="batch"), "gives one value for each row, not a dict"),
+            (use("filter", "few_arrow", input="arrow"), "gives one value for each row, not a Table"),
+            (use("deduplicator", "few_batch", input="batch"), "gives one value for each row, not a dict"),
+            (use("selector", "few_arrow", input="arrow", top=3), "gives one value for each row, not a Table"),
+            (use("flat_mapper", "few_batch", input="batch"), "number in the batch, from 0, of the row"),
         ],
     )
     def test_results_of_a_wrong_kind(self, user: Bench, step: object, says: str) -> None:

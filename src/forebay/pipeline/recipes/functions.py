@@ -55,7 +55,7 @@ _OPTIONS = frozenset(
         "largest",
     ]
 )
-_VERSION = "2"
+_VERSION = "3"
 """Raised when the adapters change what they make of a function's results."""
 
 

@@ -94,6 +94,9 @@ class _Caller:
             if self.input == "row":
                 found.append(result)
                 continue
+            if isinstance(result, (pa.Table, Mapping, str, bytes, set, frozenset)):  # each would be taken apart
+                what = type(cast("object", result)).__name__
+                raise RowError(None, TypeError(f"the function gives one value for each row, not a {what}"))
             values = result.to_pylist() if isinstance(result, (pa.Array, pa.ChunkedArray)) else list(result)
             wanted = rows.num_rows if self.input == "arrow" else min(self.batch_size, rows.num_rows - start)
             if len(values) != wanted:
@@ -164,7 +167,9 @@ class _FlatMapper:
         for start, result in self._caller.each(rows):
             made = result if isinstance(result, pa.Table) else _table(_lists(result, start), rows)
             if PARENT not in made.column_names:
-                raise RowError(None, ValueError(f"a flat_mapper over batches returns a column {PARENT}, too"))
+                what = f"a flat_mapper over batches returns a column {PARENT}, too"
+                hint = "for each row the number in the batch, from 0, of the row that it came from"
+                raise RowError(None, ValueError(f"{what}: {hint}"))
             parents.append(numbers_of(made.column(PARENT)).astype(np.uint32) + np.uint32(start))
             tables.append(made.drop_columns([PARENT]))
         if not tables:
