@@ -186,6 +186,29 @@ class TestKindsAndForms:
         with pytest.raises(BuildError, match="KeyError"):
             run_one(user, use("filter", "keep", reads=["text"]))
 
+    @pytest.mark.parametrize(
+        ("body", "name"),
+        [
+            ("return {**row, 'text': 'fixed'}", "text"),
+            ("return {**row, 'new': 1}", "new"),
+            ("return {'id': row['id']}", "text"),
+            ("return {**row, 'id': row['id'] + 1}", ""),
+        ],
+    )
+    @pytest.mark.parametrize("reads", [None, ["id", "text"]])
+    def test_a_mapper_writes_no_column_but_those_it_says(
+        self, user: Bench, body: str, name: str, reads: list[str] | None
+    ) -> None:
+        """What it gives is stored as the difference to what was there, and its key covers these columns only."""
+        (user.folder / "ops.py").write_text(f"def change(row):\n    {body}\n")
+        more = {} if reads is None else {"reads": reads}
+        step = use("mapper", "change", writes=["id"], **more)
+        if not name:
+            assert [row["id"] for row in run_one(user, step)] == [row["id"] + 1 for row in user.rows]
+            return
+        with pytest.raises(BuildError, match=rf"change on shard 1 .* writes column '{name}', which its `writes` does"):
+            run_one(user, step)
+
     def test_data_juicers_spellings(self, user: Bench) -> None:
         steps: list[object] = [
             {"python_file_mapper": {"file_path": "ops.py", "function_name": "process_single"}},

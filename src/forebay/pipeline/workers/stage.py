@@ -216,6 +216,7 @@ class StageRun:
         if kind is OperatorKind.MAPPER:
             result = self._guarded(link, lambda: operator.map(rows))
             drafts = self._guarded(link, lambda: tables.diff(whole, result))
+            self._check_written(link, drafts)
         elif kind is OperatorKind.FILTER:
             stats = self._guarded(link, lambda: operator.stats(rows))
             result = self._guarded(link, lambda: operator.keep(rows, stats))
@@ -227,6 +228,19 @@ class StageRun:
         keep = self._may_keep(link, operator, rows, result, keep)
         self._rows = tables.apply(whole, drafts) if drafts else whole
         return [draft.stored(partial(self.parcel.put, keep=keep)) for draft in cast("list[Draft]", drafts)], keep
+
+    def _check_written(self, link: Link, drafts: Sequence[Draft]) -> None:
+        """Refuse what a user's function did to columns that it is not said to write: its key does not cover them.
+
+        Raises:
+            BuildError: it changed, added or dropped one.
+        """
+        writes = link.use.writes
+        if not link.use.user or writes is None:
+            return
+        for name in (name for draft in drafts for name in draft.layer.columns if name not in writes):
+            what = f"{link.label} on {self.place.shard_text} writes column {name!r}, which its `writes` does not name"
+            raise BuildError(what, subject=name, hint="name it there, or return it as it was")
 
     def conform(self, gap: JSON) -> None:
         """Bring a shard whose own schema is narrower to the table's: columns it misses, types that are wider elsewhere.
