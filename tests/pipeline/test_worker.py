@@ -64,6 +64,7 @@ def test_no_answer_overtakes_the_parts_that_it_speaks_of() -> None:
     worker.finish()
     space.scratch.remove()
     assert answers.there == [True]
+    assert worker._finished.unfinished_tasks == 0, "or no part would go ahead any more once it is started again"
 
 
 def test_what_goes_ahead_of_a_parcel_is_still_found_in_it() -> None:

@@ -196,6 +196,7 @@ class Worker:
         while not works or not self._finished.empty():
             work = self._finished.get()
             if work is None:
+                self._finished.task_done()
                 if works:
                     self._finished.put(None)  # for the next time
                 break
