@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from pipeline_support import Bench, counts
 
+import forebay
+from forebay.config import Settings
 from forebay.errors import BuildError, RecipeError, UnhashableError
 from forebay.pipeline.recipes import importing
 from forebay.pipeline.workers import determinism
+from forebay.store import Store
 
 OPS = """
 import pyarrow as pa
@@ -427,6 +430,18 @@ class TestDeterminism:
         assert any("different results" in text for text in counting.told()), counting.told()
         with counting.open() as store:
             assert list(store.entries("delta")) == []
+
+    def test_what_differs_can_still_be_read_by_who_made_it(self, tmp_path: Path) -> None:
+        calls: list[int] = []
+
+        def unsteady(row: dict[str, Any]) -> dict[str, Any]:
+            calls.append(1)
+            return {**row, "n": 0 if row["id"] < 200 else len(calls)}
+
+        rows = [{"id": number, "text": "x" * 20_000} for number in range(1000)]
+        with Store.open(Settings(home=tmp_path / "s")) as store:
+            made = forebay.map(rows, unsteady, store=store, processes=2, version="1")
+        assert len(made) == 1000
 
     def test_filters_too(self, counting: Bench) -> None:
         counting.steps = [use("filter", "chosen", version="1")]

@@ -199,6 +199,8 @@ class Flow:
             for info in [info for kind in _MADE for info in store.entries(kind) if info.created >= self.began]:
                 entry = store.get(info.kind, info.key)
                 if entry is not None and entry.parts.get("operator") in tainted:
+                    for ref in entry.objects:  # this run's table goes on to be read
+                        self.space.scratch.write(ref.digest, store.read(ref.digest))
                     store.remove(info.kind, info.key)
         except ForebayError as error:
             name = self.chain.links[self.keep_until].use.name
