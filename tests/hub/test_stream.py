@@ -1,6 +1,7 @@
 """Bytes as they come: whoever reads to the end has the right ones."""
 
 import errno
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -237,23 +238,54 @@ def test_a_part_waits_until_all_is_published(world: World) -> None:
 
 
 @pytest.mark.usefixtures("long")
-def test_bytes_that_are_right_come_though_they_cannot_be_kept(world: World) -> None:
-    full = [True]
+@pytest.mark.parametrize("fails", ["before the reader goes on", "after the reader has all"])
+def test_bytes_that_are_right_come_though_they_cannot_be_kept(fails: str, world: World) -> None:
+    taken, full = threading.Event(), [True]
 
     def flushing() -> None:
         if full:
+            if fails == "after the reader has all":
+                taken.wait(60)
             raise OSError(errno.ENOSPC, "No space left on device")
 
     hub = on(world, Disk(flushing))
     snapshot = hub.resolve(REFERENCE)
     pieces = hub.stream(snapshot, PARQUET)
-    assert take(pieces, len(LARGE)) == LARGE
+    first = next(pieces)
+    assert len(first) < len(LARGE)
+    while fails == "before the reader goes on" and any(fetching()):
+        time.sleep(0.01)
+    assert first + take(pieces, len(LARGE) - len(first)) == LARGE
+    taken.set()
     with pytest.raises(StoreError):
         next(pieces)
     assert hub.file(snapshot, PARQUET) is None
     full.clear()
     assert b"".join(hub.stream(snapshot, PARQUET)) == LARGE
     assert hub.file(snapshot, PARQUET) is not None
+
+
+def fetching() -> Iterator[bool]:
+    """Tell of each thread whether it downloads a file for those who follow it."""
+    return (thread.name.startswith("forebay-fetch-") for thread in threading.enumerate())
+
+
+@pytest.mark.usefixtures("long")
+def test_bytes_that_have_gone_and_cannot_be_kept_are_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fell behind what is in memory needs the disk."""
+    monkeypatch.setattr("forebay.hub.streaming.MOST_BYTES", 200_000)
+
+    def flushing() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    hub = on(world, Disk(flushing))
+    pieces = hub.stream(hub.resolve(REFERENCE), PARQUET)
+    next(pieces)
+    while any(fetching()):
+        time.sleep(0.01)
+    shutil.rmtree(hub.store.home / "partials-v1")
+    with pytest.raises(StoreError, match="cannot keep"):
+        list(pieces)
 
 
 @pytest.mark.usefixtures("long")

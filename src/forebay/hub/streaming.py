@@ -144,7 +144,7 @@ class Growing:
             ForebayError: what else the download ended with; after the last byte, too: it could not be kept.
         """
         given, before, trail = self.given, self.wrong(), self._trail()
-        while not self.flight.done.is_set():
+        while not (over := self.flight.done.is_set()) or self._could_not_be_kept(trail):
             data, piece = self._next(trail)
             if data:
                 yield data
@@ -155,6 +155,8 @@ class Growing:
                 yield last
                 self.store.read(self.flight.result().objects[0].digest)  # looks at it while it is in memory
                 return
+            elif over:
+                break  # it has gone from the trail and from the disk
             else:
                 trail.wait(_POLL_SECONDS)
         content = self.flight.result().objects[0]
@@ -166,6 +168,10 @@ class Growing:
             what = f"the beginning of {self.file.path} was sent wrong before"
             raise WrongBytesError(what, subject=self.file.path, hint="ask for it again from its start")
         yield from whole(view, given.at, self.end)
+
+    def _could_not_be_kept(self, trail: Trail | None) -> bool:
+        """Tell whether the download failed after all had come and was right: who follows it may still have it."""
+        return trail is not None and trail.checked is not None and self.flight.error is not None
 
     def _trail(self) -> Trail | None:
         """Return the trail of the download for who reads to the end of the file.
