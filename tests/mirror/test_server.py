@@ -286,6 +286,41 @@ def test_it_stops_in_order(number, fake, start_mirror, upstream) -> None:
     kept.close()
 
 
+def test_it_ends_when_it_has_loaded_what_it_began_to_load(tmp_path) -> None:
+    """A process that ended under OpenSSL's reading of certificates died of a segmentation fault."""
+    program = tmp_path / "slow_to_load.py"
+    program.write_text(SLOW_TO_LOAD)
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "store"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "loaded\nended\n", "")
+
+
+SLOW_TO_LOAD = """
+import os, signal, sys, threading, time
+from forebay import config
+from forebay.hub import Hub
+from forebay.mirror import MirrorOptions, run_mirror
+from forebay.store import Store
+
+stopping = threading.Event()
+
+def load(hub):
+    stopping.wait()
+    time.sleep(0.2)
+    print("loaded", flush=True)
+
+def stop(address):
+    os.kill(os.getpid(), signal.SIGTERM)
+    stopping.set()
+
+Hub.load = load
+with Store.open(config.resolve({}, home=sys.argv[1])) as store:
+    run_mirror(store, MirrorOptions(port=0), ready=stop, done=lambda counts: None)
+    print("ended", flush=True)
+"""
+
+
 def test_it_stops_while_a_download_hangs(fake, start_mirror, upstream) -> None:
     fake.faults.add(HubFault(bytes_per_second=1000), "/cdn/*")
     mirror = start_mirror(*upstream(fake))

@@ -128,7 +128,7 @@ def run_mirror(
             restricted = options.serve_restricted
             library = Library(hub, settings, serve_restricted=restricted, private=private, hook=hook)
             app = App(library, gate, tally, _shelf(hub, settings, options), _owner(options, listener))
-            loading = threading.Thread(target=_load, args=(hub,), name="mirror-load", daemon=True)
+            loading = threading.Thread(target=_load, args=(hub,), name="mirror-load")
 
             def answering(address: str) -> None:
                 ready(address)
@@ -138,6 +138,8 @@ def run_mirror(
             try:
                 asyncio.run(_serve(app, listener, options, answering))
             finally:
+                if loading.ident is not None:
+                    loading.join()  # a process that ends takes OpenSSL away from whoever reads certificates
                 hub.end()
                 app.close()
             done(app.counts())
