@@ -277,3 +277,14 @@ def test_empty_path_is_not_the_working_folder(
     assert "the path is empty" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_loaded_is_not_collected_at_the_end() -> None:
+    """Python would go through all of it once more as it ends, which takes a seventh of a command."""
+    code = (
+        "import atexit, gc, sys; from forebay.cli import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "sys.argv = ['forebay', '--version']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"

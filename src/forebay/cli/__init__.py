@@ -16,4 +16,7 @@ def main() -> None:
     gc.set_threshold(_COLLECT_EVERY)
     from forebay.cli.app import forebay
 
-    forebay()
+    try:
+        forebay()
+    finally:
+        gc.freeze()  # nor does Python, as it ends, go through all that was loaded: that takes a seventh of a command
