@@ -95,3 +95,24 @@ def test_a_file_that_is_not_toml_is_named(env: dict[str, str]) -> None:
 @pytest.mark.parametrize(("variables", "wanted"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_colour(variables: dict[str, str], wanted: bool) -> None:
     assert config.colour_wanted(variables) is wanted
+
+
+@pytest.mark.usefixtures("no_home")
+def test_who_has_no_home_folder_says_where_the_store_is(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no folder for the store: HOME is not set.*set FOREBAY_HOME, or give --home"
+    ):
+        config.resolve({})
+    assert config.resolve({}, home=tmp_path).home == tmp_path
+    assert config.resolve({"FOREBAY_HOME": str(tmp_path)}).home == tmp_path
+    assert config.resolve({"XDG_CACHE_HOME": str(tmp_path)}).home == tmp_path / "forebay"
+    assert config.resolve_hub({}).tokens == {}
+
+
+@pytest.mark.parametrize("place", ["~no.such.user", "~no.such.user/x"])
+def test_the_home_of_nobody_is_refused(place: str) -> None:
+    with pytest.raises(ConfigError, match=f"no home folder is known for ~no.such.user in {place}; write the whole"):
+        config.user_path(place)
+    with pytest.raises(ConfigError, match=r"setting home \(argument\): no home folder"):
+        config.resolve({}, home=place)
+    assert config.user_path(f"./{place}") == Path(place)

@@ -126,6 +126,19 @@ def parse_seconds(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
 
 
+def user_path(path: str | Path) -> Path:
+    """Return a path as a user writes it, with the folder that ``~`` or ``~name`` stands for.
+
+    Raises:
+        ConfigError: nobody knows that folder: no such user, or HOME is not set and the system does not know who we are.
+    """
+    found = os.path.expanduser(path)
+    if str(found).startswith("~"):
+        whose = Path(path).parts[0]
+        raise ConfigError(f"no home folder is known for {whose} in {path}", subject=path, hint="write the whole path")
+    return Path(found)
+
+
 def resolve(environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
     """Resolve settings for this process.
 
@@ -140,7 +153,8 @@ def resolve(environ: Mapping[str, str] | None = None, **arguments: object) -> Se
     given = {name: value for name, value in arguments.items() if value is not None}
     own = {name: value for name, value in _config_file(env).items() if name != "hub"}
     layers = [(own, "configuration file"), (_from_environment(env), "environment"), (given, "argument")]
-    settings = Settings(home=_default_home(env))
+    named = any("home" in values for values, _ in layers)
+    settings = Settings(home=Path() if named else _default_home(env))
     for values, origin in layers:
         settings = replace(settings, **{name: _convert(name, value, origin) for name, value in values.items()})  # pyright: ignore[reportArgumentType]  # _convert fits each field
     return settings
@@ -216,11 +230,11 @@ def _tokens(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _token_file(env: Mapping[str, str]) -> str | None:
-    home = Path(env.get("HF_HOME") or Path(_default_home(env)).parent / "huggingface").expanduser()
-    path = Path(env["HF_TOKEN_PATH"]) if env.get("HF_TOKEN_PATH") else home / "token"
     try:
+        home = user_path(env.get("HF_HOME") or _default_home(env).parent / "huggingface")
+        path = Path(env["HF_TOKEN_PATH"]) if env.get("HF_TOKEN_PATH") else home / "token"
         return path.read_text("utf-8").strip() or None
-    except (OSError, ValueError):
+    except (ConfigError, OSError, ValueError):
         return None
 
 
@@ -254,13 +268,25 @@ def redraw_wanted(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def _default_home(env: Mapping[str, str]) -> Path:
+    """Return where the store is if nobody says.
+
+    Raises:
+        ConfigError: there is no home folder, as for a user of a container that its system does not know.
+    """
     cache = env.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "forebay"
+    try:
+        return ((Path(cache) if cache else user_path("~/.cache")) / "forebay").absolute()
+    except ConfigError as error:
+        what = "no folder for the store: HOME is not set, and the system does not know who we are"
+        raise ConfigError(what, subject="home", hint="set FOREBAY_HOME, or give --home") from error
 
 
 def _config_file(env: Mapping[str, str]) -> dict[str, object]:
     named = env.get("FOREBAY_CONFIG")
-    path = Path(named) if named else Path("~/.config/forebay/config.toml").expanduser()
+    try:
+        path = Path(named) if named else user_path("~/.config/forebay/config.toml")
+    except ConfigError:  # who has no home folder has none there
+        return {}
     try:
         text = path.read_text("utf-8")
         import tomllib  # only those who have a file pay for the parser
@@ -311,7 +337,7 @@ def _keys(value: object) -> tuple[str, ...]:
 def _folder(value: object) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
         raise ValueError(f"{value!r} is no folder")
-    return Path(value).expanduser().absolute()
+    return user_path(value).absolute()
 
 
 def _one_of(choices: tuple[str, ...], value: object) -> str:

@@ -228,6 +228,19 @@ def test_caches_that_may_not_be_written_are_named(monkeypatch, capsys) -> None:
     assert "HF_HOME may not be written (/nonexistent/there)" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_home")
+def test_who_has_no_home_folder_gets_caches_that_go(tmp_path, monkeypatch, capsys) -> None:
+    """The programs themselves would make a folder by the name of ~ where they are started."""
+    monkeypatch.chdir(tmp_path)
+    with ExitStack() as stack:
+        room = _Room(stack, Session(home=str(tmp_path / "store")), private=False, offline=False)
+        environ = room.setting([], with_prepared=True).environ("http://127.0.0.1:1")
+        assert Path(environ["HF_HOME"]).parent.is_dir()
+    assert not Path(environ["HF_HOME"]).parent.exists()
+    assert not list(tmp_path.glob("~*"))
+    assert "no home folder is known" in capsys.readouterr().err
+
+
 def test_env(environ) -> None:
     def told(*arguments: str) -> str:
         command = [sys.executable, "-m", "forebay.cli", "env", *arguments]

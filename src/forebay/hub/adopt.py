@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forebay.config import user_path
 from forebay.errors import InputError, NotFoundError
 from forebay.hub.content import Check
 from forebay.hub.memory import Memory
@@ -107,7 +108,7 @@ def adopt(store: Store, folders: Sequence[Path], *, on_snapshot: Callable[[str],
     """
     told = Adopted()
     for folder in folders:
-        path = folder.expanduser()
+        path = user_path(folder)
         if not path.is_dir():
             raise NotFoundError(f"no folder {path}", subject=path, hint="give ~/.cache/huggingface, say")
         found = list(_snapshots(path.absolute(), told))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
+from forebay.config import user_path
 from forebay.errors import InputError
 
 HubName: TypeAlias = Literal["hf", "ms", "url", "store", "local"]
@@ -136,7 +137,7 @@ def is_utf8(text: str) -> bool:
 def _local(text: str, base: Path | None) -> Reference:
     if not text.strip() or "\0" in text:
         raise InputError(f"not a reference: {text!r}", subject=text, hint=f"write a path, a URL, or {_SHAPE}")
-    path = ((base or Path.cwd()) / Path(text).expanduser()).absolute()
+    path = ((base or Path.cwd()) / user_path(text)).absolute()
     if not is_utf8(str(path)):
         raise InputError(f"not UTF-8: the path {str(path)!r}", subject=text, hint="rename it, or a folder above it")
     return Reference("local", "folder", str(path))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from forebay.config import user_path
 from forebay.errors import NotFoundError
 
 _ASK = "import importlib.util as u; s = u.find_spec({!r}); print(s.origin if s and s.origin else '')"
@@ -63,7 +64,7 @@ def find(package: str, scripts: Sequence[str], python: Path | None = None) -> Ha
 
 
 def _given(package: str, given: Path) -> Harness:
-    path = given.expanduser().absolute()
+    path = user_path(given).absolute()
     if path.name == package and (path / "__init__.py").is_file():
         return Harness(package, _version(package, path), path, None)
     inside = [path / "bin" / "python", path / "Scripts" / "python.exe"]

@@ -6,6 +6,7 @@ Read by the programs when they are imported, so it has to be there before they s
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -132,13 +133,18 @@ def _own_caches(folder: Path, present: Mapping[str, str]) -> dict[str, str | Non
 
 def usual_hf_home(present: Mapping[str, str]) -> Path:
     """Return where huggingface_hub keeps its things in an environment."""
-    cache = present.get("XDG_CACHE_HOME") or str(Path(present.get("HOME", "~")).expanduser() / ".cache")
-    return Path(present.get("HF_HOME") or Path(cache) / "huggingface").expanduser()
+    cache = present.get("XDG_CACHE_HOME") or str(_expanded(present.get("HOME", "~")) / ".cache")
+    return _expanded(present.get("HF_HOME") or str(Path(cache) / "huggingface"))
 
 
 def usual_datasets_cache(present: Mapping[str, str]) -> Path:
     """Return where the datasets library keeps its things in an environment."""
-    return Path(present.get("HF_DATASETS_CACHE") or usual_hf_home(present) / "datasets").expanduser()
+    return _expanded(present.get("HF_DATASETS_CACHE") or str(usual_hf_home(present) / "datasets"))
+
+
+def _expanded(path: str) -> Path:
+    """As those programs do it: where no home folder is known, ``~`` stays as it is."""
+    return Path(os.path.expanduser(path))
 
 
 def applied(told: Mapping[str, str | None], present: Mapping[str, str]) -> dict[str, str]:

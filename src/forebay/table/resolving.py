@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from forebay.config import user_path
 from forebay.errors import NotFoundError, SourceError
 from forebay.table.options import Compression, Format, ReadOptions
 from forebay.table.streams import UTF8_BOM, open_stream
@@ -173,7 +174,7 @@ class _Choice:
 def _expand(item: str, base: Path, options: ReadOptions, choice: _Choice) -> list[SourceFile]:
     if "://" in item:
         raise SourceError(f"{item} is not a local path", subject=item, hint="download it first")
-    path = str(base / Path(item).expanduser())
+    path = str(base / user_path(item))
     if os.path.isfile(path):
         return [_named(path, options)]
     if os.path.isdir(path):

@@ -160,6 +160,9 @@ class _Room:
         from forebay.mirror.environment import usual_hf_home
 
         home = usual_hf_home(self._present)
+        if home.parts[0].startswith("~") and not self._private:
+            _warn("no home folder is known: the command gets caches of its own, removed afterwards")
+            return self._folder("exec")
         nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
         if not self._private and not os.access(nearest, os.W_OK):
             _warn(f"HF_HOME may not be written ({home}): the command gets caches of its own, removed afterwards")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from forebay.config import user_path
 from forebay.errors import RecipeError
 from forebay.pipeline.recipes import document, importing
 from forebay.pipeline.recipes.recipe import Recipe
@@ -54,7 +55,7 @@ def _folders(recipe: Recipe) -> list[Path]:
 def _file(place: str, recipe: Recipe, where: str) -> Path:
     """A file that a recipe names: relative to the working folder, else to the recipe's."""
     for folder in _folders(recipe):
-        path = folder / Path(place).expanduser()
+        path = folder / user_path(place)
         if path.is_file():
             return path.resolve()
     raise _no_file(place, where)
@@ -73,7 +74,7 @@ def files(places: Iterable[str], recipe: Recipe, where: str) -> list[tuple[str, 
     """
     found: list[tuple[str, Path]] = []
     for place in places:
-        paths = [folder / Path(place).expanduser() for folder in _folders(recipe)]
+        paths = [folder / user_path(place) for folder in _folders(recipe)]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             raise _no_file(place, where)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from forebay.config import user_path
 from forebay.errors import NotFoundError, RecipeError
 from forebay.pipeline.recipes import document
 from forebay.pipeline.recipes.dataset import dataset_paths
@@ -246,11 +247,11 @@ def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
     keep_stats = reader.flag("keep_stats_in_res_ds", False)
     export = None
     if export_path:
-        export = _export_for(base / Path(export_path).expanduser(), kind, keep_stats, doc.where("export_path"))
+        export = _export_for(base / user_path(export_path), kind, keep_stats, doc.where("export_path"))
     project = reader.text("project_name") or (doc.path.stem if doc.path else "hello_world")
     return Recipe(
         dataset=tuple(
-            one if "://" in one else str(base / Path(one).expanduser()) for one in dataset_paths(doc, reader.strings)
+            one if "://" in one else str(base / user_path(one)) for one in dataset_paths(doc, reader.strings)
         ),
         steps=steps,
         project=project,
