@@ -259,7 +259,7 @@ def test_damaged_index_is_made_anew(home: Path, told: Told, how: str) -> None:
         assert store.usage().object_bytes == len(DATA) + 5 + 1000
 
 
-@pytest.mark.parametrize("how", ["deleted", "replaced"])
+@pytest.mark.parametrize("how", ["deleted", "its log deleted", "replaced"])
 def test_index_that_goes_while_it_is_used(home: Path, told: Told, how: str) -> None:
     """Also with a batch under way: what it has reserved is counted on, and what it relies on stays."""
     with opened(home, told) as store, opened(home, told) as other:
@@ -268,6 +268,8 @@ def test_index_that_goes_while_it_is_used(home: Path, told: Told, how: str) -> N
             if how == "deleted":
                 for path in home.glob("index.sqlite*"):
                     path.unlink()
+            elif how == "its log deleted":
+                (home / "index.sqlite-wal").unlink()
             else:
                 (home / "index.sqlite").unlink()
                 other.reindex()

@@ -30,7 +30,6 @@ BUSY_SECONDS = 40.0
 """How long to wait for other processes' transactions; a rebuild is the longest, about 10 s per 100k entries."""
 
 _POLL_SECONDS = 0.01
-
 _STALE_LOCK_SECONDS = 20.0
 
 
@@ -142,7 +141,7 @@ class Index:
                 try:
                     return work(self._connection())
                 except sqlite3.Error as error:
-                    self._recover(error, last=attempt == 2)
+                    self._recover(error, attempt)
         raise AssertionError("unreachable")
 
     def _transaction(
@@ -165,8 +164,8 @@ class Index:
                 db.execute("PRAGMA synchronous=NORMAL")
         return result
 
-    def _recover(self, error: sqlite3.Error, *, last: bool) -> None:
-        """Make a further attempt possible, or raise."""
+    def _recover(self, error: sqlite3.Error, attempt: int) -> None:
+        """Make a further attempt possible, or raise; what cannot be read a second time is as good as damaged."""
         import sqlite3
 
         text = str(error)
@@ -174,9 +173,10 @@ class Index:
         full = code == sqlite3.SQLITE_IOERR and self._place.path is not None and mounts.is_full(self._place.path.parent)
         if code == sqlite3.SQLITE_FULL or "disk is full" in text or full:
             raise StoreFullError(f"no room for {self._place.path}: {error}", hint="free some space") from error
-        if last:
+        if attempt == 2:
             raise StoreError(f"cannot use {self._place.path}: {error}", hint="forebay reindex") from error
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text:
+        damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text
+        if damaged or (code == sqlite3.SQLITE_IOERR and attempt == 1):
             self._drop_file()
         elif code == sqlite3.SQLITE_BUSY:
             # Waited for long already. Where locks are folders, their owner may have been killed; else he is stopped.
