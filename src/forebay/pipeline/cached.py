@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -169,6 +169,8 @@ class Cached(Generic[P, R]):
     def _tree(self, *args: Any, **kwargs: Any) -> KeyTree:
         from forebay.fingerprint import combine, tree
 
+        if self._is_given_its_class(args):
+            return self.__get__(args[0])._tree(*args[1:], **kwargs)
         given = _arguments(self._function, args, kwargs)
         if self._version is None:
             code = tree(self._function, label="function")
@@ -177,6 +179,13 @@ class Cached(Generic[P, R]):
             # What it is called on, or was given before, is an argument, too: no version stands for that.
             given = [*(tree(held, label="self") for held in _beside(self._function)), *given]
         return combine(_named(self._function).__qualname__, "call", [code, *given])
+
+    def _is_given_its_class(self, args: Sequence[Any]) -> bool:
+        """Tell whether a classmethod calls us: from Python 3.13 on it hands over the class and does not bind us."""
+        if not args or not isinstance(args[0], type):
+            return False
+        found = inspect.getattr_static(args[0], _named(self._function).__name__, None)
+        return isinstance(found, classmethod) and found.__func__ is self
 
 
 class _Work(Generic[R]):
