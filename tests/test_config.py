@@ -116,3 +116,9 @@ def test_the_home_of_nobody_is_refused(place: str) -> None:
     with pytest.raises(ConfigError, match=r"setting home \(argument\): no home folder"):
         config.resolve({}, home=place)
     assert config.user_path(f"./{place}") == Path(place)
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_be_no_toml(tmp_path: Path) -> None:
+    told = r"cannot read .*: Is a directory; let FOREBAY_CONFIG name a file that you may read"
+    with pytest.raises(ConfigError, match=told):
+        config.resolve({"FOREBAY_CONFIG": str(tmp_path)})

@@ -296,7 +296,10 @@ def _config_file(env: Mapping[str, str]) -> dict[str, object]:
         if named:
             raise ConfigError(f"no such configuration file: {path}", subject=path, hint="mend FOREBAY_CONFIG") from None
         return {}
-    except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
+    except OSError as error:
+        hint = "let FOREBAY_CONFIG name a file that you may read"
+        raise ConfigError(f"cannot read {path}: {error.strerror}", subject=path, hint=hint) from error
+    except ValueError as error:  # not UTF-8, not TOML
         raise ConfigError(f"cannot read {path}: {error}", subject=path, hint="it must be TOML") from error
 
 

@@ -52,6 +52,12 @@ def test_what_is_named_and_of_another_hub_is_no_success(world: World, typed: Typ
     assert "of another hub" in out.lower()
 
 
+@pytest.mark.parametrize("kind", ["datasets", "evalscope"])
+def test_a_model_among_datasets_is_named(kind: str, world: World, typed: Typed, tmp_path: Path) -> None:
+    code, out, _ = typed("view", kind, tmp_path / "v", "hf://org/model", "--home", world.home)
+    assert (code, out) == (1, "nothing to lay out\nleft out, being no dataset: hf://org/model\n")
+
+
 def test_a_view_can_be_pasted_and_says_how_to_get_the_rest(world: World, typed: Typed, tmp_path: Path) -> None:
     folder = tmp_path / "a view #1"
     code, out, _ = typed("view", "hf", folder, "hf://org/model", "--home", world.home)
@@ -102,3 +108,44 @@ def test_lock(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert (code, json.loads(out)[0]["changed"]) == (1, ["a.csv"])
         assert typed("fetch", "--locked", "--offline", "--home", "one", "-q")[0] == 0
         assert typed("lock", "diff", "--offline", "--home", "one")[0] == 0
+
+
+def test_rm_of_a_repository(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes with its files and what was prepared of it, as far as no other commit of it needs them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+    repository = Repository("org/rows", files={"a.csv": "a\n1\n", "b.csv": "a\n2\n"})
+    with FakeHub([repository, Repository("org/other", files={"b.csv": "a\n2\n"})]) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.hf_endpoint)
+        old = repository.at().sha
+        for reference in ("hf://datasets/org/other", f"hf://datasets/org/rows@{old}"):
+            assert typed("fetch", reference, "-q")[0] == 0
+        repository.commit({"a.csv": "a\n3\n"})
+        assert typed("fetch", "hf://datasets/org/rows", "-q")[0] == 0
+
+        assert typed("pin", "hf://datasets/org/rows")[0] == 0
+        code, _, err = typed("rm", f"hf://datasets/org/rows@{old}", "hf://datasets/org/rows")
+        assert (code, "is pinned; forebay unpin" in err) == (2, True)
+        code, out, _ = typed("rm", f"hf://datasets/org/rows@{old}")  # nothing went before
+        assert (code, out.endswith(" and 2 entries that only it needed\n")) == (0, True)  # a.csv, by both its names
+        assert typed("fetch", "--offline", "hf://datasets/org/rows", "-q")[0] == 0
+
+        assert typed("unpin", "hf://datasets/org/rows")[0] == 0
+        assert typed("rm", "hf://datasets/org/rows")[0] == 0
+        rows = json.loads(typed("ls", "--json")[1])
+        assert {row["dataset"] for row in rows} == {"hf://datasets/org/other"}
+        assert typed("fetch", "--offline", "hf://datasets/org/other", "-q")[0] == 0
+        assert typed("fetch", "hf://datasets/org/rows", "-q")[0] == 0
+        assert typed("verify")[0] == 0
+
+
+def test_rm_of_a_repository_takes_what_was_prepared(world: World, typed: Typed, tmp_path: Path) -> None:
+    home = tmp_path / "store"
+    with world.store(home) as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch("hf://datasets/cais/mmlu")
+    assert typed("view", "datasets", tmp_path / "v", "--home", home)[0] == 0
+    kinds = {row["kind"] for row in json.loads(typed("ls", "--home", home, "--json")[1])}
+    assert kinds >= {"snapshot", "file", "prepared"}
+    gone = json.loads(typed("rm", "hf://datasets/cais/mmlu", "--home", home, "--json")[1])["removed"]
+    assert {each["kind"] for each in gone} == kinds
+    assert json.loads(typed("ls", "--home", home, "--json")[1]) == []

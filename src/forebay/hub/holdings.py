@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from forebay.errors import InputError, NotFoundError
 from forebay.hub.cards import README, configured
 from forebay.hub.memory import Memory, reference_named
+from forebay.hub.prepared import CONFIGURATIONS, INFO, PREPARED
 from forebay.hub.reference import Reference, parse
-from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile
+from forebay.hub.snapshot import ABSENT, FILE, SNAPSHOT, Snapshot, SnapshotFile
 from forebay.store import Store
 from forebay.types import Entry, Key, ObjectRef
 
@@ -142,6 +143,35 @@ def narrowed(store: Store, one: Held, references: Sequence[Reference]) -> Held:
         paths |= chosen if of is None else chosen & of
     names = frozenset(reference.config for reference in meant)
     return replace(one, paths=frozenset(paths), configurations=names - {""})
+
+
+def only_of(store: Store, key: Key) -> list[tuple[str, Key]]:
+    """Return a snapshot's place, and those of the entries that no other snapshot of its repository needs.
+
+    These are its files, what was prepared of it, and, if there is no other, what the hub said of the repository.
+    """
+    memory = Memory(store)
+    snapshot = memory.snapshot(key)
+    found = [(SNAPSHOT, key)]
+    if snapshot is None:
+        return found
+    rows = sorted(store.entries(dataset=snapshot.dataset), key=lambda row: (row.kind, row.key))
+    others = [row.key for row in rows if row.kind == SNAPSHOT and row.key != key]
+    listed = {file.key for other in others if (seen := memory.snapshot(other)) for file in seen.files}
+    named = {ref.digest for other in others if (entry := store.get(SNAPSHOT, other)) for ref in entry.objects}
+    for row in rows:
+        entry = store.get(row.kind, row.key)
+        if entry is None:
+            continue
+        if row.kind == FILE:
+            needed = row.key in listed or any(ref.digest in named for ref in entry.objects)
+        elif row.kind in (PREPARED, CONFIGURATIONS):
+            needed = key not in entry.inputs
+        else:
+            needed = row.kind not in (INFO, ABSENT) or bool(others)
+        if not needed:
+            found.append((row.kind, row.key))
+    return found
 
 
 def _card(store: Store, one: Held) -> memoryview:

@@ -61,7 +61,9 @@ def lay(
             lay_prepared,
         )  # it needs the datasets library where something is to be prepared
 
-        return lay_prepared(store, folder, references, way=way)
+        laid = lay_prepared(store, folder, references, way=way)
+        _told_models(laid, chosen(store, references) if references else [])
+        return laid
     if kind not in _LAYOUTS:
         raise InputError(f"no view {kind!r}", subject=kind, hint=f"known: {', '.join(KINDS)}")
     placer = Placer(store, way)
@@ -71,6 +73,8 @@ def lay(
             files = ((FILE, file.key) for file in one.snapshot.files)
             stack.enter_context(store.reading([(SNAPSHOT, one.snapshot.key), *files]))
         _LAYOUTS[kind](store, placer, folder.absolute(), held)
+    if kind == "evalscope" and references:
+        _told_models(placer.laid, held)
     if way == "symlink":
         placer.laid.note("the links point into the store: pin what they need, or eviction leaves them dangling")
     return placer.laid
@@ -194,6 +198,12 @@ def _told_foreign(placer: Placer, held: Sequence[Held], hub: str) -> None:
     others = sorted({one.snapshot.dataset for one in held if one.snapshot.hub != hub})
     if others:
         placer.laid.note(f"left out, being of another hub: {', '.join(others)}")
+
+
+def _told_models(laid: Laid, held: Sequence[Held]) -> None:
+    models = sorted({one.snapshot.dataset for one in held if one.snapshot.type == "model"})
+    if models:
+        laid.note(f"left out, being no dataset: {', '.join(models)}")
 
 
 def _is_safe(revision: str) -> bool:

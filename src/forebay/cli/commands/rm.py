@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
 from forebay.cli.naming import gone
 from forebay.cli.session import Session, emit, say
+
+if TYPE_CHECKING:
+    from forebay.store import Store
+    from forebay.types import Key
 
 
 @click.command(cls=Command)
@@ -17,15 +23,32 @@ from forebay.cli.session import Session, emit, say
 def rm(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     """Remove entries, and the objects that no other entry names.
 
-    KEY is a key, its first digits (6 or more), KIND:DIGITS, or a name. Nothing is asked: each entry must be named.
-    Whatever is removed can be made again, by the same run; only slower.
+    KEY is a key, its first digits (6 or more), KIND:DIGITS, a name, or hf://datasets/NS/NAME, which goes with its files
+    and what was prepared of them. Nothing is asked: each entry must be named. Whatever is removed can be made again, by
+    the same run or fetch; only slower.
     """
-    with session.named(keys) as (store, found):
-        removed = [(kind, key) for kind, key in found if store.remove(kind, key)]
+    with session.named(keys) as (store, named):
+        found = [_with_its_own(store, given, place) for given, place in zip(keys, named, strict=True)]
+        pinned = {(pin.kind, pin.key) for pin in store.pins()}
+        places = dict.fromkeys(place for group in found for place in group)
+        # Pinned ones come first, for they are refused: then nothing has gone yet.
+        removed = {place for place in sorted(places, key=lambda it: it not in pinned) if store.remove(*place)}
         if not removed:
-            raise gone(store, *found[0])
+            raise gone(store, *named[0])
     if as_json:
-        emit({"removed": [{"kind": kind, "key": key} for kind, key in removed]})
+        emit({"removed": [{"kind": kind, "key": key} for kind, key in places if (kind, key) in removed]})
         return
-    for kind, key in removed:
-        say(f"removed {kind} {text.short(key)}")
+    for first, *others in found:
+        if first in removed:
+            count = len(removed.intersection(others))
+            beside = f" and {text.counted(count, 'entry')} that only it needed" if count else ""
+            say(f"removed {first[0]} {text.short(first[1])}{beside}")
+
+
+def _with_its_own(store: Store, given: str, place: tuple[str, Key]) -> list[tuple[str, Key]]:
+    """Return a place; that of a repository, which a user gave as such, with those of all that only it needs."""
+    if "://" not in given:
+        return [place]
+    from forebay.hub.holdings import only_of
+
+    return only_of(store, place[1])
