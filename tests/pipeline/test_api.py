@@ -161,6 +161,11 @@ class TestMapAndFilter:
         with pytest.raises(InputError, match=r"cannot take rows from a builtins\.int"):
             forebay.map(3, shout, store=store)
 
+    @pytest.mark.parametrize("processes", ["2", 2.0, 0])
+    def test_what_is_no_number_of_processes(self, store: forebay.Store, processes: Any) -> None:
+        with pytest.raises(InputError, match=rf"not a number of processes: {processes!r}; 1 computes"):
+            forebay.map(ROWS, shout, store=store, processes=processes)
+
     def test_an_error_names_the_row(self, store: forebay.Store) -> None:
         def broken(row: dict[str, Any]) -> dict[str, Any]:
             if row["id"] == 33:

@@ -39,8 +39,8 @@ def processes(options: RunOptions, wanted: int | None) -> int:
     count = options.processes if options.processes is not None else wanted
     if count is None:
         return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if count < 1:
-        raise ConfigError(f"not a number of processes: {count}", subject=count, hint="1 computes in this process")
+    if not hasattr(count, "__index__") or count < 1:  # from Python it may be anything
+        raise ConfigError(f"not a number of processes: {count!r}", subject=count, hint="1 computes in this process")
     return count
 
 
