@@ -172,7 +172,7 @@ def test_a_missing_column_is_told_with_those_there_are(name: str) -> None:
 @pytest.mark.parametrize("name", ["alphanumeric_filter", "whitespace_normalization_mapper", "clean_links_mapper"])
 def test_bytes_that_are_no_utf8_are_told(name: str) -> None:
     broken = pa.array([b"fine", b"caf\xe9 http://\xe9.com/ \xe9 "]).view(pa.string())
-    with pytest.raises(SourceError, match="not UTF-8"):
+    with pytest.raises(SourceError, match="row 2 of the shard is not UTF-8"):
         _run(name, {}, pa.table({"text": broken}))
 
 

@@ -145,12 +145,12 @@ def test_rows_of_several_portions_agree_on_types(store: Store) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"a": 1}, {"a": "x"}], "row 1: column 'a' is string but int64 before; make each column one type"),
-        ([{"a": {"x", "y"}}], "row 0: column 'a': a value of type set"),
+        ([{"a": 1}, {"a": "x"}], "row 2: column 'a' is string but int64 before; make each column one type"),
+        ([{"a": {"x", "y"}}], "row 1: column 'a': a value of type set"),
         ([{1: 2}], "a column's name is text, not 1; rename it"),
-        ([{"a": 1}] * 1000 + [{"a": "x"}], "column 'a' is int64 in row 0 or after but string in row 1000 or after"),
-        ([{"a": 2**70}], "row 0: column 'a': the integer 1180591620717411303424 does not fit 64 bits"),
-        ([1], "row 0 is a int, not a dict"),
+        ([{"a": 1}] * 1000 + [{"a": "x"}], "column 'a' is int64 in row 1 or after but string in row 1001 or after"),
+        ([{"a": 2**70}], "row 1: column 'a': the integer 1180591620717411303424 does not fit 64 bits"),
+        ([1], "row 1 is a int, not a dict"),
     ],
 )
 def test_rows_that_are_no_table(store: Store, rows: list[Any], message: str) -> None:

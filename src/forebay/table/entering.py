@@ -88,7 +88,7 @@ def hf_batches(dataset: datasets.Dataset) -> Iterator[pa.Table]:
 
 def _why(rows: Sequence[object], first: int, error: Exception) -> str:
     merger = Merger()
-    for number, row in enumerate(rows, first):
+    for number, row in enumerate(rows, first + 1):  # from 1, as lines and the rows of shards are told
         if not isinstance(row, Mapping):
             return f"row {number} is a {type(row).__name__}, not a dict"
         reason, _ = merger.add(number, row)
@@ -107,7 +107,7 @@ def _unified(batches: Iterable[pa.Table]) -> tuple[Schema, Iterable[pa.Table]]:
     for rows in batches:
         plain = canonical_table(rows)
         found = describe(plain.schema)
-        schemas.append(Schema(tuple(Column(it.name, it.type, f"row {row} or after") for it in found.columns)))
+        schemas.append(Schema(tuple(Column(it.name, it.type, f"row {row + 1} or after") for it in found.columns)))
         held.append(plain)
         row += rows.num_rows
     schema = union(schemas)

@@ -193,7 +193,7 @@ def _refuse_broken(array: pa.Array, column: str) -> None:
             try:
                 array[row].as_py()
             except UnicodeDecodeError:
-                what = f"row {row} of the shard is not UTF-8 in column {column!r}"
+                what = f"row {row + 1} of the shard is not UTF-8 in column {column!r}"
                 raise SourceError(what, subject=column, hint="mend the source, or skip the row") from None
         raise
 
