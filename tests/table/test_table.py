@@ -159,6 +159,29 @@ def test_rows_that_are_no_table(store: Store, rows: list[Any], message: str) -> 
     assert list(store.entries()) == []
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("n", r"not a list of columns: 'n'; write \['n'\]"),
+        (iter(["n"]), "not a list of columns: <.*>; give a list of names"),
+        (3, "not a list of columns: 3; give a list of names"),
+    ],
+)
+@pytest.mark.parametrize("rows", [ROWS, []])
+def test_what_is_no_list_of_columns(store: Store, rows: list[Any], columns: Any, message: str) -> None:
+    table = Table.from_rows(store, rows)
+    with pytest.raises(InputError, match=message):
+        table.to_arrow(columns)
+    if rows:
+        with pytest.raises(InputError, match=message):
+            list(table.iter_rows(columns))
+
+
+def test_a_column_that_is_asked_for_twice(store: Store) -> None:
+    with pytest.raises(InputError, match="column 'n' is asked for twice"):
+        Table.from_rows(store, ROWS).to_arrow(["n", "text", "n"])
+
+
 def test_other_python_values(store: Store) -> None:
     from datetime import date
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, overload
 
@@ -158,8 +158,10 @@ class Table:
         """Return the rows of one shard, each column one chunk, cast to the table's schema.
 
         Raises:
+            InputError: `columns` is no list of names.
             NotFoundError: no such column.
         """
+        _refuse_no_list(columns)
         return compose.load(self._objects, self.shards[number], columns, self.description)
 
     def iter_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -183,6 +185,7 @@ class Table:
         """Return all rows, one chunk per shard; what no layer touched is not copied.
 
         Raises:
+            InputError: `columns` is no list of names, or has one twice.
             NotFoundError: no such column.
         """
         tables = [self.shard(number, columns) for number in range(len(self.shards))]
@@ -264,11 +267,23 @@ class Table:
     def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
         if columns is None:
             return self.schema
+        _refuse_no_list(columns)
+        seen: set[str] = set()
         for name in columns:
+            if name in seen:
+                raise InputError(f"column {name!r} is asked for twice", subject=name, hint="name each column once")
+            seen.add(name)
             if self.description.column(name) is None:
                 known = ", ".join(self.column_names) or "none"
                 raise NotFoundError(f"no column {name!r}", subject=name, hint=f"there are: {known}")
         return arrow_schema(self.description.only(columns))
+
+
+def _refuse_no_list(columns: Sequence[str] | None) -> None:
+    """Refuse a text, which would be taken for a list of its letters, and what can be gone through once only."""
+    if columns is not None and (isinstance(columns, (str, bytes)) or not isinstance(columns, Collection)):
+        hint = f"write [{columns!r}]" if isinstance(columns, str) else "give a list of names"
+        raise InputError(f"not a list of columns: {columns!r}", subject=columns, hint=hint)
 
 
 def _concatenated(tables: list[pa.Table], schema: pa.Schema, rows: int) -> pa.Table:
