@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import queue
 import re
 import subprocess
@@ -28,6 +29,20 @@ from forebay.types import Digest, ObjectRef
 CALLS: list[object] = []
 CONNECTION: Any = queue.Queue()
 """Something that no key can be made of."""
+
+
+@forebay.cached
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+class Sum:
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    @forebay.cached
+    def plus(self, second: int) -> int:
+        return self.first + second
 
 
 @pytest.fixture
@@ -447,3 +462,55 @@ class TestCached:
         ]
         assert {process.communicate()[0] for process in running} == {"{'x': 3}\n"}
         assert (tmp_path / "calls").read_text() == "x"
+
+
+class TestOtherProcesses:
+    """What is pickled goes by name, as functions do; picklers that take functions by value still can."""
+
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    @pytest.mark.parametrize("function", [doubled, Sum.plus])
+    def test_by_name(self, function: Any, protocol: int) -> None:
+        assert pickle.loads(pickle.dumps(function, protocol)) is function
+
+    def test_a_method_goes_with_its_object(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+        found = pickle.loads(pickle.dumps(Sum(3).plus))
+        with default_store():
+            assert found(4) == 7
+        assert found.key(4) == Sum(3).plus.key(4)
+
+    def test_what_has_no_name_is_pickled_by_value_or_not_at_all(self) -> None:
+        dill = pytest.importorskip("dill")
+
+        @forebay.cached
+        def inner(number: int) -> int:
+            return number + 1
+
+        with pytest.raises((pickle.PicklingError, AttributeError)):
+            pickle.dumps(inner)
+        assert dill.loads(dill.dumps(inner)).key(1) == inner.key(1)
+
+    def test_who_hashes_the_pickle_sees_that_the_code_changed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hashing = pytest.importorskip("datasets.fingerprint").Hasher.hash
+        hashes: set[str] = set()
+        for code in ("1", "2", "1"):
+            space: dict[str, Any] = {"__name__": __name__, "forebay": forebay}
+            exec(f"@forebay.cached\ndef doubled(number): return {code}", space)
+            monkeypatch.setattr(sys.modules[__name__], "doubled", space["doubled"])
+            hashes.add(hashing(space["doubled"]))
+        assert len(hashes) == 2
+
+    def test_processes_that_are_spawned(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+        code = (
+            "import forebay, multiprocessing\n"
+            "@forebay.cached\n"
+            "def square(number):\n"
+            "    return number * number\n"
+            "if __name__ == '__main__':\n"
+            "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+            "        print(pool.map(square, [2, 3]))\n"
+        )
+        (tmp_path / "program.py").write_text(code)
+        program = [sys.executable, str(tmp_path / "program.py")]
+        assert subprocess.run(program, capture_output=True, text=True, check=True).stdout == "[4, 9]\n"

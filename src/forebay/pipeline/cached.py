@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -109,6 +110,38 @@ class Cached(Generic[P, R]):
     def __forebay_key__(self) -> object:
         """What code that calls it depends on: the function, or the version that stands in for it; never the store."""
         return self._function if self._version is None else [self._name, self._version]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Go to other processes by name, as plain functions do; with its object, if it is a method.
+
+        Picklers that take functions by value (dill, cloudpickle) find the function within the `_handle`, and who hashes
+        what is pickled, as datasets does, sees by the key that the code has changed.
+        """
+        if inspect.ismethod(self._function):
+            owner, name = self._function.__self__, self._function.__name__
+            if isinstance(getattr(owner, name, None), Cached):
+                return getattr, (owner, name)
+        elif _by_name(self) is self:
+            if protocol < 4:  # to these a name within something is its parent, which is this object, and the rest
+                return self._function.__qualname__
+            from forebay.fingerprint import tree
+
+            return _again, (self._handle, tree(self).digest)
+        return super().__reduce_ex__(protocol)
+
+    @functools.cached_property
+    def _handle(self) -> Callable[[], Cached[P, R]]:
+        """A plain function that gives this one anew, and is found by the name that it has: ``module.function._handle``.
+
+        The function itself cannot be found, for this object has its name.
+        """
+        function, store, version = self._function, self._store, self._version
+
+        def handle() -> Cached[P, R]:
+            return Cached(function, store, version)
+
+        handle.__module__, handle.__qualname__ = function.__module__, f"{function.__qualname__}._handle"
+        return handle
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """Return the key of a call.
@@ -200,6 +233,20 @@ class _Work(Generic[R]):
         self.begun = True
         self.made.append(self._call())
         return self.made[0]
+
+
+def _by_name(function: Any) -> Any:
+    """Return what has a function's name in its module; None if nothing has."""
+    found = sys.modules.get(str(getattr(function, "__module__", None)))
+    for name in str(getattr(function, "__qualname__", "")).split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _again(handle: Callable[[], Cached[P, R]], _: Key) -> Cached[P, R]:
+    """Return the function that was pickled: this process's own, or, if it came by value, another one like it."""
+    found = _by_name(handle())
+    return found if isinstance(found, Cached) and vars(found).get("_handle") is handle else handle()
 
 
 def _unbound(function: Any) -> Any:
