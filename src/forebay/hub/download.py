@@ -33,7 +33,7 @@ from forebay.hub.publishing import Publisher, Ready
 from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
 from forebay.hub.trail import Trail
 from forebay.hub.vouching import is_vouched, owner, place, vouched_by
-from forebay.io import Lease, Reservation, Room
+from forebay.io import Lease, ProcessName, Reservation, Room
 from forebay.store import Store
 from forebay.store.files import store_error
 from forebay.types import Cost, Digest, Entry, Key, ObjectRef, is_hex64
@@ -221,6 +221,12 @@ class Downloader:
                 raise Stopped
             wait = min(wait * 1.5, _POLL_SECONDS * 4)
         return None
+
+    def held_by_another(self, snapshot: Snapshot, file: SnapshotFile) -> bool:
+        """Tell whether another process has the lease on a file."""
+        progress = self.store.lease_progress(place(snapshot, file.key))
+        me = ProcessName.mine()
+        return progress is not None and (progress.host, progress.pid) != (me.host, me.pid)
 
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
         sink, keeps = self._sink(wanted), _may_be_gone_on_with(wanted.file)

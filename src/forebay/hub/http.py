@@ -25,6 +25,8 @@ from forebay.hub.patience import Busy, Patience, Waits
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
+USER_AGENT = "forebay"
+
 _MOST_REDIRECTS = 10
 _MOST_ANSWER_BYTES = 256 * 2**20
 _DRAIN_BYTES = 64 * 2**10
@@ -135,7 +137,7 @@ class Transport:
             Busy: the connection failed, or the answer asks for patience.
             OriginError: redirects in a circle or to something that is not HTTP.
         """
-        sent = {"User-Agent": "forebay", "Accept-Encoding": "identity", **headers}
+        sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         first: Mapping[str, str] = {}
         for _ in range(_MOST_REDIRECTS):
             response = self._ask(method, url, sent)

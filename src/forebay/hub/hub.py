@@ -144,6 +144,7 @@ class Hub:
         fresh_seconds: float | None = None,
         offline: bool = False,
         token: str | None = None,
+        waits: bool = True,
     ) -> Snapshot:
         """Return what a reference means now.
 
@@ -155,6 +156,7 @@ class Hub:
             fresh_seconds: None: as the settings say.
             offline: ask nobody.
             token: instead of the configured one; "" is none at all.
+            waits: while another process asks the same; False for who may wait for us, and ask in its turn.
 
         Raises:
             InputError: it is no reference.
@@ -165,7 +167,7 @@ class Hub:
         """
         seconds = self.settings.fresh_seconds if fresh_seconds is None else fresh_seconds
         offline = offline or self.settings.offline
-        return self._resolver.resolve(parse(reference), seconds, offline=offline, token=token)
+        return self._resolver.resolve(parse(reference), seconds, offline=offline, token=token, waits=waits)
 
     def known(self, reference: str | Reference) -> Snapshot | None:
         """Return what the store knows under a reference, without asking anybody, whether fresh or not."""
@@ -279,6 +281,10 @@ class Hub:
         spoil = partial(self._downloader.spoiled.update, [file.key])
         origins, patience = self._origins[snapshot.hub], self._transport.patience
         return Passing(origins, snapshot, file, token, settings.attempts, patience, spoil).chunks(start, end)
+
+    def fetched_by_another(self, snapshot: Snapshot, path: str) -> bool:
+        """Tell whether another process fetches a file into this store just now."""
+        return self._downloader.held_by_another(snapshot, snapshot.file(path))
 
     def spoiled(self, file: SnapshotFile) -> int:
         """Return how often bytes of a file that were given out turned out to be wrong, in this process.

@@ -46,7 +46,9 @@ class Resolver:
     _quiet: dict[str, float] = field(default_factory=dict[str, float])
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def resolve(self, reference: Reference, fresh_seconds: float, *, offline: bool, token: str | None) -> Snapshot:
+    def resolve(
+        self, reference: Reference, fresh_seconds: float, *, offline: bool, token: str | None, waits: bool = True
+    ) -> Snapshot:
         """Return what a reference means; see `Hub.resolve`."""
         reference = reference.whole
         if reference.hub == "local":  # looking is cheap, and the network has no part in it
@@ -63,12 +65,12 @@ class Resolver:
             )
         if known is not None and self._is_quiet(reference):
             return known.snapshot
-        return self._ask_or_remember(reference, fresh_seconds, known, token)
+        return self._ask_or_remember(reference, fresh_seconds, known, token, waits=waits)
 
     def _ask_or_remember(
-        self, reference: Reference, fresh_seconds: float, known: Remembered | None, token: str | None
+        self, reference: Reference, fresh_seconds: float, known: Remembered | None, token: str | None, *, waits: bool
     ) -> Snapshot:
-        lease = self._turn(reference)
+        lease = self._turn(reference, waits)
         with lease or nullcontext():
             self.memory.forget(reference)  # another process may have asked since we did
             known = self.memory.known(reference) or known
@@ -108,14 +110,17 @@ class Resolver:
         except StoreError as error:
             self.hook(unkept(self.store, error))
 
-    def _turn(self, reference: Reference) -> Lease | None:
-        """Take the lease on asking; None: somebody else had it, and has asked now; or leases cannot be had."""
+    def _turn(self, reference: Reference, waits: bool) -> Lease | None:
+        """Take the lease on asking; None: somebody else had it, and has asked now; or leases cannot be had.
+
+        Or somebody else has it, and we must not wait for him.
+        """
         if not self.store.writable:
             return None
         key = key_of("forebay.resolve/1", str(reference))
         try:
             lease = self.store.lease(key)
-            while lease is None and self.store.lease_progress(key) is not None:
+            while waits and lease is None and self.store.lease_progress(key) is not None:
                 time.sleep(_POLL_SECONDS)
         except StoreError:
             return None  # leases are for thrift

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote
 
+from forebay.hub.http import USER_AGENT
 from forebay.mirror.content import Content
 
 Headers: TypeAlias = Mapping[str, str]
@@ -89,6 +90,11 @@ class Request:
         except CookieError:
             return None
         return cookie.value if cookie is not None and cookie.value else None
+
+    @property
+    def is_forebay(self) -> bool:
+        """Whether Forebay sent it, which keeps what it gets: maybe in our own store, where it is under its lease."""
+        return self.headers.get("user-agent") == USER_AGENT
 
     def below(self, prefix: str) -> Request:
         """Return the same request with the first part of its path moved into `origin`."""

@@ -74,7 +74,8 @@ class HuggingFace:
             return _error(404, "EntryNotFound", "Entry not found", headers)
         if segments[at] == "raw" and file.lfs_sha256:
             return serving.of_bytes(request, _pointer(file), headers)
-        opened, spoiled = self.library.opener(picture, file, request.token), self.library.spoiled(file)
+        opened = self.library.opener(picture, file, request.token, waits=not request.is_forebay)
+        spoiled = self.library.spoiled(file)
         return serving.of_file(request, file, headers, opened, spoiled=spoiled)
 
     def _is_on_shelf(self, request: Request, picture: Picture, path: str) -> bool:
@@ -119,7 +120,8 @@ class HuggingFace:
                 return _error(404, "", "Not Found")
 
     def _picture(self, request: Request, kind: RepositoryType, id: str, revision: str | None) -> Picture:  # noqa: A002
-        picture = self.library.picture(Reference("hf", kind, id, revision), request.token, request.owns)
+        reference = Reference("hf", kind, id, revision)
+        picture = self.library.picture(reference, request.token, request.owns, waits=not request.is_forebay)
         if picture.snapshot.id != id:  # it has another name now; as the hub does, we say which
             if self.shelf is not None and kind == "dataset":
                 self.shelf.renamed(id, picture.snapshot.id)

@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -132,13 +132,16 @@ class Library:
 
     # What is there
 
-    def picture(self, reference: Reference, token: str | None, owns: Callable[[], bool] = nobody) -> Picture:
+    def picture(
+        self, reference: Reference, token: str | None, owns: Callable[[], bool] = nobody, *, waits: bool = True
+    ) -> Picture:
         """Return what a reference means now.
 
         Args:
             reference: of a repository.
             token: the client's for the hub; None: it showed none.
             owns: see `Request.owns`.
+            waits: for other processes that ask the hub; False where the client may be one of them.
 
         Raises:
             Trouble: there is none, or not for this client.
@@ -147,7 +150,7 @@ class Library:
             raise Trouble(404, "RepoNotFound", f"not a repository: {reference.id}")
         picture = self._answered(reference, _ALL) or self._answered(reference, self._admission.mask(token))
         if picture is None:
-            picture = self._asked(reference, token)
+            picture = self._asked(reference, token, waits)
         if picture.private:
             self.admit(picture, token, owns)
         return picture
@@ -159,7 +162,7 @@ class Library:
             raise found
         return found
 
-    def _asked(self, reference: Reference, token: str | None) -> Picture:
+    def _asked(self, reference: Reference, token: str | None, waits: bool) -> Picture:
         mask = self._admission.mask(token)
         try:
             snapshot = self._hub.resolve(
@@ -167,6 +170,7 @@ class Library:
                 fresh_seconds=self._settings.fresh_seconds,
                 offline=self._settings.offline,
                 token=self._admission.shown(token),
+                waits=waits,
             )
             picture = self._picture_of(snapshot)
         except ForebayError as error:
@@ -237,13 +241,18 @@ class Library:
 
     # Bytes
 
-    def opener(self, picture: Picture, file: SnapshotFile, token: str | None) -> Callable[[int, int], Content]:
-        """Return what opens bytes [start, end) of a file, fetching it where it is not there; it raises `Trouble`."""
+    def opener(
+        self, picture: Picture, file: SnapshotFile, token: str | None, *, waits: bool = True
+    ) -> Callable[[int, int], Content]:
+        """Return what opens bytes [start, end) of a file, fetching it where it is not there; it raises `Trouble`.
+
+        Where another process fetches it its bytes are followed; not if `waits` is False, for that may be the client.
+        """
 
         def opened(start: int, end: int) -> Content:
             try:
                 held = self._held(picture, file, start, end)
-                return self._coming(picture, file, token, start, end) if held is None else held
+                return held if held is not None else Coming(self._pieces(picture, file, token, start, end, waits))
             except ForebayError as error:
                 raise as_trouble(error, picture.snapshot.reference, shown=token is not None) from error
 
@@ -267,12 +276,16 @@ class Library:
         path = self._layout.object(ref.digest)
         return Held(view[start:end], AtRest(path, start, end) if path.is_file() else None)
 
-    def _coming(self, picture: Picture, file: SnapshotFile, token: str | None, start: int, end: int) -> Content:
+    def _pieces(
+        self, picture: Picture, file: SnapshotFile, token: str | None, start: int, end: int, waits: bool
+    ) -> Iterator[bytes]:
         if self._settings.offline:
             what = f"{file.path} of {picture.snapshot.dataset} is not in the store, and the mirror is offline"
             raise Trouble(404, "EntryNotFound", what)
         shown = self._admission.shown(token)
-        return Coming(self._carrying.stream(picture.snapshot, file.path, start, end, token=shown))
+        if not waits and self._hub.fetched_by_another(picture.snapshot, file.path):
+            return self._hub.through(picture.snapshot, file.path, start, end, token=shown)
+        return self._carrying.stream(picture.snapshot, file.path, start, end, token=shown)
 
     def to_json(self) -> dict[str, JSON]:
         """Return what was saved, and how often the hub was asked."""

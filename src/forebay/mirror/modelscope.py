@@ -80,7 +80,7 @@ class ModelScope:
         return Reference("ms", kind, "/".join(names[:2])), names[2:]
 
     def _picture(self, request: Request, reference: Reference) -> Picture:
-        return self.library.picture(reference, request.token, request.owns)
+        return self.library.picture(reference, request.token, request.owns, waits=not request.is_forebay)
 
     # Files
 
@@ -91,7 +91,8 @@ class ModelScope:
         if file is None:
             return _failure(request, 404, _MISSING, f"file {path} not exist")
         headers = {"X-Request-Id": _request_id(request)}
-        opened, spoiled = self.library.opener(picture, file, request.token), self.library.spoiled(file)
+        opened = self.library.opener(picture, file, request.token, waits=not request.is_forebay)
+        spoiled = self.library.spoiled(file)
         return serving.of_file(request, file, headers, opened, spoiled=spoiled)
 
     # Trees
