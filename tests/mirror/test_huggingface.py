@@ -190,6 +190,14 @@ def test_a_renamed_repository_says_where_it_is(fake, repository, bench) -> None:
         assert hf.answer(request(answer.headers["Location"])).status == 200
 
 
+@pytest.mark.parametrize("id", ["Ann/raw", "Ann/resolve", "bare"])
+@pytest.mark.parametrize(("type", "prefix"), [("dataset", "/datasets"), ("model", "")])
+def test_repositories_that_are_named_like_a_part_of_the_path(id, type, prefix, bench) -> None:  # noqa: A002
+    with FakeHub([Repository(id, type=type, files={"raw/resolve/x": "1"})]) as hub:
+        answer = bench(hub).hf.answer(request(f"{prefix}/{id}/resolve/main/raw/resolve/x"))
+        assert (answer.status, taken(answer)) == (200, b"1")
+
+
 def test_a_raw_file_behind_lfs_is_its_pointer(fake, repository, bench) -> None:
     hf = bench(fake).hf
     assert taken(hf.answer(request("/datasets/Ann/data/raw/main/README.md"))) == README.encode()

@@ -59,7 +59,8 @@ class HuggingFace:
     # Files: /datasets/NS/NAME/resolve/REVISION/PATH, a model's without the prefix
 
     def _page(self, request: Request, kind: RepositoryType, segments: Sequence[str]) -> Answer:
-        at = next((n for n in (1, 2) if len(segments) > n + 2 and segments[n] in ("resolve", "raw")), None)
+        # A repository may be called NS/raw; those without a namespace are few.
+        at = next((n for n in (2, 1) if len(segments) > n + 2 and segments[n] in ("resolve", "raw")), None)
         if at is None or request.method not in ("GET", "HEAD"):
             return as_json({"error": "Sorry, we can't find the page you are looking for."}, 404)
         revision, inside = _split(segments[at + 1 :])

@@ -66,7 +66,7 @@ class HuggingFace:
     # Files: /datasets/NS/NAME/resolve/REVISION/PATH, a model's without the prefix
 
     def _page(self, request: Request, kind: str, segments: list[str]) -> Answer:
-        at = next((n for n in (1, 2) if len(segments) > n + 1 and segments[n] in ("resolve", "raw")), None)
+        at = next((n for n in (2, 1) if len(segments) > n + 1 and segments[n] in ("resolve", "raw")), None)
         if at is None:
             return as_json({"error": "Sorry, we can't find the page you are looking for."}, 404)
         repository, commit, file = self._file(request, kind, segments, at)
