@@ -40,6 +40,12 @@ def test_patterns_choose(include: tuple[str, ...], exclude: tuple[str, ...], wit
     assert [file.path for file in SNAPSHOT.chosen(include, exclude, within)] == chosen
 
 
+def test_a_text_is_no_list_of_patterns() -> None:
+    for patterns in ({"include": "*.csv"}, {"exclude": "*.csv"}):
+        with pytest.raises(InputError, match=r"not a list of patterns: '\*\.csv'; write \['\*\.csv'\]"):
+            SNAPSHOT.chosen(**patterns)
+
+
 def test_choosing_what_is_not_there_is_an_error() -> None:
     with pytest.raises(NotFoundError, match=r"nothing in hf://datasets/team/small .* is \*.json"):
         SNAPSHOT.chosen(["*.json"])

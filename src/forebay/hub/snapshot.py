@@ -161,8 +161,14 @@ class Snapshot:
             within: a file or folder.
 
         Raises:
+            InputError: patterns are no list.
             NotFoundError: nothing is there at all under `within` or `include`.
         """
+        for patterns in (include, exclude):
+            if isinstance(patterns, str):  # its letters, one of which may be a star
+                raise InputError(
+                    f"not a list of patterns: {patterns!r}", subject=patterns, hint=f"write [{patterns!r}]"
+                )
         wanted, unwanted = list(include), list(exclude)
         inside = [each for each in self.files if not within or _meets(each.path, within)]
         found = [each for each in inside if not wanted or any(_meets(each.path, pattern) for pattern in wanted)]
