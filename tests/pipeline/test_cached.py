@@ -445,6 +445,11 @@ class TestCached:
             with pytest.raises(InputError, match=r"Waits.* gives a generator or coroutine"):
                 forebay.cached(deferred)
 
+    def test_what_is_no_function_is_refused(self) -> None:
+        wrong: Any = "2"
+        with pytest.raises(InputError, match=r"not a function: '2'; write @cached, or @cached\(version=…, store=…\)"):
+            forebay.cached(wrong)
+
     def test_one_computes_for_all_processes(self, tmp_path: Path) -> None:
         code = (
             "import forebay, time, os\n"

@@ -48,6 +48,9 @@ class Cached(Generic[P, R]):
     def __init__(
         self, function: Callable[P, R], store: Store | None, version: str | None, told: set[str] | None = None
     ) -> None:
+        if not callable(function):  # @cached("2"), say
+            hint = "write @cached, or @cached(version=…, store=…)"
+            raise InputError(f"not a function: {function!r}", subject=function, hint=hint)
         if _is_deferred(function):
             name = _named(function).__qualname__
             raise InputError(f"{name} gives a generator or coroutine, which cannot be kept",
@@ -319,7 +322,7 @@ def cached(
         store: where; None: the default store.
 
     Raises:
-        InputError: the function gives a generator or coroutine.
+        InputError: it is no function, or gives a generator or coroutine.
     """
     if function is not None:
         return Cached(function, store, version)
