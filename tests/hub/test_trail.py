@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import Any, cast
 
+import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forebay.errors import OriginError
 from forebay.hub.given import Given
-from forebay.hub.streaming import Flights
+from forebay.hub.snapshot import SnapshotFile
+from forebay.hub.streaming import Flight, Flights, Growing
 from forebay.hub.trail import Piece, Trail
 from forebay.types import Digest, Key
 
@@ -116,3 +120,26 @@ def test_what_was_given_is_known_however_it_came(steps: list[tuple[int, str]], s
     assert noted.is_in(view, digest) == are_right
     assert noted.ends(right[noted.at :], digest) == (since == 0 and are_right)
     assert not noted.ends(right[noted.at :] + b"?", digest)
+
+
+def test_who_follows_a_file_that_is_being_published_does_not_spin() -> None:
+    """All has come and is right; what the reader waits for takes a processor that it must not take itself."""
+    waits = list[float]()
+
+    class Watched(Trail):
+        def wait(self, seconds: float) -> None:
+            waits.append(seconds)
+            super().wait(seconds)
+
+    content, trail = bytes(1000), Watched()
+    fill(trail, content, 100)
+    trail.check(Digest(blake3(content).hexdigest()))
+    file = SnapshotFile("x", 1000, "git:x")
+    flight: Any = Flight(cast("Any", None), trail, error=OriginError("the end"))
+    timer = threading.Timer(0.2, flight.done.set)
+    timer.start()
+    reader = Growing(cast("Any", None), cast("Any", None), flight, file, Given(0), None, lambda: 0)
+    with pytest.raises(OriginError, match="the end"):
+        list(reader.chunks())
+    timer.join()
+    assert len(waits) < 50

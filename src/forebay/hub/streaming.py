@@ -157,6 +157,8 @@ class Growing:
                 return
             elif over:
                 break  # it has gone from the trail and from the disk
+            elif trail.checked is not None:  # all has come: the trail tells of no more, and only publishing is left
+                self.flight.done.wait(_POLL_SECONDS)
             else:
                 trail.wait(_POLL_SECONDS)
         content = self.flight.result().objects[0]
