@@ -86,12 +86,15 @@ def mirror(
     )
     with session.store() as store:
         run_mirror(store, options, ready=lambda address: _ready(address, options, as_json), done=_done(as_json))
-    if options.stop_on_eof:
-        _end_at_once()
+    _end_at_once()
 
 
 def _end_at_once() -> None:
-    """End without taking the interpreter apart, for which a tenth of a second is needed: somebody waits for us."""
+    """End without taking the interpreter apart: all is closed.
+
+    The server's threads, which may still tell of an answer that was cut, must not find it half gone; and it would take
+    a tenth of a second, for which `exec` waits.
+    """
     import os
 
     sys.stdout.flush()
