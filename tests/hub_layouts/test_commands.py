@@ -110,6 +110,43 @@ def test_lock(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert typed("lock", "diff", "--offline", "--home", "one")[0] == 0
 
 
+CARD = """---
+configs:
+- {config_name: one, data_files: one.csv}
+- {config_name: two, data_files: two.csv}
+---
+"""
+
+
+def test_what_is_chosen_is_locked_and_not_what_else_is_there(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who fetches by the lock would have to fetch the rest as well. What was locked before stays locked."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+    files = {"README.md": CARD, "one.csv": "a\n1\n", "two.csv": "a\n2\n", "x.txt": "x"}
+    repository = Repository("org/rows", files=files)
+
+    def locked() -> set[str]:
+        return {
+            line.partition('path = "')[2].partition('"')[0] for line in Path("forebay.lock").read_text().splitlines()
+        } - {""}
+
+    with FakeHub([repository]) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.hf_endpoint)
+        assert typed("fetch", "hf://datasets/org/rows", "-q")[0] == 0
+        assert typed("fetch", "--update", "hf://datasets/org/rows#one", "-q")[0] == 0
+        assert locked() == {"README.md", "one.csv"}
+        repository.commit({"one.csv": "a\n3\n"})
+        assert typed("fetch", "--update", "hf://datasets/org/rows", "--include", "x.*", "-q")[0] == 0
+        assert locked() == {"README.md", "one.csv", "x.txt"}
+        assert typed("fetch", "--locked", "--home", "other", "-q")[0] == 0
+        code, _, err = typed("fetch", "--offline", "hf://datasets/org/rows#two", "--home", "other", "-q")
+        assert (code, "two.csv" in err) == (2, True)
+        assert typed("fetch", "--update", "hf://datasets/org/rows", "-q")[0] == 0
+        assert locked() == set(files)
+
+
 def test_rm_of_a_repository(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes with its files and what was prepared of it, as far as no other commit of it needs them."""
     monkeypatch.chdir(tmp_path)

@@ -79,26 +79,37 @@ def fetch_locked(hub: Hub, path: Path, references: Sequence[Reference], options:
 def fetch_updated(hub: Hub, path: Path, references: Sequence[Reference], options: FetchOptions) -> list[Snapshot]:
     """Fetch what references mean now (none: those of the lock file), and write it into the lock file.
 
+    Of a repository the files that were chosen are written down, and those that were locked before.
+
     Raises:
         NotFoundError: no references, and no such file.
         ForebayError: as `Hub.fetch`.
     """
     from forebay.hub import lock as locks
     from forebay.hub import parse
+    from forebay.hub.snapshot import literal
 
     old = locks.read(path) if path.exists() or not references else locks.Lock()
     wanted = list(references) or [parse(one.reference) for one in old.repositories]
     found: list[Snapshot] = []
     rows: list[locks.LockedRepository] = []
     for reference in wanted:
-        snapshot = hub.resolve(reference, fresh_seconds=0.0, offline=options.offline)
-        before = old.get(reference) if not references else None
-        if before is not None and before.partial:
-            found.append(hub.fetch(snapshot, replace(options, include=_still_there(before, snapshot))))
+        snapshot, before = hub.resolve(reference, fresh_seconds=0.0, offline=options.offline), old.get(reference)
+        if not references and before is not None and before.partial:
+            chosen = replace(options, include=_still_there(before, snapshot))
+            paths = {file.path for file in hub.choose(snapshot, chosen)[1]}
+            snapshot = hub.fetch(snapshot, chosen)
         else:
-            found.append(hub.fetch(reference, options))
-        paths = {file.path for file in before.files} if before is not None and before.partial else None
-        rows.append(locks.locked(hub.store, reference, found[-1], paths))
+            paths = {file.path for file in hub.choose(reference, options)[1]}
+            snapshot = hub.fetch(reference, options)
+            there = (
+                {file.path for file in before.files if snapshot.get(file.path)} if before is not None else set[str]()
+            )
+            if more := tuple(literal(each) for each in sorted(there - paths)):
+                hub.fetch(snapshot, replace(options, include=more, exclude=()))
+            paths |= there
+        found.append(snapshot)
+        rows.append(locks.locked(hub.store, reference, snapshot, paths))
     locks.write(path, old.with_(rows))
     return found
 

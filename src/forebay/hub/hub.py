@@ -304,17 +304,7 @@ class Hub:
         """
         options = options or FetchOptions()
         offline = options.offline or self.settings.offline
-        if isinstance(what, Snapshot):
-            snapshot, files = what, what.chosen(options.include, options.exclude)
-        else:
-            reference = parse(what)
-            snapshot = self.resolve(reference, offline=offline, token=options.token)
-            files = snapshot.chosen(options.include, options.exclude, reference.path)
-            if reference.config:
-                wanted = configured(
-                    snapshot, reference, lambda: self.read(snapshot, README, token=options.token, offline=offline)
-                )
-                files = [file for file in files if wanted is None or file.path in wanted]
+        snapshot, files = self.choose(what, options)
         facts: dict[str, JSON] = {"phase": "snapshot", "dataset": snapshot.dataset, "commit": snapshot.commit}
         facts |= {"files": len(files), "bytes": sum(file.size or 0 for file in files)}
         self._hook(Event(What.PROGRESS, f"fetching {snapshot.dataset}", snapshot.key, SNAPSHOT, facts=facts))
@@ -328,6 +318,22 @@ class Hub:
         with self.store.reading([*held, (SNAPSHOT, snapshot.key)]):
             self._fetch_all(snapshot, files, options, offline=offline)
         return snapshot
+
+    def choose(
+        self, what: str | Reference | Snapshot, options: FetchOptions
+    ) -> tuple[Snapshot, Sequence[SnapshotFile]]:
+        """Return what a reference means now and the files that `fetch` brings; it raises what that does."""
+        if isinstance(what, Snapshot):
+            return what, what.chosen(options.include, options.exclude)
+        offline, reference = options.offline or self.settings.offline, parse(what)
+        snapshot = self.resolve(reference, offline=offline, token=options.token)
+        files = snapshot.chosen(options.include, options.exclude, reference.path)
+        if not reference.config:
+            return snapshot, files
+        wanted = configured(
+            snapshot, reference, lambda: self.read(snapshot, README, token=options.token, offline=offline)
+        )
+        return snapshot, [file for file in files if wanted is None or file.path in wanted]
 
     def gather(self, snapshot: Snapshot) -> Entry:
         """Let the snapshot's entry name the contents of all its files that the store holds, and return it.
