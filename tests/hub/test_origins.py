@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -389,6 +390,20 @@ def test_what_is_here_already_is_not_read_again(world: World, tmp_path: Path) ->
     world.events.clear()
     hub.fetch(str(copy))
     assert world.fetched_bytes() == 0
+
+
+def test_a_file_that_changes_under_its_own_time_is_fetched_again(world: World, tmp_path: Path) -> None:
+    """There is no hub to tell of it, and no mirror to ask."""
+    path = tmp_path / "rows" / "a.txt"
+    path.parent.mkdir()
+    path.write_text("one")
+    hub = world.hub()
+    snapshot = hub.resolve(str(path.parent))
+    before = path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(WrongBytesError, match=r"kept; fetch it again, for it may have changed meanwhile$"):
+        hub.fetch(snapshot)
 
 
 def test_no_such_folder_and_a_file_that_goes(world: World, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from forebay.hub.publishing import Publisher, Ready
 from forebay.hub.snapshot import CONTENT, FILE, Snapshot, SnapshotFile
 from forebay.hub.trail import Trail
 from forebay.hub.vouching import is_vouched, owner, place, vouched_by
-from forebay.io import Lease, ProcessName, Reservation, Room
+from forebay.io import Lease, Reservation, Room
 from forebay.store import Store
 from forebay.store.files import store_error
 from forebay.types import Cost, Digest, Entry, Key, ObjectRef, is_hex64
@@ -222,12 +222,6 @@ class Downloader:
             wait = min(wait * 1.5, _POLL_SECONDS * 4)
         return None
 
-    def held_by_another(self, snapshot: Snapshot, file: SnapshotFile) -> bool:
-        """Tell whether another process has the lease on a file."""
-        progress = self.store.lease_progress(place(snapshot, file.key))
-        me = ProcessName.mine()
-        return progress is not None and (progress.host, progress.pid) != (me.host, me.pid)
-
     def _download(self, wanted: Wanted, lease: Lease) -> Entry:
         sink, keeps = self._sink(wanted), _may_be_gone_on_with(wanted.file)
         with ExitStack() as held:  # the budget's room, until the partial has gone or is left for later
@@ -300,7 +294,11 @@ class Downloader:
                 return
         if wrong:
             what = f"{file.path} of {run.wanted.snapshot.dataset} should be {file.identity}, but {'; '.join(wrong)}"
-            hint = "nothing of it was kept; ask another mirror, or tell the hub"
+            of_hub = run.wanted.snapshot.hub in ("hf", "ms")
+            do = (
+                "ask another mirror, or tell the hub" if of_hub else "fetch it again, for it may have changed meanwhile"
+            )
+            hint = f"nothing of it was kept; {do}"
             raise WrongBytesError(what, subject=file.path, hint=hint)
         raise run.cut(failed)
 

@@ -26,7 +26,8 @@ from forebay.hub.resolving import Resolver
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
 from forebay.hub.streaming import Flights, whole
 from forebay.hub.together import Together
-from forebay.io import Filesystem, LocalFilesystem, Room
+from forebay.hub.vouching import place
+from forebay.io import Filesystem, LocalFilesystem, ProcessName, Room
 from forebay.store import Store
 from forebay.store.files import GROUP_DIR_MODE
 from forebay.types import JSON, Entry, ObjectRef
@@ -284,7 +285,8 @@ class Hub:
 
     def fetched_by_another(self, snapshot: Snapshot, path: str) -> bool:
         """Tell whether another process fetches a file into this store just now."""
-        return self._downloader.held_by_another(snapshot, snapshot.file(path))
+        progress, me = self.store.lease_progress(place(snapshot, snapshot.file(path).key)), ProcessName.mine()
+        return progress is not None and (progress.host, progress.pid) != (me.host, me.pid)
 
     def spoiled(self, file: SnapshotFile) -> int:
         """Return how often bytes of a file that were given out turned out to be wrong, in this process.
