@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from forebay.errors import ConfigError
+from forebay.errors import ConfigError, InputError
 
 CodecName = Literal["none", "lz4", "zstd", "gzip"]
 VerifyPolicy = Literal["always", "once", "size"]
@@ -137,6 +137,17 @@ def user_path(path: str | Path) -> Path:
         whose = Path(path).parts[0]
         raise ConfigError(f"no home folder is known for {whose} in {path}", subject=path, hint="write the whole path")
     return Path(found)
+
+
+def refuse_folder(store: object) -> None:
+    """Refuse a folder where a store is wanted that is open.
+
+    Raises:
+        InputError: it is a path.
+    """
+    if isinstance(store, (str, Path)):
+        hint = f"write `with forebay.open(home={str(store)!r}) as store:` and give that"
+        raise InputError(f"not a store: {str(store)!r}", subject=store, hint=hint)
 
 
 def resolve(environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:

@@ -1,6 +1,7 @@
 """What people type."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,13 @@ def test_what_is_none_is_refused_in_one_line(text: str) -> None:
         parse(text)
     assert "\n" not in str(caught.value)
     assert "secret@" not in str(caught.value)
+
+
+def test_a_path_is_a_file_or_folder(tmp_path: Path) -> None:
+    assert parse(tmp_path) == parse(str(tmp_path))
+    nothing: Any = None
+    with pytest.raises(InputError, match="not a reference: None; write a path"):
+        parse(nothing)
 
 
 def test_a_full_commit_is_known_as_such() -> None:

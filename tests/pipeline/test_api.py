@@ -15,7 +15,7 @@ from pipeline_support import Bench, document
 import forebay
 from forebay.errors import BuildError, InputError, StoreError
 from forebay.events import Event, What
-from forebay.pipeline.cached import default_store
+from forebay.pipeline.cached import used_store
 
 HEAVY = [
     "numpy", "pyarrow", "pandas", "yaml", "click", "rich", "sqlite3", "asyncio", "multiprocessing", "inspect", "orjson",
@@ -37,7 +37,7 @@ class TestDefaultStore:
         with pytest.warns(RuntimeWarning, match=r"a file is in the way\); set FOREBAY_HOME"):
             assert forebay.map(ROWS, shout) == [shout(row) for row in ROWS]
         assert forebay.filter(ROWS, long) == [row for row in ROWS if long(row)]  # told once
-        default_store().close()
+        used_store().close()
         monkeypatch.setenv("FOREBAY_REQUIRE_CACHE", "1")
         with pytest.raises(StoreError, match="cannot make a store"):
             forebay.map(ROWS, shout)
@@ -160,6 +160,26 @@ class TestMapAndFilter:
     def test_what_holds_no_rows(self, store: forebay.Store) -> None:
         with pytest.raises(InputError, match=r"cannot take rows from a builtins\.int"):
             forebay.map(3, shout, store=store)
+
+    @pytest.mark.parametrize("place", ["here", Path("here")])
+    def test_a_folder_is_no_store(self, place: Any) -> None:
+        told = r"not a store: 'here'; write `with forebay.open\(home='here'\) as store:` and give that"
+        for work in (
+            lambda: forebay.map(ROWS, shout, store=place),
+            lambda: forebay.run({"dataset_path": "x"}, store=place),
+            lambda: forebay.fetch("x", store=place),
+            lambda: forebay.load("x", store=place),
+            lambda: forebay.cached(store=place)(shout)(ROWS[0]),
+        ):
+            with pytest.raises(InputError, match=told):
+                work()
+
+    def test_what_is_no_recipe_and_no_list_of_overrides(self, store: forebay.Store) -> None:
+        nothing: Any = None
+        with pytest.raises(InputError, match="not a recipe: None; give a file's path"):
+            forebay.run(nothing, store=store)
+        with pytest.raises(InputError, match=r"not a list of overrides: 'np=4'; write \['np=4'\]"):
+            forebay.run({"dataset_path": "x"}, store=store, set="np=4")
 
     @pytest.mark.parametrize("processes", ["2", 2.0, 0])
     def test_what_is_no_number_of_processes(self, store: forebay.Store, processes: Any) -> None:

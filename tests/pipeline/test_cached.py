@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import forebay
 from forebay.errors import CacheRequiredError, InputError, StoreError
 from forebay.pipeline import values
-from forebay.pipeline.cached import default_store
+from forebay.pipeline.cached import used_store
 from forebay.types import Digest, ObjectRef
 
 CALLS: list[object] = []
@@ -424,7 +424,7 @@ class TestCached:
 
         def first(_: int) -> forebay.Store:
             together.wait()
-            return default_store()
+            return used_store()
 
         with ThreadPoolExecutor(8) as pool:
             stores = list(pool.map(first, range(8)))
@@ -480,7 +480,7 @@ class TestOtherProcesses:
     def test_a_method_goes_with_its_object(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
         found = pickle.loads(pickle.dumps(Sum(3).plus))
-        with default_store():
+        with used_store():
             assert found(4) == 7
         assert found.key(4) == Sum(3).plus.key(4)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
+from forebay import config
 from forebay.events import Hook, ignore
 from forebay.hub.hub import FetchOptions, Hub
 from forebay.hub.reference import Reference
@@ -13,7 +15,7 @@ from forebay.store import Store
 
 
 def fetch(
-    reference: str | Reference,
+    reference: str | Path | Reference,
     *,
     store: Store | None = None,
     include: Sequence[str] = (),
@@ -31,7 +33,8 @@ def fetch(
             snapshot.commit, [file.path for file in snapshot.files]
 
     Args:
-        reference: of a dataset (``#CONFIG`` and a path choose files of it), a model, a URL, a bucket, a file or folder.
+        reference: of a dataset (``#CONFIG`` and a path choose files of it), a model, a URL, a bucket, a file or folder;
+            a `Path` is a file or folder.
         store: where to; None: as the environment and the configuration file say.
         include: shell patterns or folders; none: all files.
         exclude: likewise, and stronger.
@@ -45,6 +48,7 @@ def fetch(
     Raises:
         ForebayError: as `Hub.fetch`.
     """
+    config.refuse_folder(store)
     with ExitStack() as stack:
         used = store or stack.enter_context(Store.open(hook=hook))
         hub = stack.enter_context(Hub(used, hook=hook))

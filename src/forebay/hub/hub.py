@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 
 from forebay import config
@@ -140,7 +141,7 @@ class Hub:
 
     def resolve(
         self,
-        reference: str | Reference,
+        reference: str | Path | Reference,
         *,
         fresh_seconds: float | None = None,
         offline: bool = False,
@@ -295,7 +296,7 @@ class Hub:
         """
         return self._downloader.spoiled[file.key]
 
-    def fetch(self, what: str | Reference | Snapshot, options: FetchOptions | None = None) -> Snapshot:
+    def fetch(self, what: str | Path | Reference | Snapshot, options: FetchOptions | None = None) -> Snapshot:
         """Fetch all files of a snapshot, or those that the options and the reference's path and configuration choose.
 
         Afterwards the snapshot's entry names their contents, so that a pin or a bundle of it takes them along.
@@ -322,7 +323,7 @@ class Hub:
         return snapshot
 
     def choose(
-        self, what: str | Reference | Snapshot, options: FetchOptions
+        self, what: str | Path | Reference | Snapshot, options: FetchOptions
     ) -> tuple[Snapshot, Sequence[SnapshotFile]]:
         """Return what a reference means now and the files that `fetch` brings; it raises what that does."""
         if isinstance(what, Snapshot):

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from forebay import config
@@ -96,7 +97,7 @@ class Load:
     @overload
     def __call__(
         self,
-        reference: str | Reference,
+        reference: str | Path | Reference,
         split: str | None = None,
         *,
         as_hf: Literal[False] = False,
@@ -106,7 +107,7 @@ class Load:
     @overload
     def __call__(
         self,
-        reference: str | Reference,
+        reference: str | Path | Reference,
         split: str | None = None,
         *,
         as_hf: Literal[True],
@@ -116,7 +117,7 @@ class Load:
 
     def __call__(
         self,
-        reference: str | Reference,
+        reference: str | Path | Reference,
         split: str | None = None,
         *,
         as_hf: bool = False,
@@ -143,6 +144,7 @@ class Load:
             SourceError: a column's type cannot be in a `Table`; `as_hf` can.
             ForebayError: as `preparation.prepare`.
         """
+        config.refuse_folder(store)
         asked = _Asked("" if store is None else str(store.home), str(reference), split, as_hf)
         with self._guard:
             there = self._open.get(asked)

@@ -95,11 +95,11 @@ class Reference:
         return self.id + (f"#sha256={self.sha256}" if self.sha256 else "")
 
 
-def parse(text: str | Reference, *, base: Path | None = None) -> Reference:
+def parse(text: str | Path | Reference, *, base: Path | None = None) -> Reference:
     """Turn what a person typed into a reference.
 
     Args:
-        text: see the module's examples; a `Reference` is returned as it is.
+        text: see the module's examples; a `Path` is a file or folder, a `Reference` is returned as it is.
         base: what a relative path starts from; None: the working directory.
 
     Raises:
@@ -107,6 +107,10 @@ def parse(text: str | Reference, *, base: Path | None = None) -> Reference:
     """
     if isinstance(text, Reference):
         return text
+    if isinstance(text, Path):
+        return _local(str(text), base)
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # from Python it may be anything
+        raise InputError(f"not a reference: {text!r}", subject=text, hint=f"write a path, a URL, or {_SHAPE}")
     scheme, mark, rest = text.partition("://")
     if not mark:
         return _local(text, base)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from forebay.errors import InputError
 from forebay.events import Hook, ignore
-from forebay.pipeline.cached import default_store
+from forebay.pipeline.cached import used_store
 from forebay.pipeline.recipes.options import RunOptions
 from forebay.pipeline.recipes.recipe import Recipe, Step
 from forebay.types import Key
@@ -65,10 +65,12 @@ def run(
 
     if isinstance(recipe, Mapping):
         recipe = Recipe.from_mapping(recipe, set)
+    elif not isinstance(recipe, (Recipe, str, Path)):
+        raise InputError(f"not a recipe: {recipe!r}", subject=recipe, hint="give a file's path, or a mapping like one")
     elif not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, set)
     chosen = replace(options or RunOptions(), need_table=True)
-    return runner.run(recipe, store=store or default_store(), options=chosen, hook=hook)
+    return runner.run(recipe, store=used_store(store), options=chosen, hook=hook)
 
 
 def map(  # noqa: A001 - the public name of the verb
@@ -140,12 +142,13 @@ def _apply(
 
     store, processes, hook = means
     project = str(options.pop("project", getattr(function, "__name__", kind)))
-    origin = rows.origin_of(data, store or default_store(), project)
+    store = used_store(store)
+    origin = rows.origin_of(data, store, project)
     if origin is None:
         given = f"{type(data).__module__}.{type(data).__qualname__}"
         hint = "give a list of dicts, a pyarrow.Table, a datasets.Dataset or a forebay.Table"
         raise InputError(f"cannot take rows from a {given}", subject=type(data), hint=hint)
     recipe = Recipe((), (Step(kind, options, function=function),), project=project)
     chosen = RunOptions(processes=processes, need_table=True)
-    report = runner.run(recipe, store=store or default_store(), options=chosen, hook=hook, origin=origin)
+    report = runner.run(recipe, store=store, options=chosen, hook=hook, origin=origin)
     return cast("Data", rows.like(data, report.table))

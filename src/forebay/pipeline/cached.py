@@ -76,7 +76,7 @@ class Cached(Generic[P, R]):
         from forebay.fingerprint import concerns
 
         tree = self._tree(*args, **kwargs)
-        store = self._store or default_store()
+        store = used_store(self._store)
         seen = concerns(tree)
         for concern in seen:
             does = "" if concern.cacheable else " is computed each time"
@@ -156,7 +156,7 @@ class Cached(Generic[P, R]):
 
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove a call's result; tell whether there was one."""
-        return (self._store or default_store()).remove(KIND, self.key(*args, **kwargs))
+        return used_store(self._store).remove(KIND, self.key(*args, **kwargs))
 
     @property
     def _name(self) -> str:
@@ -365,10 +365,17 @@ def _fleeting_folder() -> Path:
     return folder
 
 
-def default_store() -> Store:
-    """Return the store of this process's settings; opened once."""
+def used_store(given: Store | None = None) -> Store:
+    """Return a store that was given, or that of this process's settings, which is opened once.
+
+    Raises:
+        InputError: a folder was given.
+    """
     from forebay import config
 
+    config.refuse_folder(given)
+    if given is not None:
+        return given
     settings = config.resolve()
     found = _STORES.get(settings)
     if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forebay.events import Hook, ignore
@@ -16,7 +17,7 @@ class Fetching:
 
     def fetch(
         self,
-        reference: str,
+        reference: str | Path,
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),

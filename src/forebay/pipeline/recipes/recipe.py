@@ -237,6 +237,8 @@ def _export_for(path: Path, kind: str | None, keep_stats: bool, where: str = "")
 
 
 def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
+    if isinstance(overrides, str):
+        raise RecipeError(f"not a list of overrides: {overrides!r}", subject=overrides, hint=f"write [{overrides!r}]")
     for override in overrides:
         doc.override(override)
     notes = _check_keys(doc)
