@@ -26,7 +26,7 @@ def fake():
 @pytest.mark.parametrize("hub", ["hf", "ms"])
 def test_who_fetches_through_a_mirror_of_the_same_store(hub, fake, start_mirror, upstream, tmp_path: Path) -> None:
     mirror = start_mirror(*upstream(fake))
-    settings = HubSettings((mirror.endpoint,), (mirror.endpoint,), attempts=1, timeout_seconds=5)
+    settings = HubSettings((mirror.endpoint,), (mirror.endpoint,), attempts=1, timeout_seconds=30)
     with Store.open(resolve(home=tmp_path / "store")) as store, Hub(store, settings) as client:
         snapshot = client.fetch(f"{hub}://datasets/a/b")
         assert bytes(client.read(snapshot, "big.bin")) == BIG
@@ -35,7 +35,7 @@ def test_who_fetches_through_a_mirror_of_the_same_store(hub, fake, start_mirror,
 
 def test_a_command_in_a_command(fake, tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    environ |= {"FOREBAY_HOME": str(tmp_path / "store"), "FOREBAY_TIMEOUT_SECONDS": "5"}
+    environ |= {"FOREBAY_HOME": str(tmp_path / "store"), "FOREBAY_TIMEOUT_SECONDS": "30"}
     take = (
         "import os, urllib.request as u\n"
         "print(len(u.urlopen(os.environ['HF_ENDPOINT'] + '/datasets/a/b/resolve/main/big.bin').read()))"
