@@ -78,6 +78,13 @@ def test_fetch_from_a_list(hub: FakeHub, call: Callable[..., Result], tmp_path: 
     assert "0 fetched, 3 reused" in call("fetch", "--from", str(listing), "--exclude", "data/b.csv").output
 
 
+def test_a_list_that_may_not_be_read_is_told_as_that(hub: FakeHub, call: Callable[..., Result], tmp_path: Path) -> None:
+    told = call("fetch", "--from", str(tmp_path), code=2).output
+    assert told == f"forebay: cannot read {tmp_path}: Is a directory; let --from name a file that you may read\n"
+    (tmp_path / "latin.txt").write_bytes(b"\xff")
+    assert "it must be a text file" in call("fetch", "--from", str(tmp_path / "latin.txt"), code=2).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -203,6 +210,57 @@ def test_a_dataset_is_pinned_and_shown_by_its_reference(hub: FakeHub, call: Call
     refused = call("show", "hf://datasets/team/other", code=2).output
     assert "hf://datasets/team/other is not in the store" in refused
     assert refused.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["hub/hf/dataset/team/small", "hub/hf/dataset/team/small/", "hf://datasets/team/small"]
+)
+def test_commands_take_a_repository_as_bundles_do(
+    hub: FakeHub, call: Callable[..., Result], call_json: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    call("fetch", "hf://datasets/team/small")
+    snapshot = call_json("show", "hf://datasets/team/small")["key"]
+    assert call_json("bundle", "create", str(tmp_path / "b.tar"), name)["objects"]
+    assert call_json("show", name)["key"] == snapshot
+    assert call_json("pin", name)["pinned"] == [{"kind": "snapshot", "key": snapshot}]
+    assert call_json("unpin", name)["unpinned"] == [{"kind": "snapshot", "key": snapshot}]
+    assert len(call_json("rm", name)["removed"]) > 3  # with its files
+    assert call_json("ls") == []
+    assert "no entry 'hub/hf/dataset/team'" in call("show", "hub/hf/dataset/team", code=2).output
+
+
+def test_a_bundle_is_made_of_a_reference_with_a_revision(
+    hub: FakeHub, call_json: Callable[..., Any], call: Callable[..., Result], tmp_path: Path
+) -> None:
+    repository = Repository("team/moves", files={"a.csv": "1\n"})
+    hub.shelf.add(repository)
+    old = repository.at().sha
+    call("fetch", f"hf://datasets/team/moves@{old}")
+    repository.commit({"a.csv": "2\n"})
+    call("fetch", "hf://datasets/team/moves")
+    for name, commit in (
+        (f"hf://datasets/team/moves@{old}", old),
+        ("hf://datasets/team/moves@main", repository.at().sha),
+    ):
+        out = str(tmp_path / f"{commit}.tar")
+        call("bundle", "create", out, name)
+        call("bundle", "install", out, "--home", str(tmp_path / commit))
+        assert [row["kind"] for row in call_json("ls", "--home", str(tmp_path / commit))].count("snapshot") == 1
+        assert call("fetch", "--offline", f"hf://datasets/team/moves@{commit}", "--home", str(tmp_path / commit))
+    refused = call("bundle", "create", str(tmp_path / "no.tar"), "hf://datasets/team/moves/a.csv", code=2).output
+    assert "bundled as a whole; give hf://datasets/team/moves\n" in refused
+
+
+def test_a_part_of_a_repository_does_not_take_the_rest_along(
+    hub: FakeHub, call: Callable[..., Result], call_json: Callable[..., Any]
+) -> None:
+    call("fetch", "hf://datasets/team/small")
+    before = call_json("ls")
+    for part in ("hf://datasets/team/small#any", "hf://datasets/team/small/data"):
+        told = call("rm", part, code=2).output
+        assert f"{part} is a part of a repository" in told
+        assert "`forebay rm hf://datasets/team/small` removes all of it" in told
+    assert [row["key"] for row in call_json("ls")] == [row["key"] for row in before]
 
 
 @pytest.mark.parametrize("command", ["lock", "bundle"])

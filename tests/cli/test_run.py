@@ -196,6 +196,7 @@ def test_retain(project: Path, call_json: CallJson, retain: str) -> None:
     ("arguments", "word"),
     [
         (["nosuch.yaml"], "no such recipe: nosuch.yaml"),
+        (["."], "cannot read .: Is a directory; name a file that you may read"),
         (["recipe.yaml", "--retain", "some"], "'some'"),
         (["recipe.yaml", "--set", "export_path"], "'export_path'"),
         (["recipe.yaml", "--set", "process.1.text_length_filter.min_length=3"], "min_length"),

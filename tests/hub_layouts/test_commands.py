@@ -58,6 +58,24 @@ def test_a_model_among_datasets_is_named(kind: str, world: World, typed: Typed, 
     assert (code, out) == (1, "nothing to lay out\nleft out, being no dataset: hf://org/model\n")
 
 
+@pytest.mark.parametrize("kind", ["datasets", "evalscope"])
+def test_a_store_of_models_alone_says_why_there_is_nothing(
+    kind: str, world: World, typed: Typed, tmp_path: Path
+) -> None:
+    home = tmp_path / "store"
+    with world.store(home) as store, Hub(store, world.hub_settings()) as hub:
+        hub.fetch("hf://org/model")
+    code, out, _ = typed("view", kind, tmp_path / "v", "--home", home)
+    assert (code, out) == (0, "nothing to lay out\nleft out, being no dataset: hf://org/model\n")
+
+
+@pytest.mark.parametrize("kind", ["hf", "datasets"])
+def test_links_into_the_store_are_told_to_dangle_one_day(kind: str, world: World, typed: Typed, tmp_path: Path) -> None:
+    arguments = ("view", kind, tmp_path / "v", "--by", "symlink", "--home")
+    assert "eviction leaves them dangling" in typed(*arguments, world.home)[1].replace("\n    ", " ")
+    assert typed(*arguments, tmp_path / "empty")[1] == "nothing to lay out\n"
+
+
 def test_a_view_can_be_pasted_and_says_how_to_get_the_rest(world: World, typed: Typed, tmp_path: Path) -> None:
     folder = tmp_path / "a view #1"
     code, out, _ = typed("view", "hf", folder, "hf://org/model", "--home", world.home)

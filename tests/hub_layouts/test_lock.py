@@ -67,6 +67,14 @@ def test_one_that_cannot_be_written_is_told_and_leaves_nothing_beside(tmp_path: 
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
+def test_one_that_may_not_be_read_is_not_told_to_be_toml(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^cannot read {tmp_path}: Is a directory; name a file that you may read$"):
+        locks.read(tmp_path)
+    (tmp_path / "latin.lock").write_bytes(b"\xff")
+    with pytest.raises(InputError, match="it must be TOML"):
+        locks.read(tmp_path / "latin.lock")
+
+
 def test_a_fetched_snapshot_is_locked_with_all_it_takes(world: World, store: Store, tmp_path: Path) -> None:
     with Hub(store, world.hub_settings()) as hub:
         snapshot = hub.fetch(REFERENCE)

@@ -101,7 +101,7 @@ def find_roots(store: Store, texts: Iterable[str]) -> list[tuple[str, Key]]:
     Args:
         store: where they are.
         texts: each a name (``runs/demo``), a folder of names (``hub/hf/dataset/ns/name``), ``kind:digits``, the digits
-            of a key (6 or more), or the name of a dataset.
+            of a key (6 or more), the name of a dataset, or a reference of a repository of a hub.
 
     Raises:
         NotFoundError: one means nothing.
@@ -134,10 +134,29 @@ def _meant(store: Store, text: str) -> list[tuple[str, Key]]:
     if pointed:
         return pointed
     belonging = sorted((row.kind, row.key) for row in store.entries(dataset=text)) if text else []
+    if not belonging and "://" in text:
+        belonging = _referred(store, text)
     if not belonging:
         what = f"no entry, name or dataset {text!r} in {store.home}"
         raise NotFoundError(what, subject=text, hint="`forebay ls` shows what is there")
     return belonging
+
+
+def _referred(store: Store, text: str) -> list[tuple[str, Key]]:
+    """Return the snapshots that a reference of a repository means, and what was prepared of them."""
+    from forebay.hub import parse
+    from forebay.hub.holdings import chosen
+    from forebay.hub.snapshot import SNAPSHOT
+
+    reference = parse(text)
+    if reference.path or reference.config:
+        what = f"{text} is a part of a repository, which is bundled as a whole"
+        raise InputError(what, subject=text, hint=f"give {reference.whole}")
+    held = {one.snapshot.key: one.snapshot.dataset for one in chosen(store, [reference])}
+    rows = {(row.kind, row.key) for dataset in set(held.values()) for row in store.entries(dataset=dataset)}
+    entries = (entry for place in sorted(rows) if (entry := store.get(*place)) is not None)
+    made = [(entry.kind, entry.key) for entry in entries if held.keys() & set(entry.inputs)]
+    return [*((SNAPSHOT, key) for key in held), *made]
 
 
 class _Book:

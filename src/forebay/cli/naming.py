@@ -1,8 +1,12 @@
-"""From what a user types to an entry: a key, its first digits, ``kind:digits``, a name (``runs/demo``), a reference."""
+"""From what a user types to an entry: a key, its first digits, ``kind:digits``, a name (``runs/demo``), a reference.
+
+A repository may also be called by the folder of its names, ``hub/hf/dataset/NS/NAME``.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from forebay.cli.text import short
@@ -10,6 +14,7 @@ from forebay.errors import InputError, NotFoundError
 from forebay.types import Key, is_hex64
 
 if TYPE_CHECKING:
+    from forebay.hub import Reference
     from forebay.store import Store
 
 LEAST_DIGITS = 6
@@ -25,8 +30,9 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
         NotFoundError: there is none.
         InputError: there are several, or the digits are too few.
     """
-    if "://" in text:
-        return _referred(store, text)
+    reference = referred(store, text)
+    if reference is not None:
+        return _snapshot(store, reference.whole)
     kind, _, digits = text.rpartition(":")
     digits = digits.lower()
     if not re.fullmatch(r"[0-9a-f]{1,64}", digits):
@@ -47,6 +53,28 @@ def resolve(store: Store, text: str) -> tuple[str, Key]:
     return found[0]
 
 
+def referred(store: Store, text: str) -> Reference | None:
+    """Return the reference that a user gave, or whose folder of names it is; None: it is neither.
+
+    Raises:
+        InputError: it looks like a reference, and is none.
+    """
+    if "://" in text:
+        from forebay.hub import parse
+
+        return parse(text)
+    if not text.startswith("hub/"):
+        return None
+    from forebay.hub.memory import reference_named
+
+    folder = text.rstrip("/")
+    meant = reference_named(f"{folder}/main")
+    if meant is None or store.names.get(folder) is not None:
+        return None
+    there = (reference_named(name) for name in store.names.list(f"{folder}/"))
+    return replace(meant, revision=None) if any(one is not None and one.id == meant.id for one in there) else None
+
+
 def spelled(store: Store, text: str) -> str:
     """Return a name as the store has it where a user gives a run's project as its recipe writes it; else `text`."""
     if text.startswith("runs/") and store.names.get(text) is None:
@@ -64,14 +92,12 @@ def gone(store: Store, kind: str, key: Key) -> NotFoundError:
     return NotFoundError(what, subject=key, hint=hint)
 
 
-def _referred(store: Store, text: str) -> tuple[str, Key]:
+def _snapshot(store: Store, reference: Reference) -> tuple[str, Key]:
     """Return the snapshot that a reference means, as the store knows it."""
-    from forebay.hub import parse
     from forebay.hub.holdings import chosen
     from forebay.hub.memory import Memory
     from forebay.hub.snapshot import SNAPSHOT
 
-    reference = parse(text).whole
     known = Memory(store).known(reference)
     if known is not None:
         return SNAPSHOT, known.snapshot.key
@@ -79,7 +105,7 @@ def _referred(store: Store, text: str) -> tuple[str, Key]:
 
 
 def _named(store: Store, text: str) -> tuple[str, Key]:
-    found = store.names.get(spelled(store, text))
+    found = store.names.get(spelled(store, text.rstrip("/")))
     if found is None:
         raise NotFoundError(f"no entry {text!r} in {store.home}", subject=text, hint="`forebay ls` shows what is there")
     return found

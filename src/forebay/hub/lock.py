@@ -169,7 +169,10 @@ def read(path: Path) -> Lock:
     except FileNotFoundError:
         hint = "`forebay fetch --update REFERENCE…` writes one"
         raise NotFoundError(f"no lock file {path}", subject=path, hint=hint) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        hint = "name a file that you may read"
+        raise InputError(f"cannot read {path}: {error.strerror}", subject=path, hint=hint) from error
+    except ValueError as error:  # not UTF-8
         raise InputError(f"cannot read {path}: {error}", subject=path, hint="it must be TOML") from error
     return loads(text, str(path))
 

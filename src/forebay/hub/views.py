@@ -62,7 +62,8 @@ def lay(
         )  # it needs the datasets library where something is to be prepared
 
         laid = lay_prepared(store, folder, references, way=way)
-        _told_models(laid, chosen(store, references) if references else [])
+        _told_models(laid, chosen(store, references) if references or not laid.files else [])
+        _told_links(laid, way)
         return laid
     if kind not in _LAYOUTS:
         raise InputError(f"no view {kind!r}", subject=kind, hint=f"known: {', '.join(KINDS)}")
@@ -73,10 +74,9 @@ def lay(
             files = ((FILE, file.key) for file in one.snapshot.files)
             stack.enter_context(store.reading([(SNAPSHOT, one.snapshot.key), *files]))
         _LAYOUTS[kind](store, placer, folder.absolute(), held)
-    if kind == "evalscope" and references:
+    if kind == "evalscope" and (references or not placer.laid.files):
         _told_models(placer.laid, held)
-    if way == "symlink":
-        placer.laid.note("the links point into the store: pin what they need, or eviction leaves them dangling")
+    _told_links(placer.laid, way)
     return placer.laid
 
 
@@ -204,6 +204,11 @@ def _told_models(laid: Laid, held: Sequence[Held]) -> None:
     models = sorted({one.snapshot.dataset for one in held if one.snapshot.type == "model"})
     if models:
         laid.note(f"left out, being no dataset: {', '.join(models)}")
+
+
+def _told_links(laid: Laid, way: Way) -> None:
+    if way == "symlink" and laid.files:
+        laid.note("the links point into the store: pin what they need, or eviction leaves them dangling")
 
 
 def _is_safe(revision: str) -> bool:

@@ -65,8 +65,8 @@ def create(
 ) -> None:  # fmt: skip
     """Write entries, and all that they need, into the archive OUT.
 
-    ENTRY is a name (runs/demo), a folder of names (hub/hf/dataset/NS/NAME), KIND:DIGITS, the digits of a key, or a
-    dataset. Stopped half-way, the same command goes on where it was.
+    ENTRY is a name (runs/demo), a folder of names (hub/hf/dataset/NS/NAME), KIND:DIGITS, the digits of a key, a
+    dataset, or hf://datasets/NS/NAME[@REVISION]. Stopped half-way, the same command goes on where it was.
 
     With --lm-eval and --evalscope: all that those tasks load, no other files, and a lock file of it. If the store lacks
     some of it, or nobody can tell what a task loads, that is told by task, nothing is written, and the exit code is 1.

@@ -122,7 +122,10 @@ def _listed(path: Path) -> list[str]:
         lines = path.read_text("utf-8-sig").splitlines()  # Windows' editors put a mark before the first line
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file", subject=str(path), hint="check --from") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        what = f"cannot read {path}: {error.strerror}"
+        raise InputError(what, subject=str(path), hint="let --from name a file that you may read") from error
+    except ValueError as error:
         raise InputError(f"cannot read {path}: {error}", subject=str(path), hint="it must be a text file") from error
     stripped = (f" {line}".partition(" #")[0].strip() for line in lines)
     return [line for line in stripped if line]

@@ -8,8 +8,9 @@ import click
 
 from forebay.cli import text
 from forebay.cli.app import Command
-from forebay.cli.naming import gone
+from forebay.cli.naming import gone, referred
 from forebay.cli.session import Session, emit, say
+from forebay.errors import InputError
 
 if TYPE_CHECKING:
     from forebay.store import Store
@@ -47,8 +48,12 @@ def rm(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
 
 def _with_its_own(store: Store, given: str, place: tuple[str, Key]) -> list[tuple[str, Key]]:
     """Return a place; that of a repository, which a user gave as such, with those of all that only it needs."""
-    if "://" not in given:
+    reference = referred(store, given)
+    if reference is None:
         return [place]
+    if reference.path or reference.config:
+        what = f"{given} is a part of a repository, which goes as a whole"
+        raise InputError(what, subject=given, hint=f"`forebay rm {reference.whole}` removes all of it")
     from forebay.hub.holdings import only_of
 
     return only_of(store, place[1])

@@ -194,7 +194,10 @@ class Recipe:
             text = file.read_text("utf-8")
         except FileNotFoundError:
             raise NotFoundError(f"no such recipe: {path}", subject=file) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            what = f"cannot read {path}: {error.strerror}"
+            raise RecipeError(what, subject=file, hint="name a file that you may read") from error
+        except UnicodeDecodeError as error:
             raise RecipeError(f"cannot read {path}: {error}", subject=file, hint="a recipe is YAML in UTF-8") from error
         return _build(document.parse(text, file), overrides, Path.cwd())
 
