@@ -13,6 +13,7 @@ from click.testing import Result
 
 from forebay.cli.fetching import FetchProgress, closing, line, picture, watching
 from forebay.events import Event, What
+from forebay.hub import lock as locks
 from forebay.testing import FakeHub, HubFault, Repository, tinydata
 
 FILES = {"README.md": "hello", "data/a.csv": "1,2\n" * 100, "data/b.csv": "3,4\n" * 100}
@@ -83,6 +84,53 @@ def test_a_list_that_may_not_be_read_is_told_as_that(hub: FakeHub, call: Callabl
     assert told == f"forebay: cannot read {tmp_path}: Is a directory; let --from name a file that you may read\n"
     (tmp_path / "latin.txt").write_bytes(b"\xff")
     assert "it must be a text file" in call("fetch", "--from", str(tmp_path / "latin.txt"), code=2).output
+
+
+CARD = """---
+configs:
+- config_name: one
+  data_files: one/*.csv
+- config_name: two
+  data_files: two/*.csv
+---
+"""
+
+
+def test_update_locks_what_it_was_asked_for(
+    hub: FakeHub, call: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was locked of it before, for one table has one commit; whatever else the store holds is left out."""
+    monkeypatch.chdir(tmp_path)
+    files = {"README.md": CARD, "one/a.csv": "1\n", "one/b.csv": "2\n", "two/c.csv": "3\n", "more.txt": "4\n"}
+    repository = Repository("team/parts", files=files)
+    hub.shelf.add(repository)
+
+    def paths() -> set[str]:
+        [row] = locks.read(Path("forebay.lock")).repositories
+        assert row.commit == repository.at().sha
+        assert row.partial == (len(row.files) < len(files))
+        return {file.path for file in row.files}
+
+    name = "hf://datasets/team/parts"
+    call("fetch", name)
+    one, two = {"README.md", "one/a.csv", "one/b.csv"}, {"README.md", "two/c.csv"}
+    for reference, options, wanted in (
+        (f"{name}#one", (), one),
+        (f"{name}/one", (), one - {"README.md"}),
+        (name, ("--include", "one/*", "--exclude", "*/a.csv"), {"one/b.csv"}),
+        (name, (), set(files)),
+    ):
+        call("fetch", "--update", reference, *options)
+        assert paths() == wanted
+        Path("forebay.lock").unlink()
+    call("fetch", "--update", f"{name}#one", f"{name}#two")
+    assert paths() == one | two
+    Path("forebay.lock").unlink()
+    call("fetch", "--update", f"{name}#one")
+    repository.commit({"one/a.csv": "5\n"}, delete=["one/b.csv"])
+    call("fetch", "--update", f"{name}#two")
+    assert paths() == {"README.md", "one/a.csv", "two/c.csv"}
+    call("fetch", "--locked", "--offline")
 
 
 @pytest.mark.parametrize(

@@ -89,12 +89,10 @@ def fetch_updated(hub: Hub, path: Path, references: Sequence[Reference], options
     from forebay.hub import parse
     from forebay.hub.snapshot import literal
 
-    old = locks.read(path) if path.exists() or not references else locks.Lock()
-    wanted = list(references) or [parse(one.reference) for one in old.repositories]
+    lock = locks.read(path) if path.exists() or not references else locks.Lock()
     found: list[Snapshot] = []
-    rows: list[locks.LockedRepository] = []
-    for reference in wanted:
-        snapshot, before = hub.resolve(reference, fresh_seconds=0.0, offline=options.offline), old.get(reference)
+    for reference in list(references) or [parse(one.reference) for one in lock.repositories]:
+        snapshot, before = hub.resolve(reference, fresh_seconds=0.0, offline=options.offline), lock.get(reference)
         if not references and before is not None and before.partial:
             chosen = replace(options, include=_still_there(before, snapshot))
             paths = {file.path for file in hub.choose(snapshot, chosen)[1]}
@@ -109,8 +107,8 @@ def fetch_updated(hub: Hub, path: Path, references: Sequence[Reference], options
                 hub.fetch(snapshot, replace(options, include=more, exclude=()))
             paths |= there
         found.append(snapshot)
-        rows.append(locks.locked(hub.store, reference, snapshot, paths))
-    locks.write(path, old.with_(rows))
+        lock = lock.with_([locks.locked(hub.store, reference, snapshot, paths)])  # the next may be of the same one
+    locks.write(path, lock)
     return found
 
 
