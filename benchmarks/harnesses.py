@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.bench import REPOSITORY, Bench, Figures
 from benchmarks.clients import LATENCY_SECONDS, OFFLINE, Place, hub_at, needed, told_seconds
-from benchmarks.measure import run
+from benchmarks.measure import Command, run
 from forebay.testing.tinydata import CEVAL_SUBJECTS, MMLU_SUBJECTS
 
 RESOLVE = """
@@ -63,7 +63,10 @@ print("again", load())
 
 
 def lm_eval(bench: Bench) -> Figures:
-    """From the command to its end with a model that does nothing: Forebay beside the harness's own offline mode."""
+    """From the command to its end with a model that does nothing: Forebay beside the harness's own offline mode.
+
+    That mode twice: over the harness's own caches, and over a view of Forebay's store, without a mirror.
+    """
     client = needed("lmeval")
     tasks = ["hellaswag", "arc_easy", "gsm8k", *_mmlu(1 if bench.options.quick else 57)]
     figures: Figures = {
@@ -78,8 +81,13 @@ def lm_eval(bench: Bench) -> Figures:
         run(place.command(argv))  # fills the harness's own caches
         run(ours.forebay("fetch", "--lm-eval", ",".join(tasks), "--python", client))
         run(ours.exec(argv))
+        view, laid = Place(place.folder, place.hubs, caches="view"), place.folder / "laid"
+        run(view.forebay("view", "datasets", laid))
         upstream.slow(LATENCY_SECONDS)
-        ways = {"offline mode": (place.command(argv, OFFLINE), place), "forebay": (ours.exec(argv, "--offline"), ours)}
+        ways = {
+            "offline mode": place.command(argv, OFFLINE), "forebay": ours.exec(argv, "--offline"),
+            "forebay view": view.command(argv, {**OFFLINE, "HF_DATASETS_CACHE": str(laid)}),
+        }  # fmt: skip
         for turn in range(bench.options.pairs):
             bench.say(f"lm_eval: start, round {turn + 1} of {bench.options.pairs}")
             _alternate(figures, ways, upstream, turn)
@@ -92,9 +100,9 @@ def _mmlu(count: int) -> list[str]:
     return [f"mmlu_{name}" for name in MMLU_SUBJECTS[:count]]
 
 
-def _alternate(figures: Figures, ways: Mapping[str, Any], upstream: Any, turn: int) -> None:
+def _alternate(figures: Figures, ways: Mapping[str, Command], upstream: Any, turn: int) -> None:
     """One sample of each; who is first changes from round to round."""
-    for name, (command, _) in list(ways.items())[:: 1 if turn % 2 == 0 else -1]:
+    for name, command in list(ways.items())[:: 1 if turn % 2 == 0 else -1]:
         upstream.forget()
         figures["runs"].setdefault(name, []).append(run(command).to_json())
         figures["requests"].setdefault(name, []).append(upstream.count()["all"])

@@ -62,6 +62,10 @@ def test_what_is_not_known_yet_is_not_counted_as_none() -> None:
     facts = {"phase": "file", "path": "README.md", "state": "present", "done": 5, "total": 5, "dataset": "team/small"}
     progress.note(Event(What.PROGRESS, facts={**facts}))
     assert line(progress) == "1 file, 5 B"
+    progress.note(Event(What.PROGRESS, facts={"phase": "snapshot", "dataset": "team/other", "files": 2, "bytes": 40}))
+    assert line(progress) == "1 of 3 files, 5 B of 45 B"  # that file's repository comes later
+    progress.note(Event(What.PROGRESS, facts={"phase": "snapshot", "dataset": "team/small", "files": 3, "bytes": 805}))
+    assert line(progress) == "1 of 5 files, 5 B of 845 B"
 
 
 def test_fetch_as_json(hub: FakeHub, call_json: Callable[..., Any]) -> None:

@@ -89,6 +89,15 @@ class FetchProgress:
         with self._guard:
             return list(self._known.values())
 
+    def asked(self) -> tuple[int, int]:
+        """Return how many files are wanted, and their bytes, as far as is known.
+
+        What was looked into of repositories that come later (a README names the files of a configuration) counts.
+        """
+        with self._guard:
+            early = [file for (dataset, _), file in self._known.items() if dataset not in self.datasets]
+        return self.files + len(early), self.bytes + sum(max(file.done, file.total) for file in early)
+
     def there(self, dataset: str, paths: Iterable[str]) -> tuple[int, int]:
         """Return how many of a repository's files were asked for and are in the store now, and their bytes."""
         with self._guard:
@@ -115,15 +124,16 @@ def line(progress: FetchProgress) -> str:
     seen = progress.seen()
     done, here = sum(file.finished for file in seen), sum(file.done for file in seen)
     network = sum(progress.network_bytes.values())
+    files, size = progress.asked()
     parts = [text.counted(done, "file"), text.size(here)]
     if progress.files:  # else only what is looked into to know what to fetch
-        parts = [f"{done:,} of {progress.files:,} files", f"{text.size(here)} of {text.size(progress.bytes)}"]
+        parts = [f"{done:,} of {files:,} files", f"{text.size(here)} of {text.size(size)}"]
     running = here - sum(file.done for file in seen if file.state == "present")
     speed = max(network, running) / progress.elapsed if progress.elapsed > 0 else 0
     if speed:
         parts.append(f"{text.size(speed)}/s")
-        if here < progress.bytes:
-            parts.append(f"about {text.about((progress.bytes - here) / speed)} left")
+        if here < size:
+            parts.append(f"about {text.about((size - here) / speed)} left")
     return ", ".join(parts)
 
 
