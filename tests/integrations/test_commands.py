@@ -77,6 +77,10 @@ def test_check_loads_everything_offline(hub: FakeHub, call: Call) -> None:
     hub.die()
     done = call("check", "--lm-eval", "plain_task,family_one")
     assert "2 of 2 load without network" in done.stdout
+    assert "forebay fetch" not in done.stdout
+    done = call("check", "--lm-eval", "scored", code=1)
+    assert done.stdout.splitlines()[0].startswith("missing  org/scored [test], for scored: ")
+    assert "`forebay fetch` with the same options brings" in done.stdout.splitlines()[-1]
     done = call("check", "--json", "--lm-eval", "plain_task,scored,bare_name", code=1)
     (told,) = json.loads(done.stdout)["harnesses"]
     tried = {row["what"]: row for row in told["tried"]}

@@ -48,6 +48,8 @@ def check(session: Session, workers: int, as_json: bool, **tasks: Any) -> None:
     else:
         for each in checks:
             _show(each)
+        if any(each.failed for each in checks):
+            say_sentence("where there is a network, `forebay fetch` with the same options brings what a hub has of it")
     if any(each.failed or each.gaps for each in checks):
         raise click.exceptions.Exit(1)
 
