@@ -110,6 +110,8 @@ def test_what_is_meant_must_be_clear(prepared: World, store: Store, load: Load) 
         load(pinned(prepared), store=store)
     with pytest.raises(InputError, match="is a model"):
         load(f"hf://org/model@{prepared.commit('org/model')}", "train", store=store)
+    with pytest.raises(InputError, match=r"test_load.py is a file; a recipe reads it: forebay.run\("):
+        load(__file__, store=store)
 
 
 def test_a_store_that_may_not_be_written_serves_what_it_has(prepared: World, load: Load) -> None:

@@ -109,6 +109,7 @@ def test_types_of_nothing_fit_all() -> None:
         (b'{"n":true}', "column 'n' is bool but int64 before"),
         (b'{"m":{"k":[{"z":"q"}]}}', "column 'm.k[].z' is string but float before"),
         (b'{"a":[1,"x"]}', "column 'a[]' is string but int64 before"),
+        (b'{"a":{"b":[{"c":[1,"x"]}]}}', "column 'a.b[].c[]' is string but int64 before"),
     ],
 )  # fmt: skip
 def test_bad_lines(line: bytes, reason: str) -> None:

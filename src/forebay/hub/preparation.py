@@ -82,9 +82,10 @@ def prepare(
         if found is not None:
             return found
         if snapshot.type != "dataset":
-            raise InputError(
-                f"{snapshot.dataset} is a {snapshot.type}", subject=snapshot.id, hint="only datasets are prepared"
-            )
+            hint = "only datasets are prepared"
+            if snapshot.type in ("file", "folder"):
+                hint = 'a recipe reads it: forebay.run({"dataset_path": …, "process": []}).table'
+            raise InputError(f"{snapshot.dataset} is a {snapshot.type}", subject=snapshot.id, hint=hint)
         if not store.writable:
             what = f"{snapshot.dataset} is not prepared, and the store in {store.home} may not be written"
             raise StoreReadOnlyError(

@@ -165,8 +165,8 @@ def _lists(values: Sequence[Any], nulls: bool) -> pa.Array:
     return canonical(pa.LargeListArray.from_arrays(array_of(offsets), items, mask=hidden))
 
 
-def type_of(value: object, level: int = 0) -> JSON:
-    """Return the type of one JSON value.
+def type_of(value: object, level: int = 0, path: str = "") -> JSON:
+    """Return the type of one JSON value; `path` says where in a column it stands: ``".field[]"``.
 
     Raises:
         TypeConflictError: a list in it mixes types.
@@ -177,10 +177,10 @@ def type_of(value: object, level: int = 0) -> JSON:
     if isinstance(value, list):
         items: JSON = "null"
         for item in value:
-            items = merge_types(items, type_of(item, level + 1), "[]")
+            items = merge_types(items, type_of(item, level + 1, f"{path}[]"), f"{path}[]")
         return {"list": items}
     if isinstance(value, dict):
-        return {"struct": [[str(name), type_of(item, level + 1)] for name, item in value.items()]}
+        return {"struct": [[str(name), type_of(item, level + 1, f"{path}.{name}")] for name, item in value.items()]}
     if isinstance(value, str):
         _check_text(value)
     elif type(value) is int and value not in INT64:
