@@ -149,6 +149,29 @@ def answered(harness: Harness, store: Store, asked: Sequence[str]) -> Closure:
     return lm_eval.resolve(asked, harness, store)
 
 
+OWN = {
+    "kwargs": ("task: kwargs\ndataset_path: json\ndataset_kwargs: text\n", "dataset_kwargs 'text': is no mapping"),
+    "circle": ("group: circle\ntask: [around]\n", "group circle: is a member of itself"),
+    "around": ("group: around\ntask:\n- group: circle\n", "group around: is a member of itself"),
+    "one": ("group: one\ntask: plain_task\n", "group one: names no list of tasks"),
+}
+UNREAD = {
+    "lost": ("include: nowhere\ntask: lost\n", "lost.yaml is there, but cannot be used: .*nowhere"),
+    "round": ("include: round.yaml\ntask: round\n", "round.yaml is there, but cannot be used: include cycle"),
+}
+
+
+def test_what_is_wrong_with_tasks_of_ones_own_is_told(harness: Harness, tmp_path: Path) -> None:
+    for name, (text, _) in {**OWN, **UNREAD}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    for name, (_, told) in OWN.items():
+        (found,) = lm_eval.resolve([name], harness, None, [tmp_path]).tasks
+        assert str(found.gaps[0]).startswith(told)
+    for name, (_, told) in UNREAD.items():
+        with pytest.raises(NotFoundError, match=told):
+            lm_eval.resolve([name], harness, None, [tmp_path])
+
+
 def test_answers_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
     harness = lm_eval.find(make(tmp_path / "site"))
     with Store.open(settings(home=tmp_path / "store")) as store:

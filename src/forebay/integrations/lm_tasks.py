@@ -49,6 +49,8 @@ class Tasks:
         self._files = TaskFiles()
         packages = {"lm_eval.tasks": self.harness.folder / "tasks"}
         self._reader = Reader(packages)
+        self._open: set[str] = set()
+        """Groups whose members are being looked up."""
 
     @cached_property
     def names(self) -> dict[str, Named]:
@@ -118,11 +120,20 @@ class Tasks:
         elif name.endswith((".yaml", ".yml")) and Path(name).is_file():
             yield from self._file(Path(name).absolute())
         else:
-            import difflib
+            raise NotFoundError(f"no lm-eval task, group or tag {name!r}", subject=name, hint=self._instead_of(name))
 
-            near = difflib.get_close_matches(name, self.names, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else self._hint
-            raise NotFoundError(f"no lm-eval task, group or tag {name!r}", subject=name, hint=hint)
+    def _instead_of(self, name: str) -> str:
+        """Say what to do about a name that there is not."""
+        import difflib
+
+        files = (path for folder in self.include for path in folder.rglob("*.yaml") if path.stem == name)
+        for path in files:  # as the harness does, the index leaves out what cannot be read
+            try:
+                self._files.load(path)
+            except (OSError, ValueError) as error:
+                return f"{path} is there, but cannot be used: {error}"
+        near = difflib.get_close_matches(name, self.names, n=2)
+        return f"did you mean {' or '.join(near)}?" if near else self._hint
 
     @property
     def _hint(self) -> str:
@@ -151,8 +162,12 @@ class Tasks:
         except (OSError, ValueError) as error:
             yield name, Gap(f"file {named.file.name}", str(error), "the harness cannot read it either")
             return
-        if named.kind == "group":
+        if named.kind == "group" and name in self._open:
+            yield name, Gap(f"group {name}", "is a member of itself")
+        elif named.kind == "group":
+            self._open.add(name)
             yield from self._group(name, told, overrides)
+            self._open.remove(name)
         else:
             whole = {**told, **overrides}
             yield str(whole.get("task", name)), whole
@@ -161,7 +176,10 @@ class Tasks:
         own = {key: value for key, value in told.items() if key not in self._group_keys}
         merged = {**own, **overrides}
         members = told.get("task")
-        for member in cast("list[Any]", members) if isinstance(members, list) else []:
+        if not isinstance(members, list) or not members:
+            yield name, Gap(f"group {name}", "names no list of tasks")
+            return
+        for member in cast("list[Any]", members):
             yield from self._member(name, member, merged)
 
     def _member(self, group: str, member: object, overrides: Configuration) -> Iterator[Expanded]:
@@ -197,6 +215,9 @@ class Tasks:
         """Return what one task needs."""
         if isinstance(configuration, Gap):
             return TaskNeeds(task, gaps=(configuration,))
+        options = configuration.get("dataset_kwargs")
+        if options and not isinstance(options, dict):
+            return TaskNeeds(task, gaps=(Gap(f"dataset_kwargs {options!r}", "is no mapping; the harness fails, too"),))
         found = self._read_functions(configuration)
         for load in self._loads(configuration, found):
             if not any(load.call == known.call for known in found.loads):

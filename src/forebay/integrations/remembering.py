@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TASKS, ANSWER = "tasks", "answer"
 """The kind of the entries, and the role of their one object: JSON."""
 
+READING = 2
+"""To be raised when other things are read from the same files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -35,7 +38,7 @@ class Remembered:
 
     def key(self, question: JSON) -> Key:
         """Return the key under which the answer to a question is kept."""
-        return key_of("forebay.tasks/1", self.tool, self.version, self.fingerprint, question)
+        return key_of(f"forebay.tasks/{READING}", self.tool, self.version, self.fingerprint, question)
 
     def get(self, question: JSON, make: Callable[[], JSON]) -> JSON:
         """Return the answer to a question, made only where it is not known."""
