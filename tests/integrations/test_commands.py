@@ -78,9 +78,6 @@ def test_check_loads_everything_offline(hub: FakeHub, call: Call) -> None:
     done = call("check", "--lm-eval", "plain_task,family_one")
     assert "2 of 2 load without network" in done.stdout
     assert "forebay fetch" not in done.stdout
-    done = call("check", "--lm-eval", "scored", code=1)
-    assert done.stdout.splitlines()[0].startswith("missing  org/scored [test], for scored: ")
-    assert "`forebay fetch` with the same options brings" in done.stdout.splitlines()[-1]
     done = call("check", "--json", "--lm-eval", "plain_task,scored,bare_name", code=1)
     (told,) = json.loads(done.stdout)["harnesses"]
     tried = {row["what"]: row for row in told["tried"]}
@@ -89,6 +86,17 @@ def test_check_loads_everything_offline(hub: FakeHub, call: Call) -> None:
     assert tried["NLTK punkt_tab"]["tasks"] == ["scored"]
     assert [row["what"] for row in told["unknown"]] == ["dataset xnli"]
     assert "HfUriError" in told["unknown"][0]["why"]
+
+
+def test_what_fails_alike_is_told_once(hub: FakeHub, call: Call) -> None:
+    pytest.importorskip("datasets")
+    call("fetch", "--quiet", "--lm-eval", "plain_task")
+    lines = call("check", "--lm-eval", "plain_task,scored,outer", code=1).stdout.splitlines()
+    assert any(line.startswith("missing  org/scored [test], for scored: ") for line in lines)
+    alike = [line for line in lines if line.startswith("missing  org/family#")]
+    assert len(alike) == 1  # they fail alike, for the store has nothing of that repository
+    assert " more, for family_" in alike[0]
+    assert "`forebay fetch` with the same options brings" in lines[-1]
 
 
 def test_check_loads_what_is_gated(hub: FakeHub, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

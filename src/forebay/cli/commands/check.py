@@ -15,11 +15,14 @@ from forebay.cli.session import Session, emit, say, say_sentence
 from forebay.errors import InputError
 
 if TYPE_CHECKING:
-    from forebay.integrations.checking import Check
+    from forebay.integrations.checking import Check, Trial
     from forebay.integrations.harness import Harness
     from forebay.store import Store
 
 _SHOWN_TASKS = 3
+_MOST_LINES = 12
+_OF_ONE_REQUEST = " (request_id="
+"""Where ModelScope's client begins to repeat its request and the answer in an error."""
 
 
 @click.command(cls=Command)
@@ -86,11 +89,26 @@ def _show(check: Check) -> None:
     tool = f"{check.closure.tool} {check.closure.version}"
     tasks = text.counted(len(check.closure.tasks), "task")
     loaded = len(check.trials) - len(check.failed)
-    for trial in check.failed:
-        say_sentence(f"missing  {trial.what}, for {_some(trial.tasks)}: {trial.error}")
-    for gap, names in check.gaps:
-        say_sentence(f"unknown  {gap}, for {_some(names)}")
+    lines = _missing(check) + [f"unknown  {gap}, for {_some(names)}" for gap, names in check.gaps]
+    for line in lines[:_MOST_LINES]:
+        say_sentence(line)
+    if len(lines) > _MOST_LINES:
+        say(f"… and {len(lines) - _MOST_LINES} more: --json tells all")
     say(f"{tool}: {tasks}; {loaded} of {len(check.trials)} load without network")
+
+
+def _missing(check: Check) -> list[str]:
+    """Return a line for each thing that does not load; one for all of a repository that fail alike."""
+    alike: dict[tuple[Any, str], list[Trial]] = {}
+    for trial in check.failed:
+        error = trial.error.partition(_OF_ONE_REQUEST)[0]
+        alike.setdefault((trial.job.get("path", trial.what), error), []).append(trial)
+    lines: list[str] = []
+    for (_, error), trials in alike.items():
+        what = trials[0].what + (f" and {len(trials) - 1} more" if len(trials) > 1 else "")
+        tasks = tuple(dict.fromkeys(task for trial in trials for task in trial.tasks))
+        lines.append(f"missing  {what}, for {_some(tasks)}: {error}")
+    return lines
 
 
 def _some(tasks: tuple[str, ...]) -> str:
