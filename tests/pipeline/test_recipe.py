@@ -63,6 +63,16 @@ def test_keys_without_a_meaning_are_told_once_and_only_where_they_ask_for_someth
     assert recipe.notes == ("recipe keys without a meaning here, ignored: open_tracer",)
 
 
+def test_keys_of_data_juicer_that_are_not_followed_here(tmp_path: Path) -> None:
+    recipe = Recipe.load(write(tmp_path, "dataset_path: a\nload_jsonl_lenient: true\nwork_dir: x\nuse_dag: null\n"))
+    assert recipe.on_bad_rows == "skip"
+    assert recipe.notes == ("recipe keys without a meaning here, ignored: work_dir",)
+    text = "dataset_path: a\nload_jsonl_lenient: true\non_bad_rows: error\nencrypt_before_export: false\n"
+    assert Recipe.load(write(tmp_path, text)).on_bad_rows == "error"
+    with pytest.raises(RecipeError, match=r"recipe.yaml:2: encrypt_before_export is not done here; encrypt the export"):
+        Recipe.load(write(tmp_path, "dataset_path: a\nencrypt_before_export: true\n"))
+
+
 def test_relative_paths_start_from_the_working_folder_not_the_recipes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -257,11 +257,11 @@ class OperatorSpec:
                 raise RecipeError(f"{self.name} has no parameter {name!r}", subject=name, hint=hint)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean a, b?`` for the nearest known names, or "" where none is near."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return ``did you mean a, b?`` for the nearest known names, or "" where none is as near as `cutoff` (of 1)."""
     from difflib import get_close_matches  # slow to import, and only for a mistake
 
-    close = get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    close = get_close_matches(name, sorted(known), n=3, cutoff=cutoff)
     return f"did you mean {', '.join(close)}?" if close else ""
 
 

@@ -36,90 +36,33 @@ _EXPORT_FORMATS = {
 }  # fmt: skip
 """Suffix of an export -> (format, compression). As with Data-Juicer, `.json` means one object a line."""
 
-_OURS = frozenset(
-    [
-        "project_name",
-        "dataset_path",
-        "dataset",
-        "export_path",
-        "export_type",
-        "np",
-        "text_keys",
-        "suffixes",
-        "process",
-        "keep_stats_in_res_ds",
-        "on_bad_rows",
-        "use_cache",
-        "shard_bytes",
-        "retain",
-    ]
-)
+_OURS = frozenset([
+    "dataset", "dataset_path", "export_path", "export_type", "keep_stats_in_res_ds", "load_jsonl_lenient", "np",
+    "on_bad_rows", "process", "project_name", "retain", "shard_bytes", "suffixes", "text_keys", "use_cache",
+])  # fmt: skip
 _SILENT = frozenset(["temp_dir", "ds_cache_dir", "executor_type", "debug", "config", "auto"])
-_WITHOUT_MEANING = frozenset(
-    [
-        "add_suffix",
-        "adaptive_batch_size",
-        "audio_key",
-        "audio_special_token",
-        "auto_num",
-        "auto_op_parallelism",
-        "cache_compress",
-        "checkpoint",
-        "conflict_resolve_strategy",
-        "custom_operator_paths",
-        "data_probe_algo",
-        "data_probe_ratio",
-        "debug",
-        "ds_cache_dir",
-        "eoc_special_token",
-        "event_logging",
-        "executor_type",
-        "export_aws_credentials",
-        "export_extra_args",
-        "export_in_parallel",
-        "export_original_dataset",
-        "export_shard_size",
-        "fusion_strategy",
-        "generated_dataset_config",
-        "hpo_config",
-        "image_bytes_key",
-        "image_key",
-        "image_special_token",
-        "intermediate_storage",
-        "job_id",
-        "keep_hashes_in_res_ds",
-        "load_dataset_kwargs",
-        "max_log_size_mb",
-        "min_common_dep_num_to_combine",
-        "op_fusion",
-        "op_list_to_mine",
-        "op_list_to_trace",
-        "open_insight_mining",
-        "open_monitor",
-        "open_tracer",
-        "partition",
-        "partition_size",
-        "percentiles",
-        "preserve_intermediate_data",
-        "ray_address",
-        "read_options",
-        "resource_optimization",
-        "save_stats_in_one_file",
-        "skip_op_error",
-        "temp_dir",
-        "trace_keys",
-        "trace_num",
-        "turbo",
-        "use_checkpoint",
-        "validators",
-        "video_key",
-        "video_special_token",
-        "backup_count",
-        "auto",
-        "config",
-    ]
-)
+_WITHOUT_MEANING = frozenset([
+    "adaptive_batch_size", "add_suffix", "audio_key", "audio_special_token", "auto", "auto_num", "auto_op_parallelism",
+    "backup_count", "cache_compress", "checkpoint", "checkpoint_dir", "config", "conflict_resolve_strategy",
+    "custom_operator_paths", "data_probe_algo", "data_probe_ratio", "debug", "ds_cache_dir",
+    "elastic_juicer_adaptive_batching", "elastic_juicer_profile_seed", "encryption_key_path", "eoc_special_token",
+    "event_log_dir", "event_logging", "executor_type", "export_aws_credentials", "export_extra_args",
+    "export_in_parallel", "export_original_dataset", "export_shard_size", "fusion_strategy",
+    "generated_dataset_config", "hpo_config", "image_bytes_key", "image_key", "image_special_token",
+    "intermediate_storage", "job_id", "keep_hashes_in_res_ds", "load_dataset_kwargs", "mapper_fusion",
+    "mapper_fusion_vram_limit", "max_log_size_mb", "min_common_dep_num_to_combine", "op_fusion", "op_list_to_mine",
+    "op_list_to_trace", "open_insight_mining", "open_monitor", "open_tracer", "override_num_blocks", "partition",
+    "partition_dir", "partition_size", "percentiles", "preserve_intermediate_data", "ray_address", "read_options",
+    "resource_optimization", "resume", "save_stats_in_one_file", "skip_op_error", "strict_preflight", "temp_dir",
+    "trace_keys", "trace_num", "turbo", "use_checkpoint", "use_dag", "validators", "video_key", "video_special_token",
+    "work_dir",
+])  # fmt: skip
 """Keys that Data-Juicer knows and that change nothing here."""
+_REFUSED = {
+    "decrypt_after_reading": "decrypt the files before",
+    "encrypt_before_export": "encrypt the export afterwards: as it is here, it would be read by all",
+}
+"""Keys of Data-Juicer that nobody may take for granted where they are not followed: what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +193,7 @@ def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
     export_path = reader.text("export_path")
     kind = reader.text("export_type")
     keep_stats = reader.flag("keep_stats_in_res_ds", False)
+    lenient = reader.flag("load_jsonl_lenient", False)  # Data-Juicer's word for it
     export = None
     if export_path:
         export = _export_for(base / user_path(export_path), kind, keep_stats, doc.where("export_path"))
@@ -264,7 +208,7 @@ def _build(doc: Document, overrides: Sequence[str], base: Path) -> Recipe:
         processes=reader.whole("np", least=1),
         text_key=_text_key(doc),
         suffixes=tuple("." + one.lstrip(".") for one in reader.strings("suffixes")),
-        on_bad_rows=cast("BadRows", reader.one_of("on_bad_rows", ("error", "skip"), "error")),
+        on_bad_rows=cast("BadRows", reader.one_of("on_bad_rows", ("error", "skip"), "skip" if lenient else "error")),
         shard_bytes=reader.whole("shard_bytes", least=2),
         use_cache=reader.flag("use_cache", True),
         retain=reader.text("retain") or "all",
@@ -279,9 +223,13 @@ def _check_keys(doc: Document) -> list[str]:
     for key in doc.values:
         if key in _OURS or key in _SILENT:
             continue
+        if key in _REFUSED:
+            if doc.values[key]:
+                raise RecipeError(f"{doc.where(key)}{key} is not done here", subject=key, hint=_REFUSED[key])
+            continue
         if key not in _WITHOUT_MEANING:
             raise RecipeError(f"{doc.where(key)}unknown key {key!r}", subject=key,
-                              hint=document.nearest(key, _OURS | _WITHOUT_MEANING))  # fmt: skip
+                              hint=document.nearest(key, _OURS | _WITHOUT_MEANING | _REFUSED.keys()))  # fmt: skip
         if doc.values[key] not in (None, False, "", [], {}, 0):
             unmeant.append(key)
     if not unmeant:
