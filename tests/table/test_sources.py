@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -215,6 +216,11 @@ class TestFinding:
         (home / "sub" / "up").symlink_to("..")
         (home / "sub" / "beside").symlink_to("../.hidden")
         assert [Path(it.path).name for it in resolve(home)] == ["a.json.gz", "b.jsonl", "d.jsonl", "c.csv"]
+
+    def test_a_pipe_is_told_as_that(self, home: Path) -> None:
+        os.mkfifo(home / "pipe.jsonl")
+        with pytest.raises(SourceError, match=r"pipe\.jsonl is a device or a pipe, not a file; write what comes out"):
+            resolve(home / "pipe.jsonl")
 
     def test_links_to_nowhere_are_not_passed_over(self, home: Path) -> None:
         """Data that was not brought along is no reason to go on without it."""

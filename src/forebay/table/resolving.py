@@ -182,6 +182,9 @@ def _expand(item: str, base: Path, options: ReadOptions, choice: _Choice) -> lis
     if glob.has_magic(item):
         found = sorted(glob.glob(path, recursive=True))
         return choice.known(filter(_is_meant, found)) or _nothing(item, "matches no file with a known suffix")
+    if os.path.exists(path):  # it is read more than once: for its shards, and by what is to be computed again
+        hint = "write what comes out of it into a file first"
+        raise SourceError(f"{path} is a device or a pipe, not a file", subject=item, hint=hint)
     raise NotFoundError(f"no such file or folder: {path}", subject=item)
 
 
