@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import math
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -256,6 +257,16 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
         write(tmp_path / "file" / "o.jsonl")
     with pytest.raises(InputError, match="Permission denied"):
         join([b"x"], Target(tmp_path / "o.jsonl"), fs=_FullDisk(0, errno.EACCES))
+
+
+def test_what_is_no_file_keeps_its_place(tmp_path: Path) -> None:
+    """A pipe or a device, under a link too: renaming over /dev/null would take it from everybody."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "o.jsonl").symlink_to("pipe")
+    for name in ("pipe", "o.jsonl"):
+        with pytest.raises(InputError, match=f"{name} is a device or a pipe, not a file; name a file"):
+            join([b"x"], Target(tmp_path / name))
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_an_error_of_the_parts_leaves_nothing(tmp_path: Path) -> None:

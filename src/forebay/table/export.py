@@ -104,6 +104,10 @@ def join(
         disk.make_dirs(path.parent)
         if _is_folder(disk, path):
             raise InputError(f"{target.path} is a folder", subject=target.path, hint="name a file")
+        if os.path.exists(path) and not os.path.isfile(path):  # a rename would take the place of /dev/null, too
+            raise InputError(
+                f"{target.path} is a device or a pipe, not a file", subject=target.path, hint="name a file"
+            )
         with stage(disk, path.parent, unfinished.new_name(path), ahead=True) as staged:
             sink = Sink(staged)
             lengths: list[int] = []
