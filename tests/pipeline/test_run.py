@@ -164,6 +164,17 @@ class TestTheExport:
                 bench.run(bench.make(export_path=str(bench.folder / name)))
         assert bench.corpus.read_bytes() == before
 
+    def test_a_place_that_cannot_be_is_told_before_anything_is_computed(self, bench: Bench) -> None:
+        (bench.folder / "loop.jsonl").symlink_to("loop.jsonl")
+        for name, reason in [
+            ("loop.jsonl", "Too many levels of symbolic links"),
+            ("corpus.jsonl/out.jsonl", "Not a directory"),
+            ("x" * 300 + ".jsonl", "File name too long"),
+            ("a\0.jsonl", "embedded null byte"),
+        ]:
+            with pytest.raises(RecipeError, match=f"cannot write .*: {reason}; name another export_path"):
+                bench.run(bench.make(export_path=str(bench.folder / name)))
+
     def test_a_result_is_not_put_where_it_would_be_read(self, bench: Bench) -> None:
         data = bench.folder / "data"
         (data / "deep").mkdir(parents=True)

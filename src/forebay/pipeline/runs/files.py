@@ -99,11 +99,20 @@ def _spare_sources(recipe: Recipe, sources: list[str]) -> None:
     """
     if recipe.export is None:
         return
-    export = os.path.realpath(recipe.export.path)
+    export = str(recipe.export.path)
     hint = "name another export_path"
-    with suppress(FileNotFoundError):
+    try:
+        export = os.path.realpath(recipe.export.path)
         there = os.stat(export)
-        if any(os.path.samestat(there, os.stat(path)) for path in sources):
+    except FileNotFoundError:
+        there = None
+    except (OSError, ValueError) as error:  # a link to itself, below a file, too long, with a zero byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(
+            f"cannot write {recipe.export.path}: {reason}", subject=recipe.export.path, hint=hint
+        ) from error
+    with suppress(FileNotFoundError):
+        if there is not None and any(os.path.samestat(there, os.stat(path)) for path in sources):
             raise RecipeError(f"export_path {recipe.export.path} is a file of the dataset", subject=export, hint=hint)
     if recipe.suffixes and not export.endswith(recipe.suffixes):
         return

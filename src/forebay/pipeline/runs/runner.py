@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -107,7 +108,7 @@ class _Run(Request):
             return False
         export = self.recipe.export
         unknown = self.store is None or self.options.refresh or self.chain.first_uncached < len(self.chain.links)
-        return unknown or (export is not None and not export.path.exists())
+        return unknown or (export is not None and not os.path.exists(export.path))
 
     def _answer(self) -> RunReport:
         origin = self.given or FilesOrigin(self.recipe, self.store, self.hook)
