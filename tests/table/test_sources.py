@@ -308,6 +308,23 @@ class TestDamage:
         with pytest.raises(SourceError, match=r"a\.jsonl"):
             ingested(SourceFile(str(path), "jsonl", packer[1:]))  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize("packer", [".gz", ".bz2", ".xz", ".zst"])
+    def test_compressed_streams_one_after_another(self, tmp_path: Path, packer: str) -> None:
+        """What follows the first is read, or the file is damaged: never left out without a word."""
+        name, pack = f"a.jsonl{packer}", PACKERS[packer]
+        one, two = pack(b'{"a":1}\n'), pack(b'{"a":2}\n')
+        assert ingested(put(tmp_path / name, one + pack(b"") + two)) == [{"a": 1}, {"a": 2}]
+        for harm in (b"X" + two[1:], two[:-1], b"and some more"):
+            with pytest.raises(SourceError, match=f"a damaged {packer} file"):
+                ingested(put(tmp_path / name, one + harm))
+        if packer != ".zst":
+            assert ingested(put(tmp_path / name, one + b"\0" * 512)) == [{"a": 1}]
+
+    @pytest.mark.parametrize("packer", [".gz", ".bz2", ".xz", ".zst"])
+    def test_a_compressed_file_of_no_bytes_is_damaged(self, tmp_path: Path, packer: str) -> None:
+        with pytest.raises(SourceError, match=f"a damaged {packer} file: it is empty; get it again"):
+            ingested(put(tmp_path / f"a.jsonl{packer}", b""))
+
     def test_gone_changed_or_unreadable(self, tmp_path: Path) -> None:
         file = put(tmp_path / "a.jsonl", b'{"a":1}\n')
         (shard,) = sources.scan(file).shards

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from forebay.errors import ForebayError, NotFoundError, SourceError
 from forebay.table.options import Compression
+
+if TYPE_CHECKING:
+    import bz2
+    import lzma
 
 BLOCK_BYTES = 1 << 20
 _PACKED_BYTES = 1 << 16
@@ -77,6 +81,8 @@ def blocks(stream: Stream, size: int = BLOCK_BYTES) -> Iterator[bytes]:
 
 
 def _decoder(raw: io.RawIOBase | IO[bytes], compression: Compression) -> IO[bytes]:
+    if compression and not os.fstat(raw.fileno()).st_size:
+        raise EOFError("it is empty")  # packed, even nothing takes some bytes: it is the rest of a copy that failed
     # Each of these modules costs milliseconds to import, so only the one that is needed is.
     file = cast("IO[bytes]", raw)
     if compression == "gz":
@@ -86,14 +92,58 @@ def _decoder(raw: io.RawIOBase | IO[bytes], compression: Compression) -> IO[byte
     if compression == "bz2":
         import bz2
 
-        return cast("IO[bytes]", bz2.BZ2File(file))
+        return cast("IO[bytes]", _Members(file, bz2.BZ2Decompressor))
     if compression == "xz":
         import lzma
 
-        return cast("IO[bytes]", lzma.LZMAFile(file))
+        return cast("IO[bytes]", _Members(file, lzma.LZMADecompressor))
     if compression == "zst":
         return cast("IO[bytes]", _ZstdFile(file))
     return file
+
+
+class _Members(io.RawIOBase):
+    """One bz2 or xz stream after another. The standard library's readers take whatever follows the first and is damaged
+    for padding: of a file of several, the rest would be lost without a word."""
+
+    def __init__(
+        self, file: IO[bytes], new: Callable[[], bz2.BZ2Decompressor] | Callable[[], lzma.LZMADecompressor]
+    ) -> None:
+        super().__init__()
+        self._file = file
+        self._new = new
+        self._member: bz2.BZ2Decompressor | lzma.LZMADecompressor | None = None
+        self._ready = bytearray()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        while size < 0 or len(self._ready) < size:
+            if (data := self._more()) is None:
+                break
+            self._ready += data
+        size = len(self._ready) if size < 0 else size
+        data = bytes(self._ready[:size])
+        del self._ready[:size]
+        return data
+
+    def _more(self) -> bytes | None:
+        """Return decoded bytes, maybe none; None at the file's end."""
+        member = self._member
+        if member is not None and not member.eof:
+            packed = self._file.read(_PACKED_BYTES) if member.needs_input else b""
+            if member.needs_input and not packed:
+                raise EOFError("it ends in the middle of a stream")
+            return member.decompress(packed, BLOCK_BYTES)
+        packed = b"" if member is None else member.unused_data.lstrip(b"\0")  # zeros may fill up a block
+        while not packed:
+            read = self._file.read(_PACKED_BYTES)
+            if not read:
+                return None
+            packed = read if member is None else read.lstrip(b"\0")
+        self._member = self._new()
+        return self._member.decompress(packed, BLOCK_BYTES)
 
 
 class _ZstdFile(io.RawIOBase):
