@@ -325,6 +325,14 @@ class TestDamage:
         with pytest.raises(SourceError, match=f"a damaged {packer} file: it is empty; get it again"):
             ingested(put(tmp_path / f"a.jsonl{packer}", b""))
 
+    def test_what_no_parser_holds_is_told_with_its_line(self, tmp_path: Path) -> None:
+        long, deep = b'{"a":\n%s}' % (b"1" * 5000), b'{"a":%s}' % (b"[" * 100_000 + b"]" * 100_000)
+        for data in (long, b"[{},%s]" % long):
+            with pytest.raises(SourceError, match=r"a\.json:\d: an integer of thousands of digits"):
+                ingested(put(tmp_path / "a.json", data))
+        with pytest.raises(SourceError, match=r"a\.json:1: nested too deeply"):
+            ingested(put(tmp_path / "a.json", deep))
+
     def test_gone_changed_or_unreadable(self, tmp_path: Path) -> None:
         file = put(tmp_path / "a.jsonl", b'{"a":1}\n')
         (shard,) = sources.scan(file).shards

@@ -121,6 +121,8 @@ class _Parser:
                 raise self._error(f"not JSON: {error.msg}") from None
             except RecursionError:
                 raise self._error("nested too deeply") from None
+            except ValueError:  # Python reads no integer of more than 4300 digits
+                raise self._error("an integer of thousands of digits (write it as a string)") from None
             if end == len(self._text) and not isinstance(value, dict | list | str) and self._fill():
                 continue  # a number may go on
             break

@@ -250,7 +250,7 @@ def _sniffed(file: SourceFile) -> SourceFile:
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
