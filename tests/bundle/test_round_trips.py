@@ -153,6 +153,15 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyte
     assert len(set(digests)) == 1
 
 
+def test_a_folder_whose_name_is_no_utf8(tmp_path: Path, store: Store, other: Store) -> None:
+    fill_small(store)
+    folder = tmp_path / os.fsdecode(b"d\xe9")
+    folder.mkdir()
+    bundle(store, folder / "b.tar")
+    install(other, folder / "b.tar")
+    assert content(other) == content(store)
+
+
 def test_volumes_put_together_are_the_archive(tmp_path: Path, store: Store) -> None:
     fill(store)
     bundle(store, tmp_path / "whole.tar")

@@ -99,6 +99,13 @@ def test_large_messages_both_ways_do_not_block(tmp_path: Path) -> None:
         assert answers(executor) == {number: 2 * number for number in range(6)}
 
 
+def test_names_that_are_no_utf8_are_sent(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff")
+    with forked(tmp_path, 1) as executor:
+        executor.submit(1, {"value": 1, "name": name})
+        assert answers(executor) == {1: 2}
+
+
 def test_a_task_submitted_while_answers_come_is_answered_too(tmp_path: Path) -> None:
     with forked(tmp_path) as executor:
         executor.submit(0, {"value": 0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -155,6 +156,23 @@ class TestTheExport:
         bench.out.write_bytes(b"x" * len(data))
         bench.run()
         assert bench.out.read_bytes() == data
+
+    def test_names_that_are_no_utf8(self, bench: Bench) -> None:
+        """A source's name is bytes to the system; what is kept and told of it shows them as `?`."""
+        folder = bench.folder / os.fsdecode(b"d\xe9")
+        folder.mkdir()
+        source = folder / os.fsdecode(b"\xff.jsonl")
+        bench.corpus.rename(source)
+        recipe = bench.make(dataset_path=str(folder))
+        bench.run(recipe)
+        assert bench.run(recipe).no_op
+        source.write_bytes(source.read_bytes()[1000:].partition(b"\n")[2])
+        assert "d?/?.jsonl from line 1" in bench.run(recipe).operators[0].reason
+        assert bench.run(recipe).no_op
+        assert bench.told() == []
+        source.write_bytes(b'{"text": \n')
+        with pytest.raises(SourceError, match="jsonl:1: not JSON"):
+            bench.run(recipe, processes=2)
 
     def test_a_file_of_the_dataset_is_not_written_over(self, bench: Bench) -> None:
         before = bench.corpus.read_bytes()

@@ -7,6 +7,7 @@ sizes is known from the start, and what they do not fill is spaces.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -123,7 +124,7 @@ def create(
     with ExitStack() as stack:
         stack.enter_context(store.reading([(entry.kind, entry.key) for entry in wanted.entries]))
         if store.writable:
-            lease = store.lease(Key(blake3(f"forebay.bundle.out/{out.absolute()}".encode()).hexdigest()))
+            lease = store.lease(Key(blake3(b"forebay.bundle.out/" + os.fsencode(out.absolute())).hexdigest()))
             if lease is None:
                 raise InputError(f"somebody writes {out} now", subject=out, hint="wait, or choose another name")
             stack.enter_context(lease)

@@ -94,7 +94,9 @@ class Schema:
 
     def to_json(self) -> JSON:
         """Return the schema as JSON: ``[[name, type, seen], …]``; `seen` is left out where it is unknown."""
-        return [[it.name, it.type, it.seen] if it.seen is not None else [it.name, it.type] for it in self.columns]
+        return [
+            [it.name, it.type, _told(it.seen)] if it.seen is not None else [it.name, it.type] for it in self.columns
+        ]
 
     @classmethod
     def from_json(cls, data: JSON) -> Schema:
@@ -116,6 +118,11 @@ def _column(item: JSON) -> Column:
             return Column(name, kind, seen)
         case _:
             raise ValueError(f"not a column: {item!r}")
+
+
+def _told(seen: int | str) -> int | str:
+    """A path's bytes need not be UTF-8, what is kept must be: shown as a terminal shows them."""
+    return seen.encode("utf-8", "replace").decode() if isinstance(seen, str) else seen
 
 
 def union(schemas: Iterable[Schema]) -> Schema:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -250,11 +251,10 @@ class Intake:
         return moving
 
     def _shown(self, path: str) -> str:
-        """A path as people want it: relative to the working folder where it lies below."""
-        try:
-            return str(Path(path).relative_to(self._base))
-        except ValueError:
-            return path
+        """A path as people want it: relative to the working folder where it lies below; what is no UTF-8 as `?`."""
+        with suppress(ValueError):
+            path = str(Path(path).relative_to(self._base))
+        return path.encode("utf-8", "replace").decode()
 
 
 def _size(file: sources.SourceFile) -> int:

@@ -65,7 +65,8 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Send one frame."""
-        body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        # Names of files are bytes to the system: those that are no UTF-8 are kept as lone surrogates.
+        body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
         with self._sending:
             self.sock.sendall(len(body).to_bytes(4, "big") + body)
 
