@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pipeline_support import Bench, counts, document
 
-from forebay.errors import NotFoundError
+from forebay.errors import CacheRequiredError, NotFoundError
 from forebay.pipeline import explain, plan
 
 
@@ -75,6 +75,16 @@ class TestExplain:
         bench.steps[-1] = {"words_num_filter": {"min_num": 9}}
         report = bench.run(bench.make(project_name="other"))
         assert report.operators[-1].reason == "min_num: 4 -> 9"
+
+    def test_a_recipe_without_operators(self, bench: Bench) -> None:
+        """It turns one format into another; a dry run of it reads nothing either."""
+        bench.steps = []
+        report = bench.run(dry_run=True)
+        assert (report.dry, report.operators, report.read.shards_reused) == (True, (), 0)
+        with pytest.raises(CacheRequiredError, match=r"not in the store.*: read \("):
+            bench.run(require_cache=True)
+        bench.run()
+        assert bench.run(dry_run=True).no_op
 
     def test_no_such_run(self, bench: Bench) -> None:
         with bench.open() as store:

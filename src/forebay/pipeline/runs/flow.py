@@ -103,9 +103,7 @@ class Flow:
 
     def _advance(self, moving: Moving, stage: Stage) -> int | None:
         """Add what is known; return the index of the first operator that is not, or None."""
-        if not moving.known:
-            return stage.links[0].index if stage.links else cast("Link", stage.closing).index
-        if moving.gap and not self._conformed(moving):
+        if not moving.known or (moving.gap and not self._conformed(moving)):
             return stage.links[0].index if stage.links else (stage.closing.index if stage.closing else -1)
         for link in stage.links:
             if link.index >= self.keep_until:
