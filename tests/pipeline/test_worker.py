@@ -67,6 +67,26 @@ def test_no_answer_overtakes_the_parts_that_it_speaks_of() -> None:
     assert worker._finished.unfinished_tasks == 0, "or no part would go ahead any more once it is started again"
 
 
+def test_what_is_done_is_published_though_nobody_listens() -> None:
+    """The parent was killed: no word of its worker's, and no work lost."""
+
+    class Gone(Answers):
+        def done(self, number: int, result: Message) -> None:
+            super().done(number, result)
+            raise BrokenPipeError
+
+    space = Slow()
+    answers = Gone(space)
+    worker = Worker(Job(cast("Any", None), space, "x", 1), {"parts": in_parts})
+    worker.start(cast("Reply", answers))
+    worker.handle(0, {"do": "parts"})
+    space.let.set()
+    worker.handle(1, {"do": "parts"})
+    worker.finish()
+    space.scratch.remove()
+    assert answers.there == [True, True]
+
+
 def test_what_goes_ahead_of_a_parcel_is_still_found_in_it() -> None:
     parcel = Parcel()
     whole = parcel.put("layer", b"named by an entry")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -187,7 +188,8 @@ class Worker:
             if self.job.space.broken != broken:
                 self._broke = self.job.space.broken
             for work in works:
-                self._answer(work)
+                with suppress(ConnectionError):  # the parent was killed; what is done is published all the same
+                    self._answer(work)
                 self._finished.task_done()
 
     def _take(self) -> list[Work]:
