@@ -217,10 +217,22 @@ class TestFinding:
         (home / "sub" / "beside").symlink_to("../.hidden")
         assert [Path(it.path).name for it in resolve(home)] == ["a.json.gz", "b.jsonl", "d.jsonl", "c.csv"]
 
-    def test_a_pipe_is_told_as_that(self, home: Path) -> None:
-        os.mkfifo(home / "pipe.jsonl")
-        with pytest.raises(SourceError, match=r"pipe\.jsonl is a device or a pipe, not a file; write what comes out"):
-            resolve(home / "pipe.jsonl")
+    def test_links_from_each_to_the_other(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            put_only(tmp_path / name / f"{name}.jsonl", b"{}")
+        (tmp_path / "a" / "z").symlink_to("../b")
+        (tmp_path / "b" / "z").symlink_to("../a")
+        assert [Path(file.path).name for file in resolve(tmp_path / "a")] == ["a.jsonl", "b.jsonl"]
+        assert len(resolve(tmp_path)) == 4
+
+    def test_what_is_no_file_is_told_as_that(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.jsonl")
+        for path in (tmp_path / "a.jsonl", Path("/dev/null")):
+            with pytest.raises(SourceError, match="is a device or a pipe, not a file; write it to a file first"):
+                resolve(path)
+        (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+        with pytest.raises(SourceError, match=r"cannot look at .*: Too many levels of symbolic links"):
+            resolve(tmp_path / "loop.jsonl")
 
     def test_links_to_nowhere_are_not_passed_over(self, home: Path) -> None:
         """Data that was not brought along is no reason to go on without it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from forebay.config import user_path
-from forebay.errors import NotFoundError, SourceError
+from forebay.errors import ForebayError, NotFoundError, SourceError
 from forebay.table.options import Compression, Format, ReadOptions
 from forebay.table.streams import UTF8_BOM, open_stream
 from forebay.types import JSON
@@ -182,10 +182,18 @@ def _expand(item: str, base: Path, options: ReadOptions, choice: _Choice) -> lis
     if glob.has_magic(item):
         found = sorted(glob.glob(path, recursive=True))
         return choice.known(filter(_is_meant, found)) or _nothing(item, "matches no file with a known suffix")
-    if os.path.exists(path):  # it is read more than once: for its shards, and by what is to be computed again
-        hint = "write what comes out of it into a file first"
-        raise SourceError(f"{path} is a device or a pipe, not a file", subject=item, hint=hint)
-    raise NotFoundError(f"no such file or folder: {path}", subject=item)
+    raise _neither(path, item)
+
+
+def _neither(path: str, item: str) -> ForebayError:
+    """Return what is wrong with a path that leads to neither a file nor a folder."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return NotFoundError(f"no such file or folder: {path}", subject=item)
+    except OSError as error:  # a folder above may not be searched, a link to itself
+        return SourceError(f"cannot look at {path}: {error.strerror}", subject=item)
+    return SourceError(f"{path} is a device or a pipe, not a file", subject=item, hint="write it to a file first")
 
 
 _HINT = f"known are {' '.join(_DATA)} and text files, also with .gz .zst .bz2 .xz"
@@ -195,8 +203,10 @@ def _nothing(item: str, why: str) -> list[SourceFile]:
     raise NotFoundError(f"{item} {why}", subject=item, hint=_HINT)
 
 
-def _walk(folder: str) -> Iterator[str]:
-    """Yield the files in a folder and below, by name; folders sort among files."""
+def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the files in a folder and below, by name; folders sort among files. `above`: the real paths of those that
+    led here, none of which is entered again by a link."""
+    within = (*above, os.path.realpath(folder))
     try:
         with os.scandir(folder) as found:
             entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda it: it.name)
@@ -204,9 +214,9 @@ def _walk(folder: str) -> Iterator[str]:
         raise SourceError(f"cannot look into {folder}: {error.strerror}", subject=folder) from error
     for entry in entries:
         if entry.is_dir():
-            if entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve()):
+            if entry.is_symlink() and any(Path(one).is_relative_to(os.path.realpath(entry.path)) for one in within):
                 continue  # a link to a folder that we are in
-            yield from _walk(entry.path)
+            yield from _walk(entry.path, within)
         elif _is_meant(entry.path):
             yield entry.path
 
