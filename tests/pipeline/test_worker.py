@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import threading
@@ -10,10 +11,11 @@ from typing import Any, cast
 
 import pytest
 
+from forebay.errors import BuildError
 from forebay.pipeline.workers.messages import Message, Reply
 from forebay.pipeline.workers.space import Parcel, Scratch, Space
 from forebay.pipeline.workers.worker import PART, Job, Work, Worker
-from forebay.types import Entry, Key
+from forebay.types import Digest, Entry, Key
 
 
 class Slow(Space):
@@ -97,6 +99,19 @@ def test_what_goes_ahead_of_a_parcel_is_still_found_in_it() -> None:
     assert (list(parcel.kept), list(parcel.loose), parcel.entries) == ([unnamed.digest], [loose.digest], [])
     assert all(parcel.find(ref.digest) is not None for ref in (whole, loose, unnamed))
     assert parcel.part().entries == []
+
+
+def test_a_scratch_folder_that_is_full_is_told_with_its_place() -> None:
+    scratch = Scratch()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(BuildError, match=r"cannot write to the scratch folder .*: File too large; make room there"):
+            scratch.write(Digest("0" * 64), bytes(2000))
+        assert list(scratch.folder.iterdir()) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        scratch.remove()
 
 
 PREPARED = """

@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_support import encoded, json_rows, modelled, same
 
-from forebay.errors import NotFoundError, SourceError
+from forebay.errors import BuildError, NotFoundError, SourceError
 from forebay.table import sources
 from forebay.table.building import build_columns
 from forebay.table.pythonic import rows_of
@@ -344,6 +345,16 @@ class TestDamage:
                 ingested(put(tmp_path / "a.json", data))
         with pytest.raises(SourceError, match=r"a\.json:1: nested too deeply"):
             ingested(put(tmp_path / "a.json", deep))
+
+    def test_no_room_to_decode_is_no_damage(self, tmp_path: Path) -> None:
+        file = put(tmp_path / "a.parquet.gz", gzip.compress(FORMATS["table.parquet"]()))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            with pytest.raises(BuildError, match=r"cannot decode .*a\.parquet\.gz into .*: File too large; make room"):
+                ingested(file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     def test_gone_changed_or_unreadable(self, tmp_path: Path) -> None:
         file = put(tmp_path / "a.jsonl", b'{"a":1}\n')

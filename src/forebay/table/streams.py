@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
-from forebay.errors import ForebayError, NotFoundError, SourceError
+from forebay.errors import BuildError, ForebayError, NotFoundError, SourceError
 from forebay.table.options import Compression
 
 if TYPE_CHECKING:
@@ -52,18 +52,39 @@ def open_stream(path: str, compression: Compression) -> Generator[Stream]:
 
 @contextmanager
 def open_seekable(path: str, compression: Compression) -> Generator[IO[bytes]]:
-    """Open a file for random access; a compressed one is decoded into a temporary file first."""
+    """Open a file for random access; a compressed one is decoded into a temporary file first.
+
+    Raises:
+        NotFoundError, SourceError: see `open_stream`.
+        BuildError: there is no room for the temporary file.
+    """
     with open_stream(path, compression) as stream:
         if not compression:
             yield cast("IO[bytes]", stream)
             return
         import tempfile  # a few milliseconds, rarely needed
 
-        with tempfile.TemporaryFile() as spool:
-            while block := stream.read(BLOCK_BYTES):
-                spool.write(block)
+        folder = tempfile.gettempdir()
+        with _decoded_into(folder, path):
+            # Unbuffered: what cannot be written is not tried again when it is closed.
+            spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - opened apart from what is done with it
+        with spool:
+            while block := memoryview(stream.read(BLOCK_BYTES)):
+                with _decoded_into(folder, path):
+                    while block:
+                        block = block[spool.write(block) :]
             spool.seek(0)
-            yield spool
+            yield cast("IO[bytes]", spool)
+
+
+@contextmanager
+def _decoded_into(folder: str, path: str) -> Generator[None]:
+    """Tell what happens to the temporary file from what happens to the source."""
+    try:
+        yield
+    except OSError as error:
+        what = f"cannot decode {path} into {folder}: {error.strerror}"
+        raise BuildError(what, subject=path, hint="make room there, or set TMPDIR to a folder elsewhere") from error
 
 
 def blocks(stream: Stream, size: int = BLOCK_BYTES) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from blake3 import blake3
 
-from forebay.errors import ObjectMissingError, StoreError
+from forebay.errors import BuildError, ObjectMissingError, StoreError
 from forebay.io import temporary_folder
 from forebay.pipeline.workers.keeping import Keeper
 from forebay.types import Buffer, Digest, Entry, Key, ObjectRef
@@ -99,13 +99,23 @@ class Scratch:
         self._remove.atexit = True
 
     def write(self, digest: Digest, data: Buffer) -> None:
-        """Write one object, whole under its name; an object that is there stays."""
+        """Write one object, whole under its name; an object that is there stays.
+
+        Raises:
+            BuildError: it cannot be written.
+        """
         path = self.folder / digest
         if path.exists():
             return
         part = self.folder / f"{digest}.{os.urandom(8).hex()}"
-        part.write_bytes(data)
-        part.rename(path)
+        try:
+            part.write_bytes(data)
+            part.rename(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            what = f"cannot write to the scratch folder {self.folder}: {error.strerror}"
+            hint = "make room there, or set TMPDIR to a folder elsewhere"
+            raise BuildError(what, subject=str(self.folder), hint=hint) from error
 
     def read(self, digest: Digest) -> memoryview | None:
         """Return a view of an object's pages, or None where it is not here."""
@@ -198,7 +208,7 @@ class Space:
 
         Raises:
             ObjectMissingError: there is such an object, and `heals`; otherwise the store counts as broken.
-            OSError: the scratch folder, too, cannot be written.
+            BuildError: the scratch folder, too, cannot be written.
         """
         for digest, data in parcel.loose.items():
             self.scratch.write(digest, data)
@@ -218,7 +228,7 @@ class Space:
         """Publish parcels together, as that costs less; one by one where that fails, say as there is room for few only.
 
         Raises:
-            OSError: see `publish`.
+            BuildError: see `publish`.
         """
         if len(parcels) > 1 and self.store is not None and not self.broken:
             whole = Parcel.of(parcels)
