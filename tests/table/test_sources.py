@@ -346,6 +346,14 @@ class TestDamage:
         with pytest.raises(SourceError, match=r"a\.json:1: nested too deeply"):
             ingested(put(tmp_path / "a.json", deep))
 
+    @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+    def test_text_that_is_not_utf8_in_typed_columns(self, tmp_path: Path, name: str) -> None:
+        text = pa.array([b"fine", b"\xff"]).view("string")
+        table = pa.table({"n": [1, 2], "t": text})
+        write = pq.write_table if name == "a.parquet" else feather.write_feather
+        with pytest.raises(SourceError, match=f"{name} is not a readable .* file: column 't': .*UTF8"):
+            ingested(put(tmp_path / name, written(lambda sink: write(table, sink))))
+
     def test_no_room_to_decode_is_no_damage(self, tmp_path: Path) -> None:
         file = put(tmp_path / "a.parquet.gz", gzip.compress(FORMATS["table.parquet"]()))
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)

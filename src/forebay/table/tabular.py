@@ -27,10 +27,21 @@ def read_columns(file: SourceFile, options: ReadOptions) -> Iterator[Rows]:
     read = _parquet if file.format == "parquet" else _arrow
     try:
         with open_seekable(file.path, file.compression) as stream:
-            for rows in cut(read(stream), options.shard_bytes):
+            for rows in cut(_sound(read(stream)), options.shard_bytes):
                 yield Rows(rows, describe(rows.schema, dict.fromkeys(rows.column_names, file.path)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowSerializationError) as error:
         raise SourceError(f"{file.path} is not a readable {file.format} file: {error}", subject=file.path) from error
+
+
+def _sound(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """See that text is UTF-8 and offsets lie within their buffers, which Arrow takes the file's word for."""
+    for batch in batches:
+        for name, column in zip(batch.column_names, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise pa.ArrowInvalid(f"column {name!r}: {error}") from error
+        yield batch
 
 
 def _parquet(stream: IO[bytes]) -> Iterator[pa.Table]:
