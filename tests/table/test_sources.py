@@ -354,6 +354,11 @@ class TestDamage:
         with pytest.raises(SourceError, match=f"{name} is not a readable .* file: column 't': .*UTF8"):
             ingested(put(tmp_path / name, written(lambda sink: write(table, sink))))
 
+    def test_columns_that_cannot_be_stored_are_told_with_their_file(self, tmp_path: Path) -> None:
+        table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+        with pytest.raises(SourceError, match=r"twice\.parquet: columns named twice: a; rename them"):
+            ingested(put(tmp_path / "twice.parquet", written(lambda sink: pq.write_table(table, sink))))
+
     def test_no_room_to_decode_is_no_damage(self, tmp_path: Path) -> None:
         file = put(tmp_path / "a.parquet.gz", gzip.compress(FORMATS["table.parquet"]()))
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)

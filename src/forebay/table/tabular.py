@@ -7,7 +7,7 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from forebay.errors import SourceError
+from forebay.errors import InputError, NotFoundError, SourceError
 from forebay.table.casting import describe
 from forebay.table.cutting import cut
 from forebay.table.options import ReadOptions
@@ -31,6 +31,10 @@ def read_columns(file: SourceFile, options: ReadOptions) -> Iterator[Rows]:
                 yield Rows(rows, describe(rows.schema, dict.fromkeys(rows.column_names, file.path)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowSerializationError) as error:
         raise SourceError(f"{file.path} is not a readable {file.format} file: {error}", subject=file.path) from error
+    except (NotFoundError, SourceError):
+        raise
+    except InputError as error:  # of the columns, which says nothing of the file
+        raise SourceError(f"{file.path}: {error.what}", subject=file.path, hint=error.hint) from error
 
 
 def _sound(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
