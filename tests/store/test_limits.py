@@ -7,7 +7,8 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,19 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
     if request.param == "memory":
         yield tmp_path / "s", MemoryFilesystem(capacity_bytes=2**23)
         return
-    folder = tmp_path / "small"
+    with mounted(tmp_path / "small", b"size=8m") as folder:
+        yield folder / "s", None
+
+
+@contextmanager
+def mounted(folder: Path, options: bytes) -> Iterator[Path]:
+    """Give a tmpfs, where we may mount one."""
     folder.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
-    if sys.platform != "linux" or libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"size=8m") != 0:
+    if sys.platform != "linux" or libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, options) != 0:
         pytest.skip(f"may not mount a tmpfs here: {os.strerror(ctypes.get_errno())}")
     try:
-        yield folder / "s", None
+        yield folder
     finally:
         libc.umount2(os.fsencode(folder), 2)
 
@@ -110,6 +117,36 @@ def test_a_disk_without_any_room_can_be_collected(small_disk: tuple[Path, object
             assert not temporaries(small_disk)
             assert check(store, "new", (payload("new"),))
             put(store, "old", payload("old", size))
+
+
+@pytest.mark.parametrize("how", ["gc", "remove"])
+def test_a_disk_without_any_inodes_can_be_collected(tmp_path: Path, how: str) -> None:
+    """A cache of many small files can use them up long before the bytes."""
+    with mounted(tmp_path / "few", b"size=8m,nr_inodes=200") as folder:
+        disk = (folder / "s", None)
+        with opened(disk) as store:
+            put(store, "old", payload("old"))
+            put(store, "new", payload("new"))
+        for _ in range(2):
+            with suppress(OSError):
+                for number in count():
+                    (folder / f"fill-{number}").touch()
+            with opened(disk) as store:
+                with pytest.raises(StoreFullError, match=r"index\.sqlite: unable to open.*; free some space"):
+                    store.usage()
+                if how == "gc":
+                    assert store.gc(max_bytes=1500).entries == 1
+                else:
+                    assert store.remove("delta", key("old"))
+                    assert check(store, "new", (payload("new"),))
+            for name in os.listdir(folder):
+                if name.startswith("fill-"):
+                    (folder / name).unlink()
+            with opened(disk) as store:
+                store.gc()
+                put(store, "old", payload("old"))
+                put(store, "new", payload("new"))
+            assert len([name for name in os.listdir(folder / "s") if name.startswith("ballast")]) == 4
 
 
 def test_without_ballast_a_disk_without_any_room_says_so(small_disk: tuple[Path, object]) -> None:

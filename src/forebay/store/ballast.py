@@ -1,7 +1,7 @@
-"""A file of no use but its room: given up on a full disk, so that evicting, which needs the index, can begin at all.
+"""Files of no use but their room: given up on a full disk, so that evicting, which needs the index, can begin at all.
 
 SQLite cannot open its files without some room (shared memory, a log), so that a disk without any would leave nobody
-able to make some.
+able to make some. Room is bytes, and where a file system counts them, files.
 """
 
 from __future__ import annotations
@@ -18,32 +18,40 @@ from forebay.io import Filesystem
 Result = TypeVar("Result")
 
 _BYTES = 2**19
+_FILES = 4
 _MODE = 0o660
 
 
 @dataclass(frozen=True, slots=True)
 class Ballast:
-    """The file, and what to do with it."""
+    """The files, and what to do with them: `path` has the bytes, those beside it are empty."""
 
     fs: Filesystem
     path: Path
 
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return (self.path, *(self.path.with_name(f"{self.path.name}-{number}") for number in range(1, _FILES)))
+
     def load(self) -> None:
-        """Put it there if it is not, and if there is room for it."""
+        """Put them there if they are not, and if there is room for them."""
         try:
-            self.fs.stat(self.path)
+            self.fs.stat(self._paths[-1])
         except FileNotFoundError:
             self._write()
         except OSError:
             pass  # a disk in such trouble has no use for it
 
     def drop(self) -> bool:
-        """Give its room back; tell whether there was any."""
-        try:
-            self.fs.unlink(self.path)
-        except OSError:
-            return False
-        return True
+        """Give their room back; tell whether there was any."""
+        dropped = False
+        for path in reversed(self._paths):  # whoever finds the last one takes all to be there
+            try:
+                self.fs.unlink(path)
+                dropped = True
+            except OSError:
+                continue
+        return dropped
 
     def carry(self, work: Callable[[], Result]) -> Result:
         """Do what makes room; if there is none to begin with, drop the ballast and do it again.
@@ -61,13 +69,18 @@ class Ballast:
             self.load()
 
     def _write(self) -> None:
-        try:
-            file = self.fs.create(self.path, mode=_MODE)
-        except OSError:
-            return  # no room, or another was faster
-        try:
-            file.write(os.urandom(_BYTES))  # what a file system could pack would be no ballast
-            file.close()
-        except OSError:
-            file.close()
-            self.drop()
+        for path in self._paths:
+            try:
+                file = self.fs.create(path, mode=_MODE)
+            except FileExistsError:
+                continue
+            except OSError:
+                return  # no room
+            try:
+                if path == self.path:
+                    file.write(os.urandom(_BYTES))  # what a file system could pack would be no ballast
+                file.close()
+            except OSError:
+                file.close()
+                self.drop()
+                return

@@ -170,8 +170,8 @@ class Index:
 
         text = str(error)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        full = code == sqlite3.SQLITE_IOERR and self._place.path is not None and mounts.is_full(self._place.path.parent)
-        if code == sqlite3.SQLITE_FULL or "disk is full" in text or full:
+        unsaid, path = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN), self._place.path
+        if code == sqlite3.SQLITE_FULL or "disk is full" in text or (unsaid and path and mounts.is_full(path.parent)):
             raise StoreFullError(f"no room for {self._place.path}: {error}", hint="free some space") from error
         if attempt == 2:
             raise StoreError(f"cannot use {self._place.path}: {error}", hint="forebay reindex") from error

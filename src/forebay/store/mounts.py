@@ -8,6 +8,7 @@ from pathlib import Path
 _NO_LOCKS = ("nfs", "fuse", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "beegfs", "virtiofs", "vboxsf")
 
 _SHARED_BYTES = 64 * 2**10  # 32 KiB and some pages of the log
+_SHARED_FILES = 2
 
 
 def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
@@ -30,12 +31,16 @@ def locks_work(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
 
 
 def is_full(folder: Path) -> bool:
-    """Tell whether there is no room for what SQLite's connections share: then it says no more than "I/O error"."""
+    """Tell whether there is no room for what SQLite's connections share, in bytes or in files.
+
+    It says no more then than "I/O error" or "unable to open database file".
+    """
     try:
         disk = os.statvfs(folder)
     except OSError:
         return False
-    return disk.f_bavail * disk.f_frsize < _SHARED_BYTES
+    few = disk.f_files > 0 and disk.f_favail < _SHARED_FILES  # 0: it does not count them
+    return few or disk.f_bavail * disk.f_frsize < _SHARED_BYTES
 
 
 def _unescape(point: str) -> str:
