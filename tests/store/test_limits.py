@@ -86,6 +86,13 @@ def test_full_disk_of_what_is_spared(small_disk: tuple[Path, object]) -> None:
         put(store, "small", payload("small", 400_000))
 
 
+def test_what_is_kept_free_is_told(small_disk: tuple[Path, object]) -> None:
+    """On a disk smaller than that nothing is ever kept: its user must learn of the setting."""
+    told = "where min_free_bytes keeps 268435456 of the disk free: .* more are wanted, .*; unpin or free the disk"
+    with opened(small_disk, min_free_bytes=2**28) as store, pytest.raises(StoreFullError, match=told):
+        put(store, "a", payload("a"))
+
+
 def fill(folder: Path) -> Path:
     """Take all the room that there is."""
     hog = folder / "hog"

@@ -86,11 +86,13 @@ class Ledger:
             short, plan = self.transact(lambda db: self._reserve(db, order, last=True))
         self.tell(plan)
         if short > 0:
-            need = order.need
-            limit = self._settings.max_bytes
+            limit, spare = self._settings.max_bytes, self._settings.min_free_bytes
             of = f"the budget of {limit} bytes" if limit is not None else f"{self._layout.home}"
-            what = f"no room for {need} bytes in {of}: {short} more are wanted, and what is left may not go"
-            error = StoreFullError(what, subject=self._layout.home, hint="raise max_bytes, unpin or free the disk")
+            if spare and limit is None:
+                of += f", where min_free_bytes keeps {spare} of the disk free"
+            what = f"no room for {order.need} bytes in {of}: {short} more are wanted, and what is left may not go"
+            hint = "unpin or free the disk" if limit is None else "raise max_bytes, unpin or free the disk"
+            error = StoreFullError(what, subject=self._layout.home, hint=hint)
             error.on_its_way = self.transact(self._reserved_by_others)
             raise error
 
