@@ -99,6 +99,19 @@ def test_what_fails_alike_is_told_once(hub: FakeHub, call: Call) -> None:
     assert "`forebay fetch` with the same options brings" in lines[-1]
 
 
+def test_check_finds_nothing_in_what_another_task_has_left(hub: FakeHub, call: Call, tmp_path: Path) -> None:
+    """The datasets library takes another revision's Arrow from its cache where it is refused one."""
+    pytest.importorskip("datasets")
+    told = "task: {0}\ndataset_path: org/plain\ntest_split: train\ndataset_kwargs: {{revision: {1}}}\n"
+    for name, revision in (("early", "main"), ("gone", "v9")):
+        (tmp_path / f"{name}.yaml").write_text(told.format(name, revision))
+    of_mine = ("--lm-eval", "early,gone", "--include-path", str(tmp_path))
+    assert "no revision 'v9'" in call("fetch", *of_mine, code=1).stderr
+    done = call("check", "--workers", "1", *of_mine, code=1)
+    assert "1 of 2 load without network" in done.stdout
+    assert "for gone" in done.stdout
+
+
 def test_check_loads_what_is_gated(hub: FakeHub, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has fetched it may have it, also where the hub cannot be asked whose token that is."""
     pytest.importorskip("datasets")

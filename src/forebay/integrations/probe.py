@@ -22,8 +22,11 @@ def _load(job: Job) -> int:
     if job["hub"] == "ms":
         return _load_from_modelscope(job)
     import datasets  # pyright: ignore[reportMissingImports]  # of the harness
+    from datasets.config import HF_DATASETS_CACHE  # pyright: ignore[reportMissingImports]
 
-    found: Any = datasets.load_dataset(job["path"], job["name"], **job["options"])
+    # For what a hub does not have, datasets takes what another job has left in a cache that they share.
+    options: dict[str, Any] = {"cache_dir": f"{HF_DATASETS_CACHE}/{job['number']}", **job["options"]}
+    found: Any = datasets.load_dataset(job["path"], job["name"], **options)
     lost = [split for split in job["splits"] if split not in found]
     if lost:
         raise LookupError(f"no split {', '.join(lost)}; there are: {', '.join(map(str, found))}")
