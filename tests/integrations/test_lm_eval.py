@@ -105,6 +105,39 @@ def test_what_cannot_be_known_is_told(harness: Harness, task: str, loads: list[L
     assert all(gap.why for gap in found.gaps)
 
 
+@pytest.mark.parametrize(
+    ("told", "gap"),
+    [
+        ("task: odd\ndataset_path: a/b\ndataset_kwargs: {revision: 2024-01-01}\n", "revision holds more than text"),
+        ("task: odd\ndataset_path: a/b\ndataset_kwargs: {data_files: !function u.f}\n", "data_files holds more"),
+        ("task: odd\ndataset_path: a/b\ndataset_kwargs: {data_files: {1: a, b: c}}\n", "data_files holds more"),
+        ("task: odd\ndataset_path: a/b\ndataset_kwargs: {1: a}\n", "1 is not the name of an argument"),
+        ("task: odd\ndataset_path: a/b\ndataset_kwargs: 'split: x'\n", "is no mapping"),
+        ("group: odd\ntask: [odd]\n", "is a member of itself"),
+        ("group: odd\ntask: [{group: odd, num_fewshot: 1}]\n", "is a member of itself"),
+        ("group: odd\ntask: [plain_tsk]\n", "'plain_tsk' that is no task, group or tag; did you mean plain_task"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_a_gap_of_its_tasks_alone(
+    harness: Harness, tmp_path: Path, told: str, gap: str
+) -> None:
+    (tmp_path / "odd.yaml").write_text(told)
+    closure = lm_eval.resolve(["odd", "plain_task"], harness, include=[tmp_path])
+    assert [load.path for load in closure.loads] == ["org/plain"]
+    assert [gap in str(each) for each, _ in closure.gaps] == [True]
+
+
+def test_a_group_may_be_met_twice_and_a_function_may_take_anything(harness: Harness, tmp_path: Path) -> None:
+    (tmp_path / "twice.yaml").write_text("group: twice\ntask: [inner, inner]\n")
+    (tmp_path / "inner.yaml").write_text("group: inner\ntask: [plain_task]\n")
+    assert not lm_eval.resolve(["twice", "inner"], harness, include=[tmp_path]).gaps
+    (tmp_path / "made.yaml").write_text(
+        "task: made\ncustom_dataset: !function u.f\ndataset_kwargs: {day: 2024-01-01}\n"
+    )
+    (tmp_path / "u.py").write_text("import datasets\ndef f(**k): return datasets.load_dataset('org/told')\n")
+    assert [load.path for load in lm_eval.resolve(["made"], harness, include=[tmp_path]).loads] == ["org/told"]
+
+
 def test_a_gap_names_what_the_code_names(harness: Harness) -> None:
     made = needs(harness, "makes").gaps[0]
     assert "org/chosen" in str(made)

@@ -6,6 +6,7 @@ Imported only where nobody has read them before: it takes the YAML parser and Py
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -25,6 +26,8 @@ from forebay.integrations.tasks import Closure, Gap, Load, Metric, TaskNeeds, tr
 _GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata", "num_fewshot"}
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 _GLOB = set("*?[")
+_DATA = {"dataset_path", "custom_dataset", "class"}
+"""A task without any of these keys has no data."""
 
 Configuration: TypeAlias = dict[str, Any]
 Expanded: TypeAlias = "tuple[str, Configuration | Gap]"
@@ -200,7 +203,12 @@ class Tasks:
             yield group, Gap(f"group {group}", f"has a member that is neither task nor group: {member!r}")
             return
         if base not in self.names:
-            yield f"{group}::{base}", {**item, "task": f"{group}::{base}"}
+            name = f"{group}::{base}"
+            if isinstance(member, str) and not _DATA & item.keys():
+                what = f"has a member {base!r} that is no task, group or tag"
+                yield name, Gap(f"group {group}", what, self._instead_of(base))
+            else:
+                yield name, {**item, "task": name}
         elif self.names[base].kind == "group":
             yield from self._named(base, item)
         elif self.names[base].kind == "tag":
@@ -215,9 +223,9 @@ class Tasks:
         """Return what one task needs."""
         if isinstance(configuration, Gap):
             return TaskNeeds(task, gaps=(configuration,))
-        options = configuration.get("dataset_kwargs")
-        if options and not isinstance(options, dict):
-            return TaskNeeds(task, gaps=(Gap(f"dataset_kwargs {options!r}", "is no mapping; the harness fails, too"),))
+        unusable = _unusable(configuration)
+        if unusable is not None:
+            return TaskNeeds(task, gaps=(unusable,))
         found = self._read_functions(configuration)
         for load in self._loads(configuration, found):
             if not any(load.call == known.call for known in found.loads):
@@ -301,6 +309,23 @@ class Tasks:
             name = each.get("metric") if isinstance(each, dict) else None
             if isinstance(name, str) and (each.get("hf_evaluate") is True or name not in self._own_metrics):
                 yield Metric(name)
+
+
+def _unusable(configuration: Configuration) -> Gap | None:
+    """Tell why no load can be called with the ``dataset_kwargs`` of a task, or None where one can."""
+    options = configuration.get("dataset_kwargs")
+    if not options or configuration.get("custom_dataset") is not None:  # a function takes anything
+        return None
+    if not isinstance(options, dict):
+        return Gap(f"dataset_kwargs {options!r}", "is no mapping; the harness fails, too")
+    for name, value in cast("dict[object, object]", options).items():
+        try:
+            json.dumps({name: value}, sort_keys=True)
+        except (TypeError, ValueError):
+            return Gap("dataset_kwargs", f"{name} holds more than text, numbers, lists and mappings", "quote a date")
+        if not isinstance(name, str):
+            return Gap("dataset_kwargs", f"{name!r} is not the name of an argument", "quote it")
+    return None
 
 
 def _load(configuration: Mapping[str, Any]) -> Load:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TASKS, ANSWER = "tasks", "answer"
 """The kind of the entries, and the role of their one object: JSON."""
 
-READING = 2
+READING = 3
 """To be raised when other things are read from the same files."""
 
 
