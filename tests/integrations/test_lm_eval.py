@@ -221,6 +221,39 @@ def test_answers_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
         assert answered(harness, store, ["plain_task"]).tasks[0].loads[0].path == "org/other"
 
 
+BESIDE = {
+    "base": "tag: mine\ndataset_path: org/old\nprocess_docs: !function code.f\n",
+    "code.py": "from .more.deep import load\nf = load\n",
+    "more/deep.py": "import datasets\ndef load(docs): return datasets.load_dataset('org/old2')\n",
+}
+
+
+@pytest.mark.parametrize(("name", "old"), [("base", "org/old"), ("more/deep.py", "org/old2"), ("base", "tag: mine")])
+def test_files_outside_of_the_folders_of_tasks_count_too(tmp_path: Path, name: str, old: str) -> None:
+    harness = lm_eval.find(make(tmp_path / "site"))
+    for each, text in BESIDE.items():
+        (tmp_path / "shared" / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shared" / each).write_text(text)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "own.yaml").write_text("include: ../shared/base\ntask: own\n")
+    (tmp_path / "tasks" / "two.yaml").write_text("tag: mine\ntask: two\ndataset_path: org/two\n")
+
+    def told() -> str:
+        with Store.open(settings(home=tmp_path / "store")) as store:
+            return str(lm_eval.resolve(["own", "mine"], harness, store, [tmp_path / "tasks"]))
+
+    first = told()
+    assert told() == first
+    with Store.open(settings(home=tmp_path / "store")) as store:
+        assert len(list(store.entries(kind="tasks"))) == 2
+    path = tmp_path / "shared" / name
+    path.write_text(path.read_text().replace(old, f"{old}-new"))
+    assert told() != first
+    (tmp_path / "shared" / "base").unlink()
+    with pytest.raises(NotFoundError):
+        told()
+
+
 def test_a_damaged_answer_is_made_anew(tmp_path: Path) -> None:
     harness = lm_eval.find(make(tmp_path / "site"))
     with Store.open(settings(home=tmp_path / "store")) as store:

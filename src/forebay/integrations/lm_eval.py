@@ -17,7 +17,7 @@ from forebay.integrations import harness as harnesses
 from forebay.integrations.harness import Harness
 from forebay.integrations.remembering import Remembered
 from forebay.integrations.tasks import Closure
-from forebay.integrations.trees import state_of
+from forebay.integrations.trees import outside, state_of
 
 if TYPE_CHECKING:
     from forebay.store import Store
@@ -67,14 +67,20 @@ def resolve(
     def read_names() -> JSON:
         from forebay.integrations import task_names
 
-        return task_names.to_json(task_names.build(roots), roots)
+        files: set[Path] = set()
+        index = task_names.build(roots, files)
+        known.beside.update(outside(files, roots))
+        return task_names.to_json(index, roots)
 
     def read_closure() -> JSON:
         from forebay.integrations import task_names
         from forebay.integrations.lm_tasks import Tasks
 
         index = task_names.from_json(known.get("names", read_names), roots)
-        return Tasks(harness, paths, index).closure(asked).to_json()
+        tasks = Tasks(harness, paths, index)
+        closure = tasks.closure(asked)
+        known.beside.update(outside(tasks.files, [*roots, harness.folder / "api", harness.folder / "config"]))
+        return closure.to_json()
 
     if any(name.endswith((".yaml", ".yml")) for name in asked):  # a file that the fingerprint does not know
         return Closure.from_json(cast("Any", read_closure()))

@@ -62,6 +62,11 @@ class Tasks:
             return self.index
         return task_names.build(task_folders(self.harness.folder, self.include))
 
+    @property
+    def files(self) -> set[Path]:
+        """Every file that was looked at."""
+        return {*self._files.files, *self._reader.files}
+
     @cached_property
     def _group_keys(self) -> set[str]:
         """Keys of a group's file that are the group's; all others go to its tasks."""

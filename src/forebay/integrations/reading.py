@@ -117,6 +117,11 @@ class Reader:
         self._facts: dict[tuple[Path, str], _Facts] = {}
         self._located: dict[tuple[str, Path], tuple[Path, str] | None] = {}
 
+    @property
+    def files(self) -> Iterable[Path]:
+        """Every file that was looked at."""
+        return self._modules
+
     def module(self, file: Path) -> Module | None:
         """Return a parsed file, or None."""
         if file not in self._modules:

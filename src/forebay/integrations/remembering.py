@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from forebay.errors import StoreError
 from forebay.hub.snapshot import key_of
+from forebay.integrations.trees import state_of
 from forebay.types import JSON, Entry, Key
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 TASKS, ANSWER = "tasks", "answer"
 """The kind of the entries, and the role of their one object: JSON."""
+_BESIDE, _STATE = "beside", "state"
 
 READING = 3
 """To be raised when other things are read from the same files."""
@@ -29,12 +32,14 @@ class Remembered:
         store: where they are kept; None: nowhere.
         tool, version: of the harness.
         fingerprint: of its files.
+        beside: files that answers depend on and the fingerprint does not know; who makes an answer adds them.
     """
 
     store: Store | None
     tool: str
     version: str
     fingerprint: str
+    beside: set[Path] = field(default_factory=set[Path])
 
     def key(self, question: JSON) -> Key:
         """Return the key under which the answer to a question is kept."""
@@ -47,20 +52,33 @@ class Remembered:
         key = self.key(question)
         try:
             entry = self.store.get(TASKS, key)
-            if entry is not None:
+            if entry is not None and self._holds(entry):
                 return json.loads(bytes(self.store.read(entry.object(ANSWER).digest)))
         except (StoreError, KeyError, ValueError):
             pass  # gone or damaged: as if it had never been
         answer = make()
         parts: dict[str, JSON] = {"tool": self.tool, "version": self.version}
         parts |= {"files": self.fingerprint, "question": question}
-        entry = Entry(TASKS, key, parts=parts, dataset=f"{self.tool} {self.version}")
+        meta = {_BESIDE: [str(path) for path in sorted(self.beside)], _STATE: state_of([], sorted(self.beside))}
+        dataset = f"{self.tool} {self.version}"
+        entry = Entry(
+            TASKS, key, meta=cast("dict[str, JSON]", meta) if self.beside else {}, parts=parts, dataset=dataset
+        )
         try:
             if self.store.writable:
                 self._keep(entry, answer)
         except StoreError:
             pass  # a store that cannot keep it costs time, no more
         return answer
+
+    def _holds(self, entry: Entry) -> bool:
+        """Tell whether the files beside are as they were when an answer was made, and take them over."""
+        told = cast("list[Any]", entry.meta.get(_BESIDE, []))
+        files = [Path(str(path)) for path in told]
+        if files and state_of([], files) != entry.meta.get(_STATE):
+            return False
+        self.beside.update(files)
+        return True
 
     def _keep(self, entry: Entry, answer: JSON) -> None:
         assert self.store is not None

@@ -42,8 +42,13 @@ class Named:
     members: set[str] = field(default_factory=set[str])
 
 
-def build(roots: Sequence[Path]) -> dict[str, Named]:
-    """Return every name below the folders; in one folder the first file wins, between folders the last."""
+def build(roots: Sequence[Path], files: set[Path] | None = None) -> dict[str, Named]:
+    """Return every name below the folders; in one folder the first file wins, between folders the last.
+
+    Args:
+        roots: the folders.
+        files: gets every file that was looked at.
+    """
     index: dict[str, Named] = {}
     heads = _Heads()
     for root in roots:
@@ -54,6 +59,8 @@ def build(roots: Sequence[Path]) -> dict[str, Named]:
             except (OSError, ValueError, TypeError):
                 continue  # the harness leaves out files that it cannot read, too
         index.update(found)
+    if files is not None:
+        files |= heads.files
     return index
 
 
@@ -110,6 +117,7 @@ class _Heads:
 
     def __init__(self) -> None:
         self._known: dict[Path, dict[str, Any]] = {}
+        self.files: set[Path] = set()
 
     def merged(self, path: Path, seen: set[Path] | None = None) -> dict[str, Any]:
         seen = set() if seen is None else seen
@@ -118,6 +126,7 @@ class _Heads:
             raise ValueError(f"include cycle at {place}")
         seen.add(place)
         if place not in self._known:
+            self.files.add(place)
             self._known[place] = _head(place)
         own = self._known[place]
         if "include" not in own:

@@ -6,7 +6,7 @@ The rules are the harness's own (0.4.x): the keys of included files come first, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -80,6 +80,11 @@ class TaskFiles:
     def __init__(self) -> None:
         self._read: dict[Path, dict[str, Any]] = {}
         self._places: dict[Path, Path] = {}
+
+    @property
+    def files(self) -> Iterable[Path]:
+        """Every file that was looked at, with links resolved."""
+        return self._places.values()
 
     def load(self, path: Path) -> dict[str, Any]:
         """Return a file with all that it includes; the caller may change the top level of what is returned.

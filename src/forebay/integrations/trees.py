@@ -34,6 +34,12 @@ def state_of(roots: Sequence[Path], others: Iterable[Path] = ()) -> str:
     return blake3("\n".join(told).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def outside(files: Iterable[Path], roots: Iterable[Path]) -> set[Path]:
+    """Return the files that are not below any of the roots, whose state thus says nothing of them."""
+    inside = tuple({f"{place}{os.sep}" for root in roots for place in (root, root.resolve())})
+    return {path for path in files if not str(path).startswith(inside)}
+
+
 def _note_folder(folder: str, told: list[str]) -> None:
     """Note every file below a folder; some 15,000 of them in less than a tenth of a second."""
     inside: list[str] = []
