@@ -178,6 +178,14 @@ def test_unknown_names_say_what_was_meant(harness: Harness, name: str, hint: str
         lm_eval.resolve(["plain_task", name], harness)
 
 
+def test_a_folder_of_tasks_that_is_not_there(harness: Harness, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no folder .*absent; --include-path"):
+        lm_eval.resolve(["plain_task"], harness, include=[tmp_path / "absent"])
+    (tmp_path / "own.yaml").write_text("task: own\n")
+    with pytest.raises(NotFoundError, match=r"own\.yaml is no folder"):
+        lm_eval.resolve(["own"], harness, include=[tmp_path / "own.yaml"])
+
+
 def answered(harness: Harness, store: Store, asked: Sequence[str]) -> Closure:
     return lm_eval.resolve(asked, harness, store)
 

@@ -93,6 +93,21 @@ def test_what_no_program_reads_does_not_count(tmp_path: Path) -> None:
     assert state_of([root]) == before
 
 
+def test_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    """Two of them that are would be met 2^40 times."""
+    harness = lm_eval.find(make(tmp_path / "site"))
+    root, far = grow(tmp_path / "tasks"), tmp_path / "far"
+    (root / "in" / "whole").symlink_to(root)
+    (root / "in" / "again").symlink_to(".")
+    (far / "back").symlink_to(root)
+    before = state_of([root])
+    touch(far / "linked.yaml")
+    assert state_of([root]) != before
+    with Store.open(settings(home=tmp_path / "store")) as store:
+        asked = ["top", "one", "far", "plain_task"]
+        assert [task.name for task in lm_eval.resolve(asked, harness, store, [root]).tasks] == sorted(asked)
+
+
 def test_single_files_count_too(tmp_path: Path) -> None:
     root = grow(tmp_path / "tasks")
     other = tmp_path / "group.py"

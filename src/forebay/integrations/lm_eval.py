@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from forebay.errors import NotFoundError
 from forebay.integrations import harness as harnesses
 from forebay.integrations.harness import Harness
 from forebay.integrations.remembering import Remembered
@@ -58,7 +59,7 @@ def resolve(
         include: folders of one's own tasks.
 
     Raises:
-        NotFoundError: a name is none of these.
+        NotFoundError: a name is none of these, or a folder is not there.
     """
     paths = tuple(path.absolute() for path in include)
     known = _known(harness, paths, store)
@@ -94,4 +95,9 @@ def remembered(asked: Sequence[str], harness: Harness, include: Sequence[Path] =
 
 
 def _known(harness: Harness, include: Sequence[Path], store: Store | None) -> Remembered:
+    for path in include:
+        if not path.is_dir():
+            what = f"{path} is no folder" if path.exists() else f"no folder {path}"
+            hint = "--include-path takes folders of tasks; a task's YAML file is named with --lm-eval"
+            raise NotFoundError(what, subject=path, hint=hint)
     return Remembered(store, TOOL, harness.version, fingerprint(harness, include))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forebay.integrations import task_yaml
-from forebay.integrations.trees import IGNORED
+from forebay.integrations.trees import IGNORED, identity
 from forebay.types import JSON
 
 Kind = Literal["task", "class", "group", "tag"]
@@ -91,8 +91,13 @@ def _place(path: Path, roots: Sequence[Path]) -> tuple[int, str]:
 
 def _task_files(root: Path) -> list[Path]:
     found: list[str] = []
+    above: dict[str, frozenset[tuple[int, int]]] = {}  # folder -> those that it is in
     for folder, inside, files in os.walk(root, followlinks=True):
-        inside[:] = [name for name in inside if name not in IGNORED]
+        here, outer = identity(folder), above.pop(folder, frozenset())
+        inside[:] = [name for name in inside if name not in IGNORED and here not in outer]
+        if here in outer:  # a link back
+            continue
+        above |= {os.path.join(folder, name): outer | {here} for name in inside}  # as os.walk calls them
         found += [f"{folder}/{name}" for name in files if name.endswith(".yaml")]
     return [Path(path) for path in sorted(found)]
 

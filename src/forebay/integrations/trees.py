@@ -27,7 +27,7 @@ def state_of(roots: Sequence[Path], others: Iterable[Path] = ()) -> str:
     told: list[str] = []
     for root in roots:
         told.append(f"{root}\0")
-        _note_folder(str(root), told)
+        _note_folder(str(root), told, frozenset())
     for path in others:
         stat = path.stat() if path.exists() else None
         told.append(f"{path}\0{stat.st_size if stat else -1}\0{stat.st_mtime_ns if stat else 0}")
@@ -40,12 +40,28 @@ def outside(files: Iterable[Path], roots: Iterable[Path]) -> set[Path]:
     return {path for path in files if not str(path).startswith(inside)}
 
 
-def _note_folder(folder: str, told: list[str]) -> None:
-    """Note every file below a folder; some 15,000 of them in less than a tenth of a second."""
+def identity(folder: str | int) -> tuple[int, int]:
+    """Return what tells a folder from all others, by whatever links one came to it.
+
+    Raises:
+        OSError: it is not there.
+    """
+    stat = os.stat(folder)
+    return stat.st_dev, stat.st_ino
+
+
+def _note_folder(folder: str, told: list[str], above: frozenset[tuple[int, int]]) -> None:
+    """Note every file below a folder; some 15,000 of them in less than a tenth of a second.
+
+    A link back to a folder of `above`, those that it is in, leads to nothing new, and is not followed.
+    """
     inside: list[str] = []
     files: list[str] = []
     number = os.open(folder, os.O_RDONLY) if _BY_NUMBER else None
     try:
+        here = identity(folder if number is None else number)
+        if here in above:
+            return
         with os.scandir(folder if number is None else number) as listing:
             for entry in listing:
                 name = entry.name
@@ -61,7 +77,7 @@ def _note_folder(folder: str, told: list[str]) -> None:
     told += files
     for name in sorted(inside):
         if name not in IGNORED:
-            _note_folder(f"{folder}/{name}", told)
+            _note_folder(f"{folder}/{name}", told, above | {here})
 
 
 def _noted(name: str, entry: os.DirEntry[str]) -> str:
