@@ -100,7 +100,7 @@ def command(check: Check, harness: Harness, folder: Path, workers: int) -> list[
         raise NotFoundError(what, subject=harness.folder, hint="give --python an interpreter or an environment")
     jobs = folder / "jobs.json"
     jobs.write_text(json.dumps([trial.job for trial in check.trials]), "utf-8")
-    return [str(harness.python), "-I", probe.__file__, str(jobs), str(folder / "results.jsonl"), str(workers)]
+    return [str(harness.python), "-E", probe.__file__, str(jobs), str(folder / "results.jsonl"), str(workers)]
 
 
 def take_in(check: Check, folder: Path) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 from forebay.config import user_path
 from forebay.errors import NotFoundError
 
-_ASK = "import importlib.util as u; s = u.find_spec({!r}); print(s.origin if s and s.origin else '')"
+_ASK = """
+import sys
+sys.path.remove('')  # the working folder
+from importlib.util import find_spec
+found = find_spec({!r})
+print(found.origin if found and found.origin else '')
+"""
 _ASK_SECONDS = 60
 
 
@@ -56,7 +62,7 @@ def find(package: str, scripts: Sequence[str], python: Path | None = None) -> Ha
         if folder is not None:
             return Harness(package, _version(package, folder), folder, interpreter)
     own = Path(sys.executable)
-    folder = _beside(package, own)
+    folder = _folder(package, own)
     if folder is not None:
         return Harness(package, _version(package, folder), folder, own)
     what = f"no {' or '.join(scripts)} on PATH"
@@ -93,16 +99,16 @@ def _folder(package: str, python: Path) -> Path | None:
 def _beside(package: str, python: Path) -> Path | None:
     """Look where environments keep packages; what is installed otherwise (editable, say) only Python itself finds."""
     root = python.parent.parent
-    for folder in (*root.glob("lib/python3*/site-packages"), root / "Lib" / "site-packages"):
-        if (folder / package / "__init__.py").is_file():
-            return folder / package
-    return None
+    folders = [*root.glob("lib/python3*/site-packages"), *root.glob("Lib/site-packages")]
+    if len(folders) != 1 or not (folders[0] / package / "__init__.py").is_file():
+        return None  # of several Pythons in one place each has its own
+    return folders[0] / package
 
 
 def _asked(package: str, python: Path) -> Path | None:
     import subprocess
 
-    command = [str(python), "-I", "-c", _ASK.format(package)]
+    command = [str(python), "-E", "-c", _ASK.format(package)]  # not -I: what a user has installed for himself counts
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -122,8 +128,8 @@ def _interpreter(script: Path) -> Path | None:
         words = os.fsdecode(head[0][2:]).split()
         if words and Path(words[0]).name.startswith("python") and Path(words[0]).is_file():
             return Path(words[0])
-    beside = script.parent / "python"
-    return beside if beside.is_file() else None
+    places = [script.parent / "python", script.resolve().parent / "python"]  # a path with spaces starts a shell first
+    return next((place for place in places if place.is_file()), None)
 
 
 def _version(package: str, folder: Path) -> str:

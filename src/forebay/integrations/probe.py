@@ -101,6 +101,7 @@ def main(jobs_path: str, results_path: str, workers: int) -> None:
     """Do the jobs, several at a time; libraries are imported once and shared by fork where there is fork."""
     from multiprocessing import get_all_start_methods, get_context
 
+    sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # it has modules called like those that are loaded
     with open(jobs_path, encoding="utf-8") as file:  # noqa: PTH123
         jobs: list[Job] = json.load(file)
     for name in sorted({_LIBRARIES[job.get("hub", job["kind"])] for job in jobs}):
