@@ -128,6 +128,31 @@ def test_lock(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert typed("lock", "diff", "--offline", "--home", "one")[0] == 0
 
 
+def test_what_was_known_is_not_what_is_meant_now(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that is down, and a repository that is gone, tell nothing; `--offline` asks for what the store knows."""
+    monkeypatch.chdir(tmp_path)
+    repositories = [Repository(f"org/{name}", files={"a.csv": "1\n"}) for name in ("gone", "kept")]
+    lines = [f"hf://datasets/{each.id}" for each in repositories]
+    with FakeHub(repositories) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.hf_endpoint)
+        assert typed("fetch", "--update", *lines, "--home", "one", "-q")[0] == 0
+        repositories[0].private = True
+        repositories[1].commit({"a.csv": "2\n"})
+        code, out, _ = typed("lock", "diff", "--home", "one")
+        assert (code, [line[0] for line in out.splitlines()]) == (1, ["~", " ", "?"])
+        told = json.loads(typed("lock", "diff", "--home", "one", "--json")[1])
+        assert [each["kind"] for each in told] == ["moved", "unknown"]
+        assert typed("fetch", "--update", "--home", "one", "-q")[0] == 2
+    locked = Path("forebay.lock").read_text()
+    code, out, err = typed("lock", "diff", "--home", "one")
+    assert (code, out.count("\n? hf://"), "nothing" in out, err) == (1, 1, False, "")
+    assert typed("fetch", "--update", "--home", "one", "-q")[0] == 1
+    assert Path("forebay.lock").read_text() == locked
+    assert typed("lock", "diff", "--offline", "--home", "one")[0] == 1
+    assert typed("fetch", "--update", "--offline", "--home", "one", "-q")[0] == 0
+    assert Path("forebay.lock").read_text() != locked
+
+
 CARD = """---
 configs:
 - {config_name: one, data_files: one.csv}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from forebay.cli.paths import PathType
-from forebay.errors import InputError, NotFoundError
+from forebay.errors import ForebayError, InputError, NotFoundError
 
 if TYPE_CHECKING:
     from forebay.cli.harnesses import Asked
@@ -92,7 +92,10 @@ def fetch_updated(hub: Hub, path: Path, references: Sequence[Reference], options
     lock = locks.read(path) if path.exists() or not references else locks.Lock()
     found: list[Snapshot] = []
     for reference in list(references) or [parse(one.reference) for one in lock.repositories]:
-        snapshot, before = hub.resolve(reference, fresh_seconds=0.0, offline=options.offline), lock.get(reference)
+        snapshot = hub.resolve(
+            reference, fresh_seconds=0.0, offline=options.offline, token=options.token, stale_if_error=False
+        )
+        before = lock.get(reference)
         if not references and before is not None and before.partial:
             chosen = replace(options, include=_still_there(before, snapshot))
             paths = {file.path for file in hub.choose(snapshot, chosen)[1]}
@@ -191,15 +194,22 @@ def fetch_tasks_updated(
     return found, snapshots
 
 
-def meant_now(hub: Hub, lock: Lock, *, offline: bool) -> Lock:
-    """Return what the references of a lock mean now."""
+def moved_since(hub: Hub, lock: Lock, *, offline: bool) -> tuple[list[Change], dict[str, ForebayError]]:
+    """Return what the references of a lock mean by now that is another thing, and of which nobody can tell that."""
     from forebay.hub import lock as locks
 
-    rows = [
-        locks.meant_now(one, hub.resolve(one.reference, fresh_seconds=None if offline else 0.0, offline=offline))
-        for one in lock.repositories
-    ]
-    return locks.Lock(tuple(rows))
+    told: list[LockedRepository] = []
+    now: list[LockedRepository] = []
+    unknown: dict[str, ForebayError] = {}
+    for one in lock.repositories:
+        try:
+            snapshot = hub.resolve(one.reference, fresh_seconds=0.0, offline=offline, stale_if_error=False)
+        except ForebayError as error:
+            unknown[one.reference] = error
+        else:
+            told.append(one)
+            now.append(locks.meant_now(one, snapshot))
+    return locks.diff(locks.Lock(tuple(told)), locks.Lock(tuple(now))), unknown
 
 
 def lines_of(change: Change) -> list[str]:

@@ -147,6 +147,7 @@ class Hub:
         offline: bool = False,
         token: str | None = None,
         waits: bool = True,
+        stale_if_error: bool = True,
     ) -> Snapshot:
         """Return what a reference means now.
 
@@ -159,17 +160,20 @@ class Hub:
             offline: ask nobody.
             token: instead of the configured one; "" is none at all.
             waits: while another process asks the same; False for who may wait for us, and ask in its turn.
+            stale_if_error: whether the last known answer will do where the hub cannot be reached.
 
         Raises:
             InputError: it is no reference.
             NotFoundError: the hub does not have it.
             AccessError: the hub does not give it to this account.
-            OriginError: no endpoint can be reached, and the store does not know it.
+            OriginError: no endpoint can be reached, and the store does not know it, or its answer will not do.
             CacheRequiredError: offline, and the store does not know it.
         """
         seconds = self.settings.fresh_seconds if fresh_seconds is None else fresh_seconds
         offline = offline or self.settings.offline
-        return self._resolver.resolve(parse(reference), seconds, offline=offline, token=token, waits=waits)
+        return self._resolver.resolve(
+            parse(reference), seconds, offline=offline, token=token, waits=waits, stale_if_error=stale_if_error
+        )
 
     def known(self, reference: str | Reference) -> Snapshot | None:
         """Return what the store knows under a reference, without asking anybody, whether fresh or not."""

@@ -47,7 +47,14 @@ class Resolver:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def resolve(
-        self, reference: Reference, fresh_seconds: float, *, offline: bool, token: str | None, waits: bool = True
+        self,
+        reference: Reference,
+        fresh_seconds: float,
+        *,
+        offline: bool,
+        token: str | None,
+        waits: bool = True,
+        stale_if_error: bool = True,
     ) -> Snapshot:
         """Return what a reference means; see `Hub.resolve`."""
         reference = reference.whole
@@ -63,12 +70,19 @@ class Resolver:
             raise CacheRequiredError(
                 what, subject=str(reference), hint=f"`forebay fetch {reference}` where there is one"
             )
-        if known is not None and self._is_quiet(reference):
+        if known is not None and stale_if_error and self._is_quiet(reference):
             return known.snapshot
-        return self._ask_or_remember(reference, fresh_seconds, known, token, waits=waits)
+        return self._ask_or_remember(reference, fresh_seconds, known, token, waits=waits, stale_if_error=stale_if_error)
 
     def _ask_or_remember(
-        self, reference: Reference, fresh_seconds: float, known: Remembered | None, token: str | None, *, waits: bool
+        self,
+        reference: Reference,
+        fresh_seconds: float,
+        known: Remembered | None,
+        token: str | None,
+        *,
+        waits: bool,
+        stale_if_error: bool,
     ) -> Snapshot:
         lease = self._turn(reference, waits)
         with lease or nullcontext():
@@ -83,9 +97,9 @@ class Resolver:
                     self._note_absence(reference, error)
                 raise
             except OriginError as error:
-                if known is None:
-                    if token is None:
-                        self._raise_absence(reference, float("inf"), None, offline=True)
+                if known is None and token is None:
+                    self._raise_absence(reference, float("inf"), None, offline=True)
+                if known is None or not stale_if_error:
                     raise
                 with self._guard:
                     self._quiet[reference.hub] = self.clock() + _QUIET_SECONDS

@@ -220,9 +220,12 @@ class _Asking:
         if reference.hub == "url" and reference.id.startswith(NLTK_SOURCE):
             reference = replace(reference, id=self.hub.settings.nltk_source + reference.id.removeprefix(NLTK_SOURCE))
         seconds = 0.0 if self.fresh else None
+        stale = not self.fresh or reference.hub == "url"  # a file by its address is what it was
         offline, token = self.options.offline, self.options.token
         try:
-            return self.hub.resolve(reference, fresh_seconds=seconds, offline=offline, token=token)
+            return self.hub.resolve(
+                reference, fresh_seconds=seconds, offline=offline, token=token, stale_if_error=stale
+            )
         except CacheRequiredError:
             return Unfetched(str(reference), "is not in the store")
         except NotFoundError as error:

@@ -8,10 +8,11 @@ from typing import cast
 import click
 
 from forebay.cli.app import Command
-from forebay.cli.locking import lines_of, lock_path, meant_now
+from forebay.cli.locking import lines_of, lock_path, moved_since
 from forebay.cli.notices import warn
 from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say
+from forebay.errors import ForebayError
 from forebay.types import JSON
 
 _PLACE = PathType(dir_okay=False)
@@ -37,25 +38,28 @@ def lock() -> None:
 def diff(ctx: click.Context, before: Path | None, after: Path | None, offline: bool, as_json: bool) -> None:
     """Say what moved between two lock files, or from one to what its revisions mean now.
 
-    BEFORE is a lock file (forebay.lock), AFTER another one. Exit code 1 if anything moved.
+    BEFORE is a lock file (forebay.lock), AFTER another one. Exit code 1 if anything moved, or nobody can tell.
     """
     from forebay.hub import Hub
     from forebay.hub import lock as locks
 
     session = ctx.ensure_object(Session)
     old = locks.read(lock_path(before))
+    unknown: dict[str, ForebayError] = {}
     if after is not None:
-        new = locks.read(after)
+        changes = locks.diff(old, locks.read(after))
     else:
         with session.store() as store, Hub(store, hook=warn()) as hub:
-            new = meant_now(hub, old, offline=offline)
-    changes = locks.diff(old, new)
+            changes, unknown = moved_since(hub, old, offline=offline)
     if as_json:
-        emit(cast("JSON", [change.to_json() for change in changes]))
+        untold = [{"reference": name, "kind": "unknown", "why": error.what} for name, error in unknown.items()]
+        emit(cast("JSON", [*(change.to_json() for change in changes), *untold]))
     else:
         for change in changes:
             for line in lines_of(change):
                 say(line)
-        if not changes:
+        for name, error in unknown.items():
+            say(f"? {name}: {error}")
+        if not changes and not unknown:
             say("nothing has moved")
-    ctx.exit(1 if changes else 0)
+    ctx.exit(1 if changes or unknown else 0)
