@@ -98,9 +98,9 @@ def _snapshot(store: Store, reference: Reference) -> tuple[str, Key]:
     from forebay.hub.memory import Memory
     from forebay.hub.snapshot import SNAPSHOT
 
-    known = Memory(store).known(reference)
-    if known is not None:
-        return SNAPSHOT, known.snapshot.key
+    meant = Memory(store).standing(reference)
+    if meant is not None:
+        return SNAPSHOT, meant.key
     return SNAPSHOT, chosen(store, [reference])[-1].snapshot.key  # the latest that was asked for
 
 

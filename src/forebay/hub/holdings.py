@@ -11,6 +11,7 @@ from forebay.hub.memory import Memory, reference_named
 from forebay.hub.prepared import CONFIGURATIONS, INFO, PREPARED
 from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import ABSENT, FILE, SNAPSHOT, Snapshot, SnapshotFile
+from forebay.hub.standing import Contents
 from forebay.store import Store
 from forebay.types import Entry, Key, ObjectRef
 
@@ -27,6 +28,8 @@ class Held:
         asked: when it was last asked for, in seconds since the epoch; 0: not known.
         paths: of the files that were chosen; None: all.
         configurations: those that were chosen; none: all.
+        only_asked: whether a hub said that it is there, and no more: nothing of it was fetched, or too little, so that
+            an earlier one stands in for it.
     """
 
     snapshot: Snapshot
@@ -36,6 +39,7 @@ class Held:
     asked: float = 0.0
     paths: frozenset[str] | None = None
     configurations: frozenset[str] = frozenset()
+    only_asked: bool = False
 
     @property
     def is_default(self) -> bool:
@@ -44,37 +48,21 @@ class Held:
 
     def content(self, store: Store, file: SnapshotFile) -> ObjectRef | None:
         """Return the content of one of its files; None: the store does not hold it."""
-        return content(store, self.entry, file)
+        return Contents(store, self.entry).get(file)
 
     def contents(self, store: Store) -> Iterator[tuple[SnapshotFile, ObjectRef | None]]:
         """Yield each of its files that were chosen, and the content where the store holds it."""
-        named = {ref.role: ref for ref in self.entry.objects}
+        found = Contents(store, self.entry)
         for file in (file for file in self.snapshot.files if self.paths is None or file.path in self.paths):
-            ref = named.get(f"file:{file.path}")
-            yield file, ref if ref is not None and store.has(ref.digest) else content(store, None, file)
-
-
-def content(store: Store, snapshot: Entry | None, file: SnapshotFile) -> ObjectRef | None:
-    """Return the content of a file; None: the store does not hold it.
-
-    Args:
-        store: where to look.
-        snapshot: entry of the snapshot that the file is of, whose objects are looked at first.
-        file: which one.
-    """
-    role = f"file:{file.path}"
-    named = [ref for ref in snapshot.objects if ref.role == role] if snapshot is not None else []
-    entry = store.get(FILE, file.key)
-    for ref in (*named, *(entry.objects if entry is not None else ())):
-        if store.has(ref.digest):
-            return ref
-    return None
+            yield file, found.get(file)
 
 
 def holdings(store: Store) -> list[Held]:
     """Return all snapshots of hubs that the store has; of one repository the latest asked for last."""
     memory = Memory(store)
     found: dict[Key, Held] = {}
+    named: set[Key] = set()
+    latest: set[Key] = set()
 
     def held(key: Key) -> Held | None:
         if key not in found:
@@ -85,10 +73,15 @@ def holdings(store: Store) -> list[Held]:
         return found[key]
 
     for name in store.names.list("hub/"):
-        place, meant = store.names.get(name), reference_named(name)
-        one = held(place[1]) if place is not None and place[0] == SNAPSHOT else None
+        meant = reference_named(name)
+        snapshot = memory.standing(meant) if meant is not None else None
+        one = held(snapshot.key) if snapshot is not None else None
         if one is None or meant is None:
             continue
+        named.add(one.snapshot.key)
+        known = memory.known(meant)
+        if known is not None:
+            latest.add(known.snapshot.key)
         asked = store.names.facts(name).get("asked")  # a bundle brings names without facts
         one.ids.add(meant.id)
         if meant.commit is None:
@@ -97,6 +90,8 @@ def holdings(store: Store) -> list[Held]:
             one.asked = max(one.asked, float(asked))
     for row in store.entries(SNAPSHOT):
         held(row.key)
+    for key, one in found.items():
+        one.only_asked = key not in named and (key in latest or not one.entry.meta.get("fetched", True))
     return sorted(
         found.values(), key=lambda one: (one.snapshot.dataset, one.is_default, one.asked, one.snapshot.commit)
     )
@@ -105,6 +100,8 @@ def holdings(store: Store) -> list[Held]:
 def chosen(store: Store, references: Iterable[str | Reference]) -> list[Held]:
     """Return the snapshots that references mean, all of their repositories where they name no revision; none: all.
 
+    One that was only asked for is meant only where its commit is named.
+
     Raises:
         InputError: one is no reference to a hub's repository.
         NotFoundError: the store has nothing of one.
@@ -112,7 +109,7 @@ def chosen(store: Store, references: Iterable[str | Reference]) -> list[Held]:
     everything = holdings(store)
     wanted = [parse(reference) for reference in references]
     if not wanted:
-        return everything
+        return [one for one in everything if not one.only_asked]
     keys: set[Key] = set()
     for reference in wanted:
         if reference.hub not in ("hf", "ms"):
@@ -186,6 +183,6 @@ def _is_meant(one: Held, reference: Reference) -> bool:
     snapshot, revision = one.snapshot, reference.revision
     if (snapshot.hub, snapshot.type) != (reference.hub, reference.type) or reference.id not in one.ids:
         return False
-    return (
-        revision is None or revision in one.revisions or (len(revision) >= 7 and snapshot.commit.startswith(revision))
-    )
+    if revision is None:
+        return not one.only_asked
+    return revision in one.revisions or (len(revision) >= 7 and snapshot.commit.startswith(revision))

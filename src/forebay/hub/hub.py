@@ -176,9 +176,12 @@ class Hub:
         )
 
     def known(self, reference: str | Reference) -> Snapshot | None:
-        """Return what the store knows under a reference, without asking anybody, whether fresh or not."""
-        found = self._memory.known(parse(reference).whole)
-        return found.snapshot if found is not None else None
+        """Return what a reference stands for while nobody is asked."""
+        return self._memory.standing(parse(reference).whole)
+
+    def revisions(self, snapshot: Snapshot, *, offline: bool = False) -> dict[str, str]:
+        """Return the branches and tags of a snapshot's repository that were asked for -> the commits they mean."""
+        return self._memory.revisions(snapshot, offline=offline)
 
     def asked(self, reference: str | Reference) -> float | None:
         """Return when a hub was last asked for a reference, in seconds since the epoch; None: never."""

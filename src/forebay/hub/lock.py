@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from forebay.errors import CacheRequiredError, InputError, NotFoundError, OriginError, StoreError, WrongBytesError
-from forebay.hub.holdings import content
 from forebay.hub.memory import Memory
 from forebay.hub.origin import Listing
 from forebay.hub.reference import Reference, parse
 from forebay.hub.snapshot import SNAPSHOT, Snapshot, SnapshotFile, listed
+from forebay.hub.standing import Contents
 from forebay.store import Store
 from forebay.types import JSON, is_hex64
 
@@ -233,10 +233,10 @@ def locked(
         NotFoundError: it holds none of them.
     """
     meant = parse(reference).whole
-    entry = store.get(SNAPSHOT, snapshot.key)
+    held = Contents(store, store.get(SNAPSHOT, snapshot.key))
     files: list[LockedFile] = []
     for file in snapshot.files:
-        ref = content(store, entry, file) if paths is None or file.path in paths else None
+        ref = held.get(file) if paths is None or file.path in paths else None
         if ref is not None:
             files.append(LockedFile(file.path, ref.size, file.identity, ref.digest))
     if not files and snapshot.files:
@@ -255,9 +255,9 @@ def check(store: Store, one: LockedRepository) -> None:
         NotFoundError: a file is not there.
     """
     snapshot = one.snapshot
-    entry = store.get(SNAPSHOT, snapshot.key)
+    held = Contents(store, store.get(SNAPSHOT, snapshot.key))
     for file, wanted in zip(snapshot.files, one.files, strict=True):
-        ref = content(store, entry, file)
+        ref = held.get(file)
         if ref is None:
             hint = "`forebay fetch --locked`"
             raise NotFoundError(f"{file.path} of {one.reference} is not in the store", subject=file.path, hint=hint)
@@ -278,12 +278,14 @@ def remember(store: Store, one: LockedRepository, *, move: bool = False) -> str:
         The other commit that it meant before, or "".
     """
     memory, reference = Memory(store), parse(one.reference)
-    known = memory.known(reference)
-    if not store.writable or (known is not None and (not move or known.snapshot.commit == one.commit)):
+    if not store.writable or (not move and memory.known(reference) is not None):
+        return ""
+    meant = memory.standing(reference)
+    if meant is not None and meant.commit == one.commit:
         return ""
     there = memory.snapshot(one.snapshot.key)
-    memory.save(reference, Listing(there or one.snapshot), 0.0)
-    return known.snapshot.commit if known is not None else ""
+    memory.save(reference, Listing(there or one.snapshot), 0.0, moves=True)
+    return meant.commit if meant is not None else ""
 
 
 ChangeKind: TypeAlias = Literal["added", "removed", "moved"]

@@ -1,7 +1,8 @@
 """What the store remembers of hubs: snapshots, what a revision meant when it was last asked for, what was not there.
 
 Names: ``hub/hf/dataset/NS/NAME/REVISION`` points at a snapshot; its facts say when that was asked (seconds since the
-epoch). A commit never changes, so its snapshot needs no question ever again. What was not there is an `absent` entry.
+epoch), and which one it means by now where that cannot be used without a hub yet (`forebay.hub.standing`). A commit
+never changes, so its snapshot needs no question ever again. What was not there is an `absent` entry.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import quote, unquote
@@ -18,21 +20,31 @@ from forebay.errors import NotFoundError, ObjectDamagedError, ObjectMissingError
 from forebay.hub.origin import Listing
 from forebay.hub.reference import HubName, Reference, RepositoryType
 from forebay.hub.snapshot import ABSENT, INFO, MANIFEST, SNAPSHOT, Snapshot, content_role, key_of, snapshot_key
+from forebay.hub.standing import stands
 from forebay.store import Store
 from forebay.types import JSON, Entry, Key, ObjectRef
 
 _MOST_REMEMBERED = 512
 _FILE_ROLE = content_role("")
+_LATEST = "latest"
+"""The fact of a name that says which snapshot it means by now, where it points at an earlier one."""
 _MOMENT_SECONDS = 1.0
 """A fetch of many files must not read the snapshot's long entry for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a revision meant when it was last asked for, and when that was (seconds since the epoch)."""
+    """What a revision meant when it was last asked for.
+
+    Attributes:
+        snapshot: that.
+        asked: when that was, in seconds since the epoch.
+        before: what it meant earlier, if it has to be seen which of them can be used without a hub.
+    """
 
     snapshot: Snapshot
     asked: float
+    before: Snapshot | None = None
 
 
 class Memory:
@@ -105,12 +117,41 @@ class Memory:
             if snapshot is not None:
                 return Remembered(snapshot, 0.0)
         place = self._store.names.get(name)
-        snapshot = self.snapshot(place[1]) if place is not None else None
-        if snapshot is None:
+        if place is None:
             return None
-        asked = self._store.names.facts(name).get("asked")
-        found = Remembered(snapshot, float(asked) if isinstance(asked, (int, float)) else 0.0)
+        facts = self._store.names.facts(name)
+        asked, latest = facts.get("asked"), facts.get(_LATEST)
+        before = self.snapshot(place[1])
+        snapshot = before if latest is None else self.snapshot(Key(str(latest)))
+        if snapshot is not None:
+            when = float(asked) if isinstance(asked, (int, float)) else 0.0
+            found = Remembered(snapshot, when, before if before is not snapshot else None)
+        elif before is not None:  # what the hub said last is gone: it has to be asked
+            found = Remembered(before, 0.0)
+        else:
+            return None
         self._note(name, found)
+        return found
+
+    def standing(self, reference: Reference) -> Snapshot | None:
+        """Return what a reference stands for while no hub can be asked; None: it was never asked for."""
+        known = self.known(reference)
+        if known is None or known.before is None:
+            return None if known is None else known.snapshot
+        if not stands(self._store, known.snapshot, known.before):
+            return known.before
+        with suppress(StoreError):  # a store that cannot be told is asked again
+            self._settle(reference, known)
+        return known.snapshot
+
+    def revisions(self, snapshot: Snapshot, *, offline: bool) -> dict[str, str]:
+        """Return the branches and tags of a repository that were asked for -> the commits they mean."""
+        found: dict[str, str] = {}
+        for reference in map(reference_named, self._store.names.list(_folder(snapshot))):
+            known = self.known(reference) if reference is not None and reference.commit is None else None
+            if reference is not None and known is not None:
+                meant = self.standing(reference) if offline else known.snapshot
+                found[reference.asked_revision] = (meant or known.snapshot).commit
         return found
 
     def forget(self, reference: Reference) -> None:
@@ -119,17 +160,25 @@ class Memory:
             with self._guard:
                 self._names.pop(_name(reference), None)
 
-    def save(self, reference: Reference, listing: Listing, now: float) -> Snapshot:
+    def save(self, reference: Reference, listing: Listing, now: float, *, moves: bool = False) -> Snapshot:
         """Keep what an origin said, under the reference and under the commit.
 
         A store that may not be written, or is full, keeps it in memory only.
+
+        Args:
+            reference: what was asked for.
+            listing: the answer.
+            now: when that was, in seconds since the epoch.
+            moves: whether the reference stands for it at once, whatever the store has of it.
 
         Raises:
             StoreError: the store cannot keep it; in memory it is kept.
         """
         snapshot, name = listing.snapshot, _name(reference)
+        before = None if moves or reference.hub == "local" else self.standing(reference)
+        found = Remembered(snapshot, now, before if before is not None and before.key != snapshot.key else None)
         self._keep(snapshot)
-        self._note(name, Remembered(snapshot, now))
+        self._note(name, found)
         with self._guard:
             self._unkept[snapshot.key] = listing.info
             while len(self._unkept) > _MOST_REMEMBERED:
@@ -138,8 +187,10 @@ class Memory:
             self._save(listing)
             with self._guard:
                 self._unkept.pop(snapshot.key, None)
-            facts: dict[str, JSON] = {"asked": now, "reference": str(reference)}
-            self._store.names.set(name, SNAPSHOT, snapshot.key, facts)
+            if found.before is None or stands(self._store, snapshot, found.before):
+                self._settle(reference, found)
+            else:
+                self._set(reference, found.before, now, snapshot)
             self._store.remove(ABSENT, absent_key(reference))
         return snapshot
 
@@ -170,6 +221,11 @@ class Memory:
         gathered = self._store.commit(replace(entry, objects=objects, meta={**entry.meta, "fetched": fetched}))
         with self._guard:
             self._contents = (None, 0.0, {})
+        for name in self._store.names.list(_folder(snapshot)):
+            reference = reference_named(name)
+            if reference is not None and self._store.names.facts(name).get(_LATEST) == snapshot.key:
+                self.forget(reference)
+                self.standing(reference)
         return gathered
 
     # What was not there
@@ -218,6 +274,18 @@ class Memory:
         entry = Entry(SNAPSHOT, snapshot.key, tuple(held), {**parts, **meta}, parts, dataset=snapshot.dataset)
         self._store.commit(entry, manifest)
 
+    def _settle(self, reference: Reference, known: Remembered) -> None:
+        """Let a name point at what it means."""
+        self._note(_name(reference), replace(known, before=None))
+        if self._store.writable:
+            self._set(reference, known.snapshot, known.asked)
+
+    def _set(self, reference: Reference, snapshot: Snapshot, asked: float, latest: Snapshot | None = None) -> None:
+        facts: dict[str, JSON] = {"asked": asked, "reference": str(reference)}
+        if latest is not None:
+            facts[_LATEST] = latest.key
+        self._store.names.set(_name(reference), SNAPSHOT, snapshot.key, facts)
+
     def _keep(self, snapshot: Snapshot) -> None:
         with self._guard:
             self._snapshots[snapshot.key] = snapshot
@@ -240,6 +308,11 @@ def _name(reference: Reference) -> str:
     parts = [*reference.id.split("/"), quote(reference.asked_revision, safe="")]
     safe = (part[:-5] + "%2Ejson" if part.endswith(".json") else part for part in parts)
     return "/".join(("hub", reference.hub, reference.type, *safe))
+
+
+def _folder(snapshot: Snapshot) -> str:
+    """Return what the names of a repository's revisions begin with."""
+    return _name(snapshot.reference).rpartition("/")[0] + "/"
 
 
 def reference_named(name: str) -> Reference | None:

@@ -44,6 +44,7 @@ class Resolver:
     outages: Outages
     clock: Callable[[], float] = time.time
     _quiet: dict[str, float] = field(default_factory=dict[str, float])
+    _told: set[str] = field(default_factory=set[str])
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def resolve(
@@ -61,7 +62,9 @@ class Resolver:
         if reference.hub == "local":  # looking is cheap, and the network has no part in it
             return self._ask(reference, token)
         known = self.memory.known(reference)
-        if known is not None and (offline or self._is_fresh(reference, known, fresh_seconds)):
+        if known is not None and offline:
+            return self._without_hub(reference, known)
+        if known is not None and self._is_fresh(reference, known, fresh_seconds):
             return known.snapshot
         if token is None:  # what is not there for one may be there for another
             self._raise_absence(reference, fresh_seconds, known, offline=offline)
@@ -71,7 +74,7 @@ class Resolver:
                 what, subject=str(reference), hint=f"`forebay fetch {reference}` where there is one"
             )
         if known is not None and stale_if_error and self._is_quiet(reference):
-            return known.snapshot
+            return self._without_hub(reference, known)
         return self._ask_or_remember(reference, fresh_seconds, known, token, waits=waits, stale_if_error=stale_if_error)
 
     def _ask_or_remember(
@@ -103,9 +106,24 @@ class Resolver:
                     raise
                 with self._guard:
                     self._quiet[reference.hub] = self.clock() + _QUIET_SECONDS
-                what = f"{error.what}; using {reference} as it was at {known.snapshot.commit[:12]}"
+                used = self.memory.standing(reference) or known.snapshot
+                what = f"{error.what}; using {reference} as it was at {used.commit[:12]}"
                 self.hook(Event(What.WARNING, what, facts={"stale": str(reference)}))
-                return known.snapshot
+                return used
+
+    def _without_hub(self, reference: Reference, known: Remembered) -> Snapshot:
+        used = self.memory.standing(reference) or known.snapshot
+        if used.key != known.snapshot.key and self._first_time(used):
+            now = f"it means {known.snapshot.commit[:12]} by now, of which the store has too little"
+            what = f"using {reference} as it was at {used.commit[:12]}: {now}; `forebay fetch {reference}` brings it"
+            self.hook(Event(What.WARNING, what, facts={"stale": str(reference)}))
+        return used
+
+    def _first_time(self, used: Snapshot) -> bool:
+        with self._guard:
+            first = used.key not in self._told
+            self._told.add(used.key)
+        return first
 
     def _ask(self, reference: Reference, token: str | None, known: Remembered | None = None) -> Snapshot:
         def ask(origin: Origin) -> Listing:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from forebay.hub import Hub, Reference
 from forebay.hub.cards import file_texts
-from forebay.hub.holdings import content
 from forebay.hub.lock import LockedRepository, locked
 from forebay.hub.memory import absent_key
 from forebay.hub.prepared import CONFIGURATIONS, PREPARED, configurations_key, find
-from forebay.hub.snapshot import ABSENT, SNAPSHOT, Snapshot, content_role
+from forebay.hub.snapshot import ABSENT, SNAPSHOT, Snapshot
+from forebay.hub.standing import Contents
 from forebay.integrations.outlook import Outlook, Parcel, Unfetched
 from forebay.integrations.remembering import TASKS
 from forebay.integrations.tasks import BUILDERS
@@ -111,14 +111,8 @@ def _prepared(store: Store, outlook: Outlook) -> Iterator[tuple[str, Key]]:
 
 
 def _lacking(store: Store, parcel: Parcel) -> list[str]:
-    entry = store.get(SNAPSHOT, parcel.snapshot.key)
-    named = {ref.role: ref for ref in entry.objects} if entry is not None else {}
-
-    def lacks(path: str) -> bool:
-        ref = named.get(content_role(path))
-        return (ref is None or not store.has(ref.digest)) and content(store, None, parcel.snapshot.file(path)) is None
-
-    return [path for path in parcel.files if lacks(path)]
+    held = Contents(store, store.get(SNAPSHOT, parcel.snapshot.key))
+    return [path for path in parcel.files if held.get(parcel.snapshot.file(path)) is None]
 
 
 def _called(parcel: Parcel) -> str:

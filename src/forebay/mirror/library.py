@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from forebay.config import HubSettings
 from forebay.errors import ForebayError, StoreError
@@ -205,15 +204,7 @@ class Library:
         """Return the revisions of a repository that have been asked for: name -> commit."""
         snapshot = picture.snapshot
         default = snapshot.reference.default_revision
-        store, prefix = self._hub.store, f"hub/{snapshot.hub}/{snapshot.type}/{snapshot.id}/"
-        found = {default: snapshot.commit}
-        for name in store.names.list(prefix):
-            revision, place = unquote(name.removeprefix(prefix)), store.names.get(name)
-            entry = store.get(*place) if place is not None and "/" not in name.removeprefix(prefix) else None
-            commit = entry.meta.get("commit") if entry is not None else None
-            if isinstance(commit, str) and commit != revision:
-                found[revision] = commit
-        return found
+        return {default: snapshot.commit} | self._hub.revisions(snapshot, offline=self._settings.offline)
 
     def numbered(self, number: int) -> Reference | None:
         """Return the dataset of ModelScope that a number stands for, if it has ever been asked for."""

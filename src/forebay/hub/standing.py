@@ -1,0 +1,51 @@
+"""What the store has of a commit, and which one a branch stands for while no hub can be asked.
+
+See design/0008-hub.md, "A name moves when its bytes are there".
+"""
+
+from __future__ import annotations
+
+from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
+from forebay.store import Store
+from forebay.types import Entry, ObjectRef
+
+
+class Contents:
+    """The contents of a snapshot's files, as far as the store holds them.
+
+    Args:
+        store: where to look.
+        entry: of the snapshot, whose objects are looked at first; None: the store has none.
+    """
+
+    def __init__(self, store: Store, entry: Entry | None) -> None:
+        self._store = store
+        self._named = {ref.role: ref for ref in entry.objects} if entry is not None else {}
+
+    def get(self, file: SnapshotFile) -> ObjectRef | None:
+        """Return the content of a file; None: the store does not hold it."""
+        ref = self._named.get(content_role(file.path))
+        if ref is not None and self._store.has(ref.digest):
+            return ref
+        entry = self._store.get(FILE, file.key)
+        return next((ref for ref in entry.objects if self._store.has(ref.digest)), None) if entry is not None else None
+
+
+def stands(store: Store, latest: Snapshot, before: Snapshot) -> bool:
+    """Tell whether the store has enough of a commit to use it in place of the one before.
+
+    That is, all files that it has of the one before and that are in both, whatever they hold by now; and where others
+    that it has are gone, one of those that came at least, or of those that stayed where none came.
+    """
+    now, then = (Contents(store, store.get(SNAPSHOT, each.key)) for each in (latest, before))
+    gone = False
+    for file in before.files:
+        successor = latest.get(file.path)
+        if (successor is None or now.get(successor) is None) and then.get(file) is not None:
+            if successor is not None:
+                return False
+            gone = True
+    if not gone or not latest.files:
+        return True
+    came = [file for file in latest.files if before.get(file.path) is None] or latest.files
+    return any(now.get(file) is not None for file in came)
