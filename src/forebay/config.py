@@ -195,9 +195,9 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
         nltk_source=_endpoints(env, ("FOREBAY_NLTK_SOURCE",), given.get("nltk_source"), NLTK_SOURCE)[0],
         tokens=_tokens(env),
         offline=any(env.get(name, "").lower() in _YES for name in ("FOREBAY_OFFLINE", "HF_HUB_OFFLINE")),
-        proxies={scheme: url for scheme in ("http", "https") if (url := _either(env, f"{scheme}_proxy"))},
+        proxies=_proxies(env),
         no_proxy=tuple(part.strip() for part in _either(env, "no_proxy").split(",") if part.strip()),
-        ca_bundle=env.get("SSL_CERT_FILE") or env.get("REQUESTS_CA_BUNDLE") or None,
+        ca_bundle=next((env[name] for name in _CERTIFICATES if env.get(name)), None),
         fresh_seconds=_seconds(given, "fresh_seconds", env, 60.0),
         timeout_seconds=_seconds(given, "timeout_seconds", env, 30.0),
     )
@@ -205,6 +205,12 @@ def resolve_hub(environ: Mapping[str, str] | None = None) -> HubSettings:
 
 _HUB_NAMES = {"hf_endpoints", "ms_endpoints", "nltk_source", "fresh_seconds", "timeout_seconds"}
 _YES = {"1", "true", "yes", "on"}
+_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def _proxies(env: Mapping[str, str]) -> dict[str, str]:
+    named = {scheme: _either(env, f"{scheme}_proxy") or _either(env, "all_proxy") for scheme in ("http", "https")}
+    return {scheme: url for scheme, url in named.items() if url}
 
 
 def _either(env: Mapping[str, str], name: str) -> str:

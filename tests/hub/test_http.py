@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from forebay.config import HubSettings
 from forebay.errors import ConfigError, OriginError
 from forebay.events import Event, What
 from forebay.hub.http import Busy, Transport, Waits, next_page
@@ -114,24 +113,6 @@ def test_silence_is_a_dead_connection(world: World) -> None:
     world.stack.callback(transport.close)
     with pytest.raises(Busy, match="no answer in time"):
         transport.get(f"{world.fake.hf_endpoint}/x", attempts=1)
-
-
-@pytest.mark.parametrize(
-    ("url", "no_proxy", "proxied"),
-    [
-        ("https://huggingface.co/x", (), True),
-        ("http://huggingface.co/x", (), False),
-        ("https://huggingface.co/x", ("huggingface.co",), False),
-        ("https://cdn.huggingface.co/x", (".huggingface.co",), False),
-        ("https://nothuggingface.co/x", ("huggingface.co",), True),
-        ("https://huggingface.co/x", ("*",), False),
-        ("https://127.0.0.1/x", (), False),
-        ("https://localhost:8080/x", (), False),
-    ],
-)
-def test_proxies(url: str, no_proxy: tuple[str, ...], proxied: bool) -> None:
-    transport = Transport(HubSettings(proxies={"https": "http://proxy:3128"}, no_proxy=no_proxy))
-    assert (transport._proxy(url) is not None) == proxied  # pyright: ignore[reportPrivateUsage]
 
 
 def test_who_waits_is_told_and_nobody_waits_for_an_hour(world: World) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from urllib3 import HTTPConnectionPool
 
 
@@ -36,30 +38,22 @@ class Connections:
         if self.ended.is_set():
             _cut(opened)
 
-    def pools(self) -> dict[str, type[HTTPConnectionPool]]:
-        """Return what `PoolManager.pool_classes_by_scheme` is to be, for connections that are noted here."""
-        from urllib3.connection import HTTPConnection, HTTPSConnection
-        from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    def pools(self, classes: Mapping[str, type[HTTPConnectionPool]]) -> dict[str, type[HTTPConnectionPool]]:
+        """Return `PoolManager.pool_classes_by_scheme` anew, for connections that are noted here."""
+        return {scheme: self._noting(pool) for scheme, pool in classes.items()}
 
-        note = self.note
+    def _noting(self, pool: type[Any]) -> type[HTTPConnectionPool]:
+        note, connection = self.note, pool.ConnectionCls
 
-        class Plain(HTTPConnection):
+        class Connection(connection):
             def connect(self) -> None:
                 super().connect()
                 note(self.sock)
 
-        class Secure(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                note(self.sock)
+        class Pool(pool):
+            ConnectionCls = Connection
 
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain  # pyright: ignore[reportAssignmentType]  # as urllib3 documents it
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure  # pyright: ignore[reportAssignmentType]
-
-        return {"http": PlainPool, "https": SecurePool}
+        return Pool
 
 
 def _cut(opened: socket.socket) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -21,6 +22,7 @@ from forebay.errors import ConfigError, OriginError
 from forebay.events import Hook, ignore
 from forebay.hub.connections import Connections
 from forebay.hub.patience import Busy, Patience, Waits
+from forebay.hub.proxies import Proxy, proxy_for
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -32,6 +34,7 @@ _MOST_ANSWER_BYTES = 256 * 2**20
 _DRAIN_BYTES = 64 * 2**10
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PROXY_REFUSES = 407
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,16 @@ class Transport:
         self.requests = 0
         """Sent so far, redirects and repetitions included."""
         self._guard = threading.Lock()
-        self._pools: dict[tuple[int, str], PoolManager] = {}
+        self._pools: dict[tuple[int, Proxy | None], PoolManager] = {}
 
     @cached_property
     def _tls(self) -> Any:
         import ssl
 
         path = self.settings.ca_bundle
+        folder = path is not None and os.path.isdir(path)
         try:
-            return ssl.create_default_context(cafile=path)
+            return ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
         except OSError as error:  # a file without certificates is one, too
             what = f"cannot read certificates from {path}: {error.strerror or error}"
             raise ConfigError(what, subject=path, hint="set or unset SSL_CERT_FILE (or REQUESTS_CA_BUNDLE)") from error
@@ -165,10 +169,11 @@ class Transport:
         seconds = self.settings.timeout_seconds
         if self._connections.ended.is_set():
             raise OriginError(f"{host_of(url)} is not asked any more", subject=url, hint="ask again")
+        proxy = proxy_for(url, self.settings.proxies, self.settings.no_proxy)
         with self._guard:
             self.requests += 1
         try:
-            return self._pool(url).request(
+            response = self._pool(proxy).request(
                 method,
                 url,
                 headers=headers,
@@ -179,35 +184,28 @@ class Transport:
                 timeout=Timeout(connect=min(seconds, 10.0), read=seconds),
             )
         except HTTPError as error:
-            raise Busy(f"cannot reach {host_of(url)}: {_reason(error)}", subject=url) from error
+            reason, through = _reason(error), f" through the proxy {proxy}" if proxy is not None else ""
+            if proxy is not None and reason.startswith("407"):  # to the request for a tunnel
+                raise proxy.refused(url) from error
+            raise Busy(f"cannot reach {host_of(url)}{through}: {reason}", subject=url) from error
+        if proxy is not None and response.status == _PROXY_REFUSES:
+            _give_back(response)
+            raise proxy.refused(url)
+        return response
 
-    def _pool(self, url: str) -> PoolManager:
-        """Return this process's pool for a URL: a connection must not be shared with a forked child."""
-        import os
+    def _pool(self, proxy: Proxy | None) -> PoolManager:
+        """Return this process's pool: a connection must not be shared with a forked child."""
+        from urllib3 import PoolManager
 
-        from urllib3 import PoolManager, ProxyManager
-
-        proxy = self._proxy(url) or ""
         with self._guard:
             found = self._pools.get((os.getpid(), proxy))
             if found is None:
                 options: dict[str, Any] = {"maxsize": 64, "num_pools": 32, "ssl_context": self._tls}
-                found = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
-                found.pool_classes_by_scheme = self._connections.pools()
+                found = proxy.manager(**options) if proxy is not None else PoolManager(**options)
+                found.pool_classes_by_scheme = self._connections.pools(found.pool_classes_by_scheme)
                 self._pools = {place: pool for place, pool in self._pools.items() if place[0] == os.getpid()}
                 self._pools[os.getpid(), proxy] = found
             return found
-
-    def _proxy(self, url: str) -> str | None:
-        parts = urlsplit(url)
-        name = parts.hostname or ""
-        if name in ("localhost", "::1") or name.startswith("127."):
-            return None
-        for rule in self.settings.no_proxy:
-            ending = rule.removeprefix("*").lstrip(".")
-            if not ending or name == ending or name.endswith(f".{ending}"):
-                return None
-        return self.settings.proxies.get(parts.scheme)
 
     def end(self) -> None:
         """Ask nothing any more, and cut what is under way: whoever waits for it gets an OriginError soon."""
@@ -353,9 +351,12 @@ def _reason(error: Exception) -> str:
         NameResolutionError,
         NewConnectionError,
         ProtocolError,
+        ProxyError,
         ReadTimeoutError,
     )
 
+    if isinstance(error, ProxyError):
+        return _reason(error.original_error)
     if isinstance(error, NameResolutionError):
         return "its name is not known"
     if isinstance(error, NewConnectionError):  # a ConnectTimeoutError, too
