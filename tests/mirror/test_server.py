@@ -357,6 +357,27 @@ def test_others_are_told_the_machine_s_name(fake, tmp_path, start_mirror, upstre
     assert f"export HF_ENDPOINT=http://{socket.gethostname()}:{port}\n" in said
 
 
+@pytest.mark.parametrize(
+    ("headers", "origin"),
+    [
+        ({"Host": "hub.corp"}, "http://hub.corp"),
+        ({"Host": "hub.corp", "X-Forwarded-Proto": "https"}, "https://hub.corp"),
+        ({"X-Forwarded-Host": "hub.corp, inner", "X-Forwarded-Proto": "https, http"}, "https://hub.corp"),
+        ({"Host": "corp", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/hub/"}, "https://corp/hub"),
+        ({"Host": "hub.corp", "X-Forwarded-Proto": "gopher", "X-Forwarded-Prefix": "hub"}, "http://hub.corp"),
+    ],
+)
+def test_behind_a_reverse_proxy(fake, start_mirror, upstream, headers, origin) -> None:
+    """What leads to the next page leads there by the address that the client knows."""
+    mirror = start_mirror(*upstream(fake))
+    page = "/api/datasets/a/b/tree/main?recursive=true&limit=1"
+    with closing(http.client.HTTPConnection(urlsplit(mirror.endpoint).netloc)) as connection:
+        connection.request("GET", page, headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.getheader("Link", "").startswith(f"<{origin}/api/datasets/a/b/tree/main?")
+
+
 def test_its_own_token_and_tls(fake, tmp_path, start_mirror, upstream) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -37,6 +37,8 @@ MODELSCOPE_PREFIX = "/-/ms"
 
 _MOST_BODY_BYTES = 16 * 2**20
 _BODY_SECONDS = 60.0
+_FORWARDED = ("proto", "host", "prefix")
+"""What a reverse proxy says in `X-Forwarded-…`."""
 _SMALL_BYTES = 2**18
 """What is not larger goes out with its headers: opening a file for it would cost more than copying it."""
 _PIECE_BYTES = 2**18
@@ -215,10 +217,20 @@ class App:
 def _request(scope: MutableMapping[str, Any]) -> Request:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     raw_path = scope.get("raw_path") or scope["path"].encode()
-    origin = f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
     path = raw_path.decode("latin-1").partition("?")[0]
     query = scope.get("query_string", b"").decode("latin-1")
-    return Request(scope["method"].upper(), path, query, headers, origin=origin)
+    return Request(scope["method"].upper(), path, query, headers, origin=_origin(scope, headers))
+
+
+def _origin(scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> str:
+    """Return how the client calls us; a reverse proxy says how it calls that one.
+
+    Anybody can say so, and gets links that lead astray in the answer to that very request, and nowhere else.
+    """
+    told = {name: headers.get(f"x-forwarded-{name}", "").partition(",")[0].strip() for name in _FORWARDED}
+    scheme = told["proto"] if told["proto"] in ("http", "https") else scope.get("scheme", "http")
+    prefix = told["prefix"].rstrip("/") if told["prefix"].startswith("/") else ""
+    return f"{scheme}://{told['host'] or headers.get('host', 'localhost')}{prefix}"
 
 
 def _header(value: str) -> bytes:
