@@ -163,6 +163,16 @@ def test_a_store_that_cannot_be_written_is_read_as_it_is_meant(
     assert "latest" not in world.store().names.facts(name)
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_others_fetch_is_seen_by_who_asks_nobody(world: World, repository: Repository, read_only: bool) -> None:
+    before = world.hub().fetch(REFERENCE)
+    reading = world.hub(world.store(read_only=read_only), offline=True)
+    assert reading.resolve(REFERENCE) == before
+    repository.commit(MORE)
+    latest = world.hub(fresh_seconds=0.0).fetch(REFERENCE)
+    assert reading.resolve(REFERENCE) == latest
+
+
 @pytest.mark.parametrize("gone", ["latest", "before"])
 def test_one_of_both_was_evicted(world: World, repository: Repository, gone: str) -> None:
     before = world.hub().fetch(REFERENCE)

@@ -40,11 +40,13 @@ class Remembered:
         snapshot: that.
         asked: when that was, in seconds since the epoch.
         before: what it meant earlier, if it has to be seen which of them can be used without a hub.
+        kept: whether the store knows that, too.
     """
 
     snapshot: Snapshot
     asked: float
     before: Snapshot | None = None
+    kept: bool = True
 
 
 class Memory:
@@ -156,9 +158,11 @@ class Memory:
 
     def forget(self, reference: Reference) -> None:
         """Look at the store again when asked next: other processes may know better."""
-        if self._store.writable:  # else it is known nowhere but here
-            with self._guard:
-                self._names.pop(_name(reference), None)
+        name = _name(reference)
+        with self._guard:
+            found = self._names.get(name)
+            if found is not None and found.kept:
+                del self._names[name]
 
     def save(self, reference: Reference, listing: Listing, now: float, *, moves: bool = False) -> Snapshot:
         """Keep what an origin said, under the reference and under the commit.
@@ -176,7 +180,8 @@ class Memory:
         """
         snapshot, name = listing.snapshot, _name(reference)
         before = None if moves or reference.hub == "local" else self.standing(reference)
-        found = Remembered(snapshot, now, before if before is not None and before.key != snapshot.key else None)
+        before = before if before is not None and before.key != snapshot.key else None
+        found = Remembered(snapshot, now, before, kept=False)
         self._keep(snapshot)
         self._note(name, found)
         with self._guard:
@@ -187,10 +192,11 @@ class Memory:
             self._save(listing)
             with self._guard:
                 self._unkept.pop(snapshot.key, None)
-            if found.before is None or stands(self._store, snapshot, found.before):
+            if before is None or stands(self._store, snapshot, before):
                 self._settle(reference, found)
             else:
-                self._set(reference, found.before, now, snapshot)
+                self._set(reference, before, now, snapshot)
+                self._note(name, replace(found, kept=True))
             self._store.remove(ABSENT, absent_key(reference))
         return snapshot
 
@@ -276,9 +282,9 @@ class Memory:
 
     def _settle(self, reference: Reference, known: Remembered) -> None:
         """Let a name point at what it means."""
-        self._note(_name(reference), replace(known, before=None))
         if self._store.writable:
             self._set(reference, known.snapshot, known.asked)
+            self._note(_name(reference), replace(known, before=None, kept=True))
 
     def _set(self, reference: Reference, snapshot: Snapshot, asked: float, latest: Snapshot | None = None) -> None:
         facts: dict[str, JSON] = {"asked": asked, "reference": str(reference)}

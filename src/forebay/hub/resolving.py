@@ -61,6 +61,8 @@ class Resolver:
         reference = reference.whole
         if reference.hub == "local":  # looking is cheap, and the network has no part in it
             return self._ask(reference, token)
+        if offline:
+            self.memory.forget(reference)  # another process may have fetched more
         known = self.memory.known(reference)
         if known is not None and offline:
             return self._without_hub(reference, known)
