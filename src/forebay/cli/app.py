@@ -15,8 +15,8 @@ import click
 
 from forebay import __version__
 from forebay.cli.session import Session
-from forebay.cli.text import one_line
 from forebay.errors import ForebayError
+from forebay.text import one_line
 
 RUNNING, HUBS, STORE = "Running", "Hubs", "The store"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.harnesses import Asked, fetch_tasks, show_gaps
 from forebay.errors import BuildError, CacheRequiredError, InputError
 from forebay.events import ignore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.keyparts import operator_tree
 from forebay.errors import InputError
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from forebay.cli import notices, text
+from forebay import text
+from forebay.cli import notices
 from forebay.cli.columns import cut
 from forebay.cli.views import Pace, smart_terminal
 from forebay.config import colour_wanted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.columns import Column
 from forebay.cli.paths import PathType
 from forebay.cli.session import say_sentence, show_table

@@ -15,8 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from forebay import text
 from forebay.cli import columns as tables
-from forebay.cli import notices, text
+from forebay.cli import notices
 from forebay.cli.columns import Column
 from forebay.cli.progress import OperatorProgress, RunProgress
 from forebay.events import Event, Hook, OncePerMessage

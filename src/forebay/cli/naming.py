@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from forebay.cli.text import short
 from forebay.errors import InputError, NotFoundError
+from forebay.text import short
 from forebay.types import Key, is_hex64
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.columns import Column
 
 if TYPE_CHECKING:

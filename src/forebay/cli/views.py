@@ -14,7 +14,7 @@ from typing import Protocol
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.columns import cut
 from forebay.cli.notices import warn
 from forebay.cli.progress import RunProgress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.paths import PathType
 from forebay.cli.session import Session, emit, say, say_sentence

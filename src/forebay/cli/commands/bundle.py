@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.bundling import Packed, Wanted, packed, put_lock, trusted_keys
 from forebay.cli.fetching import FetchProgress, watching

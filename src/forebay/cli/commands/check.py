@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.commands.exec import reading_only
 from forebay.cli.harnesses import asked, task_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.columns import Column
 from forebay.cli.session import Session, emit, say, show_table

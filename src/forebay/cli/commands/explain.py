@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from forebay.cli import reports, text
+from forebay import text
+from forebay.cli import reports
 from forebay.cli.app import Command
 from forebay.cli.naming import gone
 from forebay.cli.notices import warn

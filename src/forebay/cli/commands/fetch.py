@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.fetching import FetchProgress, closing, watching
 from forebay.cli.harnesses import asked, fetch_tasks, show_outlook, task_options

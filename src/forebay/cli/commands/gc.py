@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.session import Session, emit, say
 

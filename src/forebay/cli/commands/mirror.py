@@ -144,7 +144,7 @@ def _done(as_json: bool) -> Any:
 
 def counted(counts: dict[str, Any]) -> str:
     """Return one line about what a mirror has done."""
-    from forebay.cli import text
+    from forebay import text
 
     held, fetched = counts.get("files", 0), counts.get("files_fetched", 0)
     parts = [

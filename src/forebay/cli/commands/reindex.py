@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from forebay.cli import text
+from forebay import text
 from forebay.cli.app import Command
 from forebay.cli.session import Session, emit, say
 

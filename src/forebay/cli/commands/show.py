@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from forebay.cli import text, trees
+from forebay import text
+from forebay.cli import trees
 from forebay.cli.app import Command
 from forebay.cli.columns import visible
 from forebay.cli.keyparts import parts_of

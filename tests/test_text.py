@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forebay.cli import text
+from forebay import text
 
 
 @pytest.mark.parametrize(
