@@ -50,7 +50,7 @@ def test_a_full_disk(small: Path) -> None:
         part.write(bytes(300_000))
     assert Trouble.of(caught.value) is Trouble.FULL
     assert list((small / "tmp").iterdir()) == []
-    with pytest.raises(OSError, match="no room for 300000 bytes"):
+    with pytest.raises(OSError, match="no room for 300 kB"):
         Room(fs, small).reserve(300_000)
     assert {len(fs.read(small / f"o/{number}")) for number in range(3)} == {300_000}
     fs.unlink(small / "o/0")

@@ -465,7 +465,7 @@ class TestWhatIsTold:
         recipe = bench.make(on_bad_rows="skip")
         report = bench.run(recipe, processes=processes)
         assert report.rows_in == len(bench.rows) - 2
-        assert "2 malformed rows were set aside (on_bad_rows: skip)" in bench.told()
+        assert "2 malformed rows set aside (on_bad_rows: skip)" in bench.told()
         found = {row["id"]: row for row in bench.exported() if row.get("n") is not None}
         numbers = [found[at]["n"]["deep"][0] if nested else found[at]["n"] for at in (4, 131, 250)]
         assert numbers == [7.0, 2.0**60, 1.5]

@@ -88,7 +88,7 @@ def test_full_disk_of_what_is_spared(small_disk: tuple[Path, object]) -> None:
 
 def test_what_is_kept_free_is_told(small_disk: tuple[Path, object]) -> None:
     """On a disk smaller than that nothing is ever kept: its user must learn of the setting."""
-    told = "where min_free_bytes keeps 268435456 of the disk free: .* more are wanted, .*; unpin or free the disk"
+    told = "where min_free_bytes keeps 268 MB of the disk free: .* more are wanted, .*; unpin or free the disk"
     with opened(small_disk, min_free_bytes=2**28) as store, pytest.raises(StoreFullError, match=told):
         put(store, "a", payload("a"))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from blake3 import blake3
 
+from forebay import text
 from forebay.bundle import archive
 from forebay.bundle.archive import BLOCK, Member
 from forebay.bundle.checking import is_fit
@@ -117,7 +118,7 @@ def create(
     if not 1 <= options.level <= 19:
         raise InputError(f"no level of zstd: {options.level}", subject=options.level, hint="give 1 to 19")
     if options.volume_bytes is not None and options.volume_bytes < BLOCK:
-        raise InputError(f"volumes of {options.volume_bytes} bytes are too small", hint="give 1MB or more")
+        raise InputError(f"volumes of {text.size(options.volume_bytes)} are too small", hint="give 1MB or more")
     if out.is_dir():
         raise InputError(f"{out} is a folder", subject=out, hint=f"name the archive: {out / 'data.tar'}")
     _refuse_unfit(wanted)

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from forebay import text
 from forebay.bundle import signing
 from forebay.bundle.checking import Sizes, named, read_entry
 from forebay.bundle.manifest import LOCK, Manifest, PackedEntry, PackedFile, PackedName
@@ -199,7 +200,7 @@ class _Installer:
         if need > room:
             need = sum(min(each.size, each.packed) for each in manifest.objects if not self._store.has(each.digest))
         if need > room:
-            what = f"it needs {need} bytes, and {self._store.home} can hold {max(room, 0)}"
+            what = f"it needs {text.size(need)}, and {self._store.home} can hold {text.size(max(room, 0))}"
             raise StoreFullError(what, subject=self._store.home, hint="raise max_bytes or free the disk")
 
     def _read_entries(self) -> list[Entry]:

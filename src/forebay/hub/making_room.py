@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
+from forebay import text
 from forebay.errors import StoreFullError
 from forebay.hub.partial import InMemory, Sink
 from forebay.hub.snapshot import SnapshotFile
@@ -39,12 +40,11 @@ def allot(store: Store, key: Key, file: SnapshotFile, sink: Sink, held: ExitStac
     """
     size, limit = file.size or 0, store.settings.max_bytes
     if limit is not None and size > limit:
-        what = f"{file.path} has {size} bytes, the budget of {store.home} is {limit}"
+        what = f"{file.path} has {text.size(size)}, the budget of {store.home} is {text.size(limit)}"
         raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
     if limit is None or isinstance(sink, InMemory) or not store.writable:
         return None
-    told = f"cannot fetch {file.path}" + (f" of {size} bytes" if size else "")
-    return held.enter_context(store.allot(key, size, told))
+    return held.enter_context(store.allot(key, size, _told(file)))
 
 
 def reserve(store: Store, room: Room, file: SnapshotFile, sink: Sink) -> Reservation:
@@ -57,9 +57,7 @@ def reserve(store: Store, room: Room, file: SnapshotFile, sink: Sink) -> Reserva
     # What is encoded, or was begun by another process, is written anew when it is whole: see `Partial.seal`.
     linked = store.settings.codec == "none" and not sink.size()
     need = 0 if isinstance(sink, InMemory) else size * (1 if linked else 2) - sink.size()
-    return _made(
-        store, room, room.reserve, max(need, 0), f"cannot fetch {file.path}" + (f" of {size} bytes" if size else "")
-    )
+    return _made(store, room, room.reserve, max(need, 0), _told(file))
 
 
 def cover(store: Store, room: Room, reserved: Reservation, file: SnapshotFile, came: int, coming: int) -> None:
@@ -80,13 +78,17 @@ def cover(store: Store, room: Room, reserved: Reservation, file: SnapshotFile, c
     wanting = coming + copy - reserved.left
     if wanting <= 0:
         return
-    told = f"cannot fetch {file.path}, of which {came} bytes have come"
+    told = f"cannot fetch {file.path}, of which {text.size(came)} have come"
     try:
         _made(store, room, reserved.grow, max(wanting, SLAB_BYTES), told)
     except StoreFullError:
         if wanting >= SLAB_BYTES:
             raise
         _made(store, room, reserved.grow, wanting, told)
+
+
+def _told(file: SnapshotFile) -> str:
+    return f"cannot fetch {file.path}" + (f" of {text.size(file.size)}" if file.size else "")
 
 
 def _made(store: Store, room: Room, take: Callable[[int], Taken], size: int, told: str) -> Taken:

@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from forebay.errors import InputError, NotFoundError, ObjectDamagedError
 from forebay.hub.reference import HubName, Reference, RepositoryType, is_utf8
+from forebay.text import counted
 from forebay.types import JSON, Key
 
 FILE, SNAPSHOT, ABSENT = "file", "snapshot", "absent"
@@ -148,7 +149,7 @@ class Snapshot:
             import difflib
 
             near = difflib.get_close_matches(path, self._by_path, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {len(self.files)} files"
+            hint = f"did you mean {near[0]}?" if near else f"it has {counted(len(self.files), 'file')}"
             raise NotFoundError(f"no file {path} in {self.dataset} at {self.commit[:12]}", subject=path, hint=hint)
         return found
 

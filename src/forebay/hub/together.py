@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from forebay import text
 from forebay.errors import StoreFullError
 from forebay.events import Event, Hook, What, ignore
 from forebay.hub.download import Downloader, Stopped, Wanted
@@ -80,8 +81,8 @@ class Crowd:
         with self._changed:
             told, self._told = self._told, True
         if not told:
-            text = f"{full.what}; waiting for other processes, which have {full.on_its_way} bytes of it on their way"
-            self.hook(Event(What.WARNING, text))
+            others = f"waiting for other processes, which have {text.size(full.on_its_way)} of it on their way"
+            self.hook(Event(What.WARNING, f"{full.what}; {others}"))
 
     def _another_came_through(self, before: int) -> bool:
         """Wait for one more than `before`; False: nobody is left who could."""
@@ -169,6 +170,6 @@ class Together:
         missing = [file for file in files if self.downloader.present(snapshot, file) is None]
         size = sum(file.size or 0 for file in missing)
         if size > limit and len(missing) > 1:  # of a single file the downloader tells more
-            what = f"{len(missing)} files of {snapshot.dataset} are missing, of {size} bytes"
-            what = f"{what}; the budget of {store.home} is {limit}"
+            what = f"{text.counted(len(missing), 'file')} of {snapshot.dataset} are missing, {text.size(size)} in all"
+            what = f"{what}; the budget of {store.home} is {text.size(limit)}"
             raise StoreFullError(what, subject=snapshot.dataset, hint="raise max_bytes, or fetch a part of them")

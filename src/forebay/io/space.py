@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from forebay import text
 from forebay.io.filesystem import Filesystem
 
 
@@ -59,8 +60,8 @@ class Room:
         with self._own_guard():
             wanting = size - self._free()
             if wanting > 0:
-                what = f"no room for {size} bytes beside {self._min_free_bytes} kept free: {wanting} more are needed"
-                raise OSError(errno.ENOSPC, what, str(self._path))
+                what = f"no room for {text.size(size)} beside {text.size(self._min_free_bytes)} kept free"
+                raise OSError(errno.ENOSPC, f"{what}: {text.size(wanting)} more are needed", str(self._path))
             self._promised += size
 
     def _settle(self, size: int, pid: int) -> None:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from forebay import text
 from forebay.config import CodecName
 from forebay.errors import StoreFullError
 from forebay.events import Event, What
@@ -87,12 +88,12 @@ class Ledger:
         self.tell(plan)
         if short > 0:
             limit, spare = self._settings.max_bytes, self._settings.min_free_bytes
-            of = f"the budget of {limit} bytes" if limit is not None else f"{self._layout.home}"
+            of = f"the budget of {text.size(limit)}" if limit is not None else f"{self._layout.home}"
             if spare and limit is None:
-                of += f", where min_free_bytes keeps {spare} of the disk free"
-            what = f"no room for {order.need} bytes in {of}: {short} more are wanted, and what is left may not go"
+                of += f", where min_free_bytes keeps {text.size(spare)} of the disk free"
+            wanted = f"no room for {text.size(order.need)} in {of}: {text.size(short)} more are wanted"
             hint = "unpin or free the disk" if limit is None else "raise max_bytes, unpin or free the disk"
-            error = StoreFullError(what, subject=self._layout.home, hint=hint)
+            error = StoreFullError(f"{wanted}, and what is left may not go", subject=self._layout.home, hint=hint)
             error.on_its_way = self.transact(self._reserved_by_others)
             raise error
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from forebay import text
 from forebay.errors import SourceError
 from forebay.events import Event, What
 from forebay.pipeline.recipes import keys
@@ -182,7 +183,7 @@ class Intake:
                     }  # fmt: skip
                     tasks.append(Task(message, partial(self._take_rows, it, at, key)))
         if tasks:
-            self._flow.tallies.say("read", f"reading {len(tasks)} shards")
+            self._flow.tallies.say("read", f"reading {text.counted(len(tasks), 'shard')}")
         self._flow.scheduler.run(tasks)
 
     def _take_rows(self, it: _File, at: int, key: Key, result: Message) -> None:
@@ -246,8 +247,8 @@ class Intake:
                 row += read.rows
                 self.bad_rows += read.bad
         if self.bad_rows:
-            text = f"{self.bad_rows} malformed rows were set aside (on_bad_rows: skip)"
-            self._flow.hook(Event(What.WARNING, text))
+            aside = text.counted(self.bad_rows, "malformed row")
+            self._flow.hook(Event(What.WARNING, f"{aside} set aside (on_bad_rows: skip)"))
         return moving
 
     def _shown(self, path: str) -> str:
