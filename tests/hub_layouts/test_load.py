@@ -161,3 +161,15 @@ def test_features_in_words_that_all_versions_know() -> None:
         {"a": datasets.List({"x": datasets.Value("int64")}), "b": datasets.List(datasets.Value("string"), length=2)}
     )
     assert datasets.Features.from_dict(neutral(features.to_dict())) == features
+
+
+def test_what_a_user_must_know_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Load) -> None:
+    repository = Repository("org/rows", files={"a.csv": "x\n1\n"})
+    monkeypatch.setenv("FOREBAY_HOME", str(tmp_path / "store"))
+    monkeypatch.setenv("FOREBAY_FRESH_SECONDS", "0")
+    with FakeHub([repository]) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.hf_endpoint)
+        rows = load("hf://datasets/org/rows", "train")[:]
+    with pytest.warns(RuntimeWarning, match=r"using hf://datasets/org/rows as it was at") as told:
+        assert load("hf://datasets/org/rows", "train")[:] == rows
+    assert [warning.filename for warning in told] == [__file__]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,12 +73,15 @@ class _Opened:
 
 @dataclass(slots=True)
 class _Network:
-    """Counts what came over the network."""
+    """Counts what came over the network, and collects what a user must know."""
 
     bytes: int = 0
     built: int = 0
+    told: dict[str, None] = field(default_factory=dict[str, None])
 
     def __call__(self, event: Event) -> None:
+        if event.what is What.WARNING:
+            self.told[event.message] = None
         if event.what is What.FETCH:
             self.bytes += event.bytes
         self.built += event.what is What.BUILD
@@ -138,6 +142,9 @@ class Load:
             store: None: as the environment and the configuration file say.
             offline: ask nobody.
 
+        What the command line would warn of is a `RuntimeWarning`: the hub does not answer, say, or an older commit is
+        used, or nothing can be kept.
+
         Raises:
             NotFoundError: no such dataset, configuration or split.
             InputError: a configuration or split must be named; or it is no dataset.
@@ -165,6 +172,8 @@ class Load:
             value = _dataset(used, snapshot, prepared, split) if as_hf else _table(used, snapshot, prepared, split)
             until = float("inf") if meant.commit else time.monotonic() + hub.settings.fresh_seconds
         self._note(asked, _Opened(value, until), network)
+        for message in network.told:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         return copy.copy(value) if as_hf else value
 
     def counters(self) -> Tiers:
