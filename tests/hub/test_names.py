@@ -132,6 +132,14 @@ def test_a_repository_that_was_taken_away_is_no_stale_answer(world: World, repos
     assert hub.resolve(REFERENCE, offline=True).commit == repository.head
 
 
+def test_of_one_that_is_gone_the_error_says_what_can_be_used(world: World, repository: Repository) -> None:
+    found = world.hub().fetch(REFERENCE)
+    repository.private = True
+    with pytest.raises(NotFoundError, match=r"no dataset team/small .*; what the store has .* \(--offline\)"):
+        world.hub().resolve(REFERENCE, fresh_seconds=0)
+    assert world.hub(offline=True).fetch(REFERENCE) == found
+
+
 def test_offline_knows_what_the_store_knows(world: World) -> None:
     hub = world.hub(offline=True)
     with pytest.raises(CacheRequiredError, match="forebay fetch hf://datasets/team/small"):

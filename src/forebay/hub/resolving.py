@@ -100,7 +100,10 @@ class Resolver:
             except NotFoundError as error:
                 if token is None:
                     self._note_absence(reference, error)
-                raise
+                if known is None:
+                    raise
+                hint = f"{error.hint}; what the store has of it can be used without the hub (--offline)"
+                raise NotFoundError(error.what, subject=error.subject, hint=hint) from error
             except OriginError as error:
                 if known is None and token is None:
                     self._raise_absence(reference, float("inf"), None, offline=True)
