@@ -89,7 +89,7 @@ def test_a_circle_of_redirects(world: World, transport: Transport) -> None:
         transport.get(f"{world.fake.hf_endpoint}/x")
 
 
-@pytest.mark.parametrize("target", ["ftp://127.0.0.1", "file:///etc", "javascript:alert(1)//"])
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1", "file:///etc", "javascript:alert(1)//", "http://[bad"])
 def test_a_redirect_out_of_http(world: World, transport: Transport, target: str) -> None:
     world.fake.faults.add(HubFault(redirect_to=target))
     with pytest.raises(OriginError, match="which is not HTTP"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import os
 import threading
@@ -221,6 +222,66 @@ def test_a_body_of_unknown_size(world: World, budget: int | None) -> None:
         hub.close()
         server.shutdown()
         thread.join()
+
+
+class _Encoding(_Chunked):
+    """Sends what was stored encoded, whatever it was asked for; the first time but the beginning of it."""
+
+    rows = b"".join(b'{"n": %d}\n' % n for n in range(300_000))
+    stored = gzip.compress(rows, mtime=0)
+    cut = False
+
+    def do_GET(self) -> None:
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.stored) - 1}/{len(self.stored)}")
+        self.send_header("Content-Encoding", "br" if "brotli" in self.path else "gzip")
+        self.send_header("Content-Length", str(len(self.stored) - start))
+        self.send_header("ETag", '"of-what-is-stored"')
+        self.end_headers()
+        if self.command == "GET":
+            first, type(self).cut = self.cut, False
+            self.wfile.write(self.stored[start : len(self.stored) // 2 if first else None])
+            self.close_connection = first
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def encoding() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Encoding) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_what_a_server_encodes_for_the_way_is_decoded(world: World, encoding: str, cut: bool, pinned: bool) -> None:
+    _Encoding.cut = cut
+    sha256 = f"#sha256={hashlib.sha256(_Encoding.rows).hexdigest()}" if pinned else ""
+    hub = world.hub()
+    snapshot = hub.fetch(f"{encoding}/x.jsonl{sha256}")
+    assert bytes(hub.read(snapshot, "x.jsonl")) == _Encoding.rows
+    assert snapshot.files[0].size is None
+    assert hub.resolve(f"{encoding}/x.jsonl{sha256}", fresh_seconds=0) == snapshot
+    assert _Encoding.cut is False
+
+
+def test_what_is_called_gz_is_left_as_it_is(world: World, encoding: str) -> None:
+    hub = world.hub()
+    snapshot = hub.fetch(f"{encoding}/x.jsonl.gz")
+    assert bytes(hub.read(snapshot, "x.jsonl.gz")) == _Encoding.stored
+    assert snapshot.files[0].size == len(_Encoding.stored)
+
+
+def test_what_nobody_can_decode_is_told(world: World, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib3.HTTPResponse, "CONTENT_DECODERS", ["gzip"])
+    with pytest.raises(OriginError, match=r"sends http://.*/brotli\.txt encoded \(br\), which it was asked not to"):
+        world.hub().fetch(f"{encoding}/brotli.txt")
 
 
 class _Endless(_Chunked):

@@ -154,6 +154,10 @@ class Transport:
                     first, url = first or told, following
                     response.drain_conn() if _is_short(told) else response.close()
                     continue
+                if response.status == 206 and _encoding(url, response):  # a part of what is not the content
+                    sent = {name: sent[name] for name in sent if name.lower() not in ("range", "if-range")}
+                    response.close()
+                    continue
                 if response.status in _TRY_AGAIN or response.status >= 500:
                     raise Busy(_refusal(response.status, url), retry_after=_retry_after(told), subject=url)
                 yield Response(url, response, {**first, **told})
@@ -220,7 +224,14 @@ class Transport:
 
 
 class Response:
-    """An answer whose body is still to be read; fits `Body` once `start` and `size` are set."""
+    """An answer whose body is still to be read; fits `Body` once `start` and `size` are set.
+
+    A server may encode it for the way, though it was asked not to (objects that were stored so). It is decoded, but for
+    files that are called ``.gz`` themselves; how long the content is, nobody says then.
+
+    Raises:
+        OriginError: nobody can decode it.
+    """
 
     def __init__(self, url: str, response: BaseHTTPResponse, headers: Mapping[str, str]) -> None:
         self.url = url
@@ -233,7 +244,10 @@ class Response:
         self.etag = etag if etag.startswith('"') else ""
         self._response = response
         length = headers.get("content-length", "")
-        if self.status == 206:
+        self._encoded = bool(_encoding(url, response))
+        if self._encoded:
+            self.etag = ""
+        elif self.status == 206:
             self.start, self.size = _content_range(headers.get("content-range", ""), url)
         elif length.isdecimal():
             self.size = int(length)
@@ -247,7 +261,7 @@ class Response:
         from urllib3.exceptions import HTTPError
 
         try:
-            while piece := self._response.read1(most_bytes):
+            while piece := self._response.read1(most_bytes, decode_content=self._encoded):
                 yield piece
         except (HTTPError, OSError) as error:
             raise Busy(f"{self.host} stopped sending: {_reason(error)}", subject=self.url) from error
@@ -278,9 +292,24 @@ def next_page(headers: Mapping[str, str], url: str) -> str | None:
     return None
 
 
+def _encoding(url: str, response: BaseHTTPResponse) -> str:
+    """Return what has to be decoded to have an answer's content; "": nothing."""
+    found = response.headers.get("content-encoding", "").strip().lower()
+    if found in ("", "identity") or urlsplit(url).path.endswith((".gz", ".tgz")):
+        return ""
+    if found not in response.CONTENT_DECODERS:
+        what = f"{host_of(url)} sends {url} encoded ({found}), which it was asked not to"
+        raise OriginError(what, subject=url, hint="download it by other means, and fetch the file")
+    return found
+
+
 def _target(url: str, location: str) -> str:
-    following = urljoin(url, location)
-    if urlsplit(following).scheme not in ("http", "https"):
+    try:
+        following = urljoin(url, location)
+        scheme = urlsplit(following).scheme
+    except ValueError:
+        following, scheme = location, ""
+    if scheme not in ("http", "https"):
         raise OriginError(f"{host_of(url)} redirects to {following!r}, which is not HTTP", subject=url)
     if urlsplit(url).scheme == "https" and urlsplit(following).scheme == "http":
         raise OriginError(f"{host_of(url)} redirects from https to http", subject=url, hint="use another endpoint")
