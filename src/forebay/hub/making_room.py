@@ -40,7 +40,7 @@ def allot(store: Store, key: Key, file: SnapshotFile, sink: Sink, held: ExitStac
     """
     size, limit = file.size or 0, store.settings.max_bytes
     if limit is not None and size > limit:
-        what = f"{file.path} has {text.size(size)}, the budget of {store.home} is {text.size(limit)}"
+        what = f"{file.path} is {text.size(size)}, the budget of {store.home} is {text.size(limit)}"
         raise StoreFullError(what, subject=file.path, hint="raise max_bytes")
     if limit is None or isinstance(sink, InMemory) or not store.writable:
         return None
