@@ -173,6 +173,27 @@ def test_what_others_fetch_is_seen_by_who_asks_nobody(world: World, repository: 
     assert reading.resolve(REFERENCE) == latest
 
 
+def test_who_knows_less_does_not_move_it_back(world: World, repository: Repository) -> None:
+    hub = world.hub(fresh_seconds=0.0)
+    hub.fetch(REFERENCE)
+    repository.commit({"README.md": b"# second\n"})
+    second = hub.resolve(REFERENCE)
+    slow = Memory(world.store())
+    assert slow.known(parse(REFERENCE)) is not None  # that the second is the latest
+    repository.commit({"README.md": b"# third\n"})
+    third = world.hub(fresh_seconds=0.0).fetch(REFERENCE)
+    hub.fetch_file(second, "README.md")
+    assert slow.standing(parse(REFERENCE)) == second
+    assert offline(world) == third
+
+
+def test_a_name_that_says_nonsense_points_where_it_points(world: World, repository: Repository) -> None:
+    before = world.hub().fetch(REFERENCE)
+    name = "hub/hf/dataset/team/small/main"
+    world.store().names.set(name, SNAPSHOT, before.key, {"asked": "now", "latest": 7})
+    assert offline(world) == before
+
+
 @pytest.mark.parametrize("gone", ["latest", "before"])
 def test_one_of_both_was_evicted(world: World, repository: Repository, gone: str) -> None:
     before = world.hub().fetch(REFERENCE)

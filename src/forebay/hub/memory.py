@@ -22,7 +22,7 @@ from forebay.hub.reference import HubName, Reference, RepositoryType
 from forebay.hub.snapshot import ABSENT, INFO, MANIFEST, SNAPSHOT, Snapshot, content_role, key_of, snapshot_key
 from forebay.hub.standing import stands
 from forebay.store import Store
-from forebay.types import JSON, Entry, Key, ObjectRef
+from forebay.types import JSON, Entry, Key, ObjectRef, is_hex64
 
 _MOST_REMEMBERED = 512
 _FILE_ROLE = content_role("")
@@ -118,13 +118,13 @@ class Memory:
             snapshot = self.snapshot(snapshot_key(reference.hub, reference.type, reference.id, reference.commit))
             if snapshot is not None:
                 return Remembered(snapshot, 0.0)
-        place = self._store.names.get(name)
-        if place is None:
+        named = self._store.names.read(name)
+        if named is None:
             return None
-        facts = self._store.names.facts(name)
-        asked, latest = facts.get("asked"), facts.get(_LATEST)
-        before = self.snapshot(place[1])
-        snapshot = before if latest is None else self.snapshot(Key(str(latest)))
+        (_, key), facts = named
+        asked, latest = facts.get("asked"), _latest(facts)
+        before = self.snapshot(key)
+        snapshot = before if latest is None else self.snapshot(latest)
         if snapshot is not None:
             when = float(asked) if isinstance(asked, (int, float)) else 0.0
             found = Remembered(snapshot, when, before if before is not snapshot else None)
@@ -142,8 +142,10 @@ class Memory:
             return None if known is None else known.snapshot
         if not stands(self._store, known.snapshot, known.before):
             return known.before
-        with suppress(StoreError):  # a store that cannot be told is asked again
-            self._settle(reference, known)
+        named = self._store.names.read(_name(reference))
+        if self._store.writable and named is not None and _latest(named[1]) == known.snapshot.key:  # nobody was faster
+            with suppress(StoreError):  # a store that cannot be told is asked again
+                self._set(reference, Remembered(known.snapshot, known.asked))
         return known.snapshot
 
     def revisions(self, snapshot: Snapshot, *, offline: bool) -> dict[str, str]:
@@ -192,11 +194,9 @@ class Memory:
             self._save(listing)
             with self._guard:
                 self._unkept.pop(snapshot.key, None)
-            if before is None or stands(self._store, snapshot, before):
-                self._settle(reference, found)
-            else:
-                self._set(reference, before, now, snapshot)
-                self._note(name, replace(found, kept=True))
+            if before is not None and stands(self._store, snapshot, before):
+                before = None
+            self._set(reference, Remembered(snapshot, now, before))
             self._store.remove(ABSENT, absent_key(reference))
         return snapshot
 
@@ -229,7 +229,7 @@ class Memory:
             self._contents = (None, 0.0, {})
         for name in self._store.names.list(_folder(snapshot)):
             reference = reference_named(name)
-            if reference is not None and self._store.names.facts(name).get(_LATEST) == snapshot.key:
+            if reference is not None and _latest(self._store.names.facts(name)) == snapshot.key:
                 self.forget(reference)
                 self.standing(reference)
         return gathered
@@ -280,17 +280,14 @@ class Memory:
         entry = Entry(SNAPSHOT, snapshot.key, tuple(held), {**parts, **meta}, parts, dataset=snapshot.dataset)
         self._store.commit(entry, manifest)
 
-    def _settle(self, reference: Reference, known: Remembered) -> None:
-        """Let a name point at what it means."""
-        if self._store.writable:
-            self._set(reference, known.snapshot, known.asked)
-            self._note(_name(reference), replace(known, before=None, kept=True))
-
-    def _set(self, reference: Reference, snapshot: Snapshot, asked: float, latest: Snapshot | None = None) -> None:
-        facts: dict[str, JSON] = {"asked": asked, "reference": str(reference)}
-        if latest is not None:
-            facts[_LATEST] = latest.key
-        self._store.names.set(_name(reference), SNAPSHOT, snapshot.key, facts)
+    def _set(self, reference: Reference, known: Remembered) -> None:
+        """Let a name say what it means: it points at what can be used without a hub."""
+        facts: dict[str, JSON] = {"asked": known.asked, "reference": str(reference)}
+        if known.before is not None:
+            facts[_LATEST] = known.snapshot.key
+        name = _name(reference)
+        self._store.names.set(name, SNAPSHOT, (known.before or known.snapshot).key, facts)
+        self._note(name, known)
 
     def _keep(self, snapshot: Snapshot) -> None:
         with self._guard:
@@ -305,6 +302,11 @@ class Memory:
             self._names.move_to_end(name)
             while len(self._names) > _MOST_REMEMBERED:
                 self._names.popitem(last=False)
+
+
+def _latest(facts: Mapping[str, JSON]) -> Key | None:
+    found = facts.get(_LATEST)
+    return Key(found) if isinstance(found, str) and is_hex64(found) else None
 
 
 def _name(reference: Reference) -> str:

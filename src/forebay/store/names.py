@@ -43,20 +43,25 @@ class Names:
 
     def get(self, path: str) -> tuple[str, Key] | None:
         """Return the kind and key that a name points at; None: no such name, or its file cannot be read."""
-        where = self._path(path)
-        try:
-            value = self._files.load(where)
-        except OSError:
-            return None
-        if value is None:
-            return None
-        kind, key = value.get("kind"), value.get("key")
-        return (kind, Key(key)) if isinstance(kind, str) and isinstance(key, str) and is_hex64(key) else None
+        found = self.read(path)
+        return None if found is None else found[0]
 
     def facts(self, path: str) -> Mapping[str, JSON]:
         """Return what was kept with a name; nothing where there is no such name."""
-        facts = (self._files.load(self._path(path)) or {}).get("facts")
-        return cast("dict[str, JSON]", facts) if isinstance(facts, dict) else {}
+        found = self.read(path)
+        return {} if found is None else found[1]
+
+    def read(self, path: str) -> tuple[tuple[str, Key], Mapping[str, JSON]] | None:
+        """Return what `get` and `facts` do, of one and the same moment."""
+        where = self._path(path)
+        try:
+            value = self._files.load(where) or {}
+        except OSError:
+            return None
+        kind, key, facts = value.get("kind"), value.get("key"), value.get("facts")
+        if not (isinstance(kind, str) and isinstance(key, str) and is_hex64(key)):
+            return None
+        return (kind, Key(key)), cast("dict[str, JSON]", facts) if isinstance(facts, dict) else {}
 
     def remove(self, path: str) -> bool:
         """Remove a name; tell whether it was there."""
