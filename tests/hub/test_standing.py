@@ -187,6 +187,18 @@ def test_who_knows_less_does_not_move_it_back(world: World, repository: Reposito
     assert offline(world) == third
 
 
+def test_what_another_has_fetched_while_the_hub_was_asked_stands_in(world: World, repository: Repository) -> None:
+    world.hub().fetch(REFERENCE)
+    memory, reference = Memory(world.store()), parse(REFERENCE)
+    memory.known(reference)
+    repository.commit(MORE)
+    before = world.hub(fresh_seconds=0.0).fetch(REFERENCE)
+    repository.commit({"README.md": b"# the latest\n"})
+    latest = world.hub().resolve(f"{REFERENCE}@{repository.head}")
+    memory.save(reference, Listing(latest), 1.0)
+    assert offline(world) == before
+
+
 def test_a_name_that_says_nonsense_points_where_it_points(world: World, repository: Repository) -> None:
     before = world.hub().fetch(REFERENCE)
     name = "hub/hf/dataset/team/small/main"

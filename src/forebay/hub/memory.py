@@ -181,6 +181,7 @@ class Memory:
             StoreError: the store cannot keep it; in memory it is kept.
         """
         snapshot, name = listing.snapshot, _name(reference)
+        self.forget(reference)  # others may have asked, or fetched, while the hub was asked
         before = None if moves or reference.hub == "local" else self.standing(reference)
         before = before if before is not None and before.key != snapshot.key else None
         found = Remembered(snapshot, now, before, kept=False)
