@@ -125,11 +125,42 @@ def test_what_came_file_by_file_stands_when_all_is_there(world: World, repositor
 def test_files_that_were_renamed(world: World, repository: Repository) -> None:
     hub = world.hub(fresh_seconds=0.0)
     before = hub.fetch(REFERENCE)
-    moved = repository.commit({"data/new.csv": b"a\n", "data/late.csv": b"b\n"}, delete=["data/train.csv"])
+    moved = repository.commit({"rows/new.csv": b"a\n", "rows/late.csv": b"b\n"}, delete=["data/train.csv"])
     latest = hub.resolve(REFERENCE)
     assert offline(world) == before
-    hub.fetch_file(latest, "data/new.csv")
+    hub.fetch_file(latest, "rows/new.csv")
     assert world.hub(offline=True).resolve(REFERENCE).commit == moved
+
+
+@pytest.mark.parametrize("into", ["data/late.csv", "data/deeper/late.csv"])
+def test_a_file_that_came(world: World, repository: Repository, into: str) -> None:
+    """Whoever loads a folder that he has all of will want it, too."""
+    before = world.hub().fetch(REFERENCE)
+    latest = repository.commit({into: b"late"})
+    hub = world.hub(fresh_seconds=0.0)
+    snapshot = hub.resolve(REFERENCE)
+    assert world.hub(offline=True).resolve(REFERENCE) == (before if into == "data/late.csv" else snapshot)
+    hub.fetch_file(snapshot, into)
+    assert offline(world).commit == latest
+
+
+def test_a_file_that_came_into_a_folder_of_which_only_some_are_wanted(world: World, repository: Repository) -> None:
+    world.hub().fetch(REFERENCE, FetchOptions(include=["data/train.csv"]))
+    latest = repository.commit({"data/late.csv": b"late"})
+    asks(world.hub())
+    assert world.hub(offline=True).resolve(REFERENCE).commit == latest
+
+
+def test_a_split_that_was_cut_anew(world: World, repository: Repository) -> None:
+    hub = world.hub(fresh_seconds=0.0)
+    before = hub.fetch(REFERENCE)
+    names = [f"data/train-{n}.csv" for n in range(3)]
+    repository.commit({name: name.encode() for name in names}, delete=["data/train.csv"])
+    latest = hub.resolve(REFERENCE)
+    for name in names:
+        assert offline(world) == before
+        hub.fetch_file(latest, name)
+    assert offline(world) == latest
 
 
 def test_a_file_that_is_gone(world: World, repository: Repository) -> None:
@@ -228,7 +259,7 @@ def test_the_revisions_that_are_listed(world: World, repository: Repository) -> 
     assert hub.revisions(before, offline=True) == {"main": before.commit}
 
 
-PATHS = ["a", "b", "c"]
+PATHS = ["x/a.csv", "x/b.csv", "y/c.csv", "README.md"]
 trees = st.dictionaries(st.sampled_from(PATHS), st.integers(0, 2), min_size=1)
 steps = st.lists(
     st.one_of(
@@ -255,6 +286,10 @@ def usable(store: Store, snapshot: Snapshot | None) -> set[str]:
         return set()
     held = Contents(store, store.get(SNAPSHOT, snapshot.key))
     return {file.path for file in snapshot.files if held.get(file) is not None}
+
+
+def in_x(snapshot: Snapshot) -> set[str]:
+    return {file.path for file in snapshot.files if file.path.startswith("x/")}
 
 
 @settings(deadline=None, max_examples=60)
@@ -285,6 +320,8 @@ def test_asking_takes_nothing_away(tmp_path_factory: pytest.TempPathFactory, don
             assert (now is None) == (known is None)
             if now is not None and known is not None:
                 assert {path for path in there if now.get(path) is not None} <= after
+                if meant is not None and in_x(meant) and in_x(meant) <= there:
+                    assert in_x(now) <= after  # what can be loaded as a whole can be so still
                 assert not there or after or not now.files
                 assert what != "fetched" or now == known.snapshot
 

@@ -5,6 +5,8 @@ See design/0008-hub.md, "A name moves when its bytes are there".
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
 from forebay.store import Store
 from forebay.types import Entry, ObjectRef
@@ -34,18 +36,30 @@ class Contents:
 def stands(store: Store, latest: Snapshot, before: Snapshot) -> bool:
     """Tell whether the store has enough of a commit to use it in place of the one before.
 
-    That is, all files that it has of the one before and that are in both, whatever they hold by now; and where others
-    that it has are gone, one of those that came at least, or of those that stayed where none came.
+    That is, all files that it has of the one before and that are in both, whatever they hold by now; all data that came
+    into a folder of which it has all that was there (another shard of a split, say); and where others that it has are
+    gone, one of those that came at least, or of those that stayed where none came.
     """
     now, then = (Contents(store, store.get(SNAPSHOT, each.key)) for each in (latest, before))
     gone = False
+    whole: dict[str, bool] = {}
     for file in before.files:
-        successor = latest.get(file.path)
-        if (successor is None or now.get(successor) is None) and then.get(file) is not None:
-            if successor is not None:
-                return False
-            gone = True
-    if not gone or not latest.files:
-        return True
-    came = [file for file in latest.files if before.get(file.path) is None] or latest.files
-    return any(now.get(file) is not None for file in came)
+        held, successor = then.get(file) is not None, latest.get(file.path)
+        if held and successor is not None and now.get(successor) is None:
+            return False
+        gone = gone or (held and successor is None)
+        if _is_data(file):
+            whole[_folder(file)] = held and whole.get(_folder(file), True)
+    came = [file for file in latest.files if before.get(file.path) is None]
+    if any(whole.get(_folder(file)) and _is_data(file) and now.get(file) is None for file in came):
+        return False
+    return not gone or not latest.files or any(now.get(file) is not None for file in came or latest.files)
+
+
+def _folder(file: SnapshotFile) -> str:
+    return file.path.rpartition("/")[0]
+
+
+def _is_data(file: SnapshotFile) -> bool:
+    """Tell whether a program may read a file as data: not a card, a licence, `.gitattributes`."""
+    return PurePosixPath(file.path).suffix not in ("", ".md")
