@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forebay import config
+from forebay.bundle.closures import closure, find_roots
 from forebay.errors import OriginError, StoreError
 from forebay.hub import FetchOptions, Hub, Listing, Snapshot, parse
 from forebay.hub.holdings import chosen, holdings
 from forebay.hub.memory import Memory
 from forebay.hub.snapshot import FILE, SNAPSHOT, SnapshotFile
 from forebay.hub.standing import Contents
+from forebay.hub.views import lay
 from forebay.store import Store
 from forebay.testing import HubFault, Repository
 from forebay.types import Entry
@@ -248,6 +250,26 @@ def test_one_of_both_was_evicted(world: World, repository: Repository, gone: str
     asked = len(world.fake.log)
     assert world.hub().resolve(REFERENCE) == latest
     assert (len(world.fake.log) > asked) == (gone == "latest")  # what the hub said last is not known any more
+
+
+def test_what_a_gated_repository_sent_is_nothing_that_another_has(
+    world: World, repository: Repository, tmp_path: Path
+) -> None:
+    before = world.hub().fetch(REFERENCE)
+    secret = {"data/train.csv": b"a,b\n7,8\n"}
+    world.fake.shelf.add(Repository("team/gated", files=secret, gated="auto", readers=["ann"]))
+    gated = world.hub().fetch("hf://datasets/team/gated", FetchOptions(token="ann"))
+    latest = repository.commit(secret)
+    asks(world.hub())
+    assert offline(world) == before
+    store, named = world.store(), f"{REFERENCE}@{latest}"
+    laid = lay(store, "evalscope", tmp_path / "view", [named])
+    assert laid.missing == [f"{REFERENCE}: data/train.csv"]
+    assert not (tmp_path / "view/team/small/data/train.csv").exists()
+    [file] = gated.files
+    for reference, has in ((named, False), ("hf://datasets/team/gated", True)):
+        packed = closure(store, find_roots(store, [reference])).entries
+        assert ((FILE, file.key) in {(entry.kind, entry.key) for entry in packed}) == has
 
 
 def test_the_revisions_that_are_listed(world: World, repository: Repository) -> None:

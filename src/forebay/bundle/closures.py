@@ -190,6 +190,7 @@ class _Book:
     def _of_snapshot(self, entry: Entry) -> Iterator[tuple[str, Key]]:
         """Yield the entries of its files, which are kept under what a hub calls their content, and what was said."""
         from forebay.hub.snapshot import FILE, MANIFEST, Snapshot
+        from forebay.hub.vouching import is_vouched, owner_by
 
         for kind in _BESIDE_SNAPSHOTS if entry.dataset else ():
             yield from ((row.kind, row.key) for row in self._store.entries(kind, entry.dataset))
@@ -198,7 +199,9 @@ class _Book:
             return
         wanted = self._files.get(entry.key)
         for file in Snapshot.from_manifest(self._store.read(manifest.digest)).files:
-            if (wanted is None or file.path in wanted) and FILE in self._kinds(file.key):
+            is_meant = (wanted is None or file.path in wanted) and FILE in self._kinds(file.key)
+            found = self._store.get(FILE, file.key) if is_meant else None
+            if found is not None and is_vouched(found, owner_by(entry)):  # else only another repository may give it
                 yield FILE, file.key
 
     def _kinds(self, key: Key) -> list[str]:

@@ -165,7 +165,7 @@ class Downloader:
         What another repository has sent is no answer, unless that one is public: see `vouching`.
         """
         entry = self.store.get(FILE, file.key)
-        if entry is not None and is_vouched(entry, snapshot) and self.store.complete(entry):
+        if entry is not None and is_vouched(entry, owner(snapshot)) and self.store.complete(entry):
             return entry
         ref = self._named_elsewhere(snapshot, file)
         if ref is None or not self.store.has(ref.digest):

@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from forebay.hub.snapshot import FILE, SNAPSHOT, Snapshot, SnapshotFile, content_role
+from forebay.hub.vouching import is_vouched, owner_by
 from forebay.store import Store
 from forebay.types import Entry, ObjectRef
 
 
 class Contents:
-    """The contents of a snapshot's files, as far as the store holds them.
+    """The contents of a snapshot's files, as far as the store holds them, and may give them out as its own.
 
     Args:
         store: where to look.
@@ -22,6 +23,7 @@ class Contents:
 
     def __init__(self, store: Store, entry: Entry | None) -> None:
         self._store = store
+        self._owner = owner_by(entry)
         self._named = {ref.role: ref for ref in entry.objects} if entry is not None else {}
 
     def get(self, file: SnapshotFile) -> ObjectRef | None:
@@ -30,7 +32,9 @@ class Contents:
         if ref is not None and self._store.has(ref.digest):
             return ref
         entry = self._store.get(FILE, file.key)
-        return next((ref for ref in entry.objects if self._store.has(ref.digest)), None) if entry is not None else None
+        if entry is None or not is_vouched(entry, self._owner):
+            return None
+        return next((ref for ref in entry.objects if self._store.has(ref.digest)), None)
 
 
 def stands(store: Store, latest: Snapshot, before: Snapshot) -> bool:

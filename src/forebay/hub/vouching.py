@@ -20,10 +20,17 @@ def owner(snapshot: Snapshot) -> str:
     return f"{snapshot.hub}/{snapshot.type}/{snapshot.id}" if snapshot.restricted else ""
 
 
-def is_vouched(entry: Entry, snapshot: Snapshot) -> bool:
-    """Tell whether a file's bytes may be given out as a snapshot's."""
+def owner_by(entry: Entry | None) -> str:
+    """Return what `owner` says of a snapshot, from its entry; None: it has none."""
+    if entry is None or not entry.meta.get(_RESTRICTED):
+        return ""
+    return "/".join(str(entry.meta.get(part)) for part in ("hub", "type", "id"))
+
+
+def is_vouched(entry: Entry, restricted: str) -> bool:
+    """Tell whether a file's bytes may be given out as those of a repository, see `owner`."""
     owners = entry.meta.get(_RESTRICTED)
-    return not owners or owner(snapshot) in cast("list[str]", owners)
+    return not owners or restricted in cast("list[str]", owners)
 
 
 def vouched_by(entry: Entry | None, restricted: str) -> dict[str, JSON]:
