@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from forebay.errors import ConfigError, OriginError
 from forebay.hub import Hub, HubSettings
 from forebay.hub.proxies import Proxy, proxy_for
 
+from .certificates import certificate  # pyright: ignore
 from .conftest import FILES, World  # pyright: ignore
 from .proxying import proxy  # pyright: ignore
 
@@ -66,21 +66,18 @@ def test_one_that_does_not_know_who_asks(world: World, scheme: str, given: str, 
 
 @pytest.mark.parametrize("trusted", ["file", "folder"])
 def test_a_tunnel(world: World, tmp_path: Path, trusted: str) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hub.example"]
-    named = ["-addext", "subjectAltName=DNS:hub.example", "-keyout", str(key), "-out", str(certificate)]
-    if subprocess.run([*made, *named], capture_output=True, check=False).returncode:
+    path, inside = certificate(tmp_path, "hub.example")
+    called = ["openssl", "x509", "-noout", "-hash", "-in", str(path)]
+    try:
+        name = subprocess.run(called, capture_output=True, check=True, text=True).stdout.strip()
+    except OSError:
         pytest.skip("openssl is not installed")
-    called = ["openssl", "x509", "-noout", "-hash", "-in", str(certificate)]
-    name = subprocess.run(called, capture_output=True, check=True, text=True).stdout.strip()
-    certificate.with_name(f"{name}.0").symlink_to(certificate)  # what `openssl rehash` makes of a folder
-    inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    inside.load_cert_chain(certificate, key)
+    path.with_name(f"{name}.0").symlink_to(path)  # what `openssl rehash` makes of a folder
     with proxy(port(world), credentials=CREDENTIALS, inside=inside) as one:
         environ = {"https_proxy": f"http://{WRITTEN}@{one.address}", "http_proxy": "http://127.0.0.1:1"}
-        with pytest.raises(OriginError, match="certificate"):
-            behind(world, environ, "https", attempts=1).resolve(DATASET)
-        where = tmp_path if trusted == "folder" else certificate
+        with pytest.raises(OriginError, match=r"the certificate of hub\.example is not trusted"):
+            behind(world, environ, "https").resolve(DATASET)
+        where = tmp_path if trusted == "folder" else path
         assert fetched(behind(world, environ | {"CURL_CA_BUNDLE": str(where)}, "https")) == FILES["README.md"]
         assert set(one.seen) == {"hub.example:443"}
     assert not any("proxy-authorization" in request.headers for request in world.fake.log)

@@ -170,6 +170,8 @@ class Transport:
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
+        from forebay.hub.causes import reason, refused_by_tls
+
         seconds = self.settings.timeout_seconds
         if self._connections.ended.is_set():
             raise OriginError(f"{host_of(url)} is not asked any more", subject=url, hint="ask again")
@@ -188,10 +190,11 @@ class Transport:
                 timeout=Timeout(connect=min(seconds, 10.0), read=seconds),
             )
         except HTTPError as error:
-            reason, through = _reason(error), f" through the proxy {proxy}" if proxy is not None else ""
-            if proxy is not None and reason.startswith("407"):  # to the request for a tunnel
+            why, through = reason(error), f" through the proxy {proxy}" if proxy is not None else ""
+            if proxy is not None and why.startswith("407"):  # to the request for a tunnel
                 raise proxy.refused(url) from error
-            raise Busy(f"cannot reach {host_of(url)}{through}: {reason}", subject=url) from error
+            refused = refused_by_tls(error, host_of(url), proxy)
+            raise refused or Busy(f"cannot reach {host_of(url)}{through}: {why}", subject=url) from error
         if proxy is not None and response.status == _PROXY_REFUSES:
             _give_back(response)
             raise proxy.refused(url)
@@ -260,11 +263,13 @@ class Response:
         """
         from urllib3.exceptions import HTTPError
 
+        from forebay.hub.causes import reason
+
         try:
             while piece := self._response.read1(most_bytes, decode_content=self._encoded):
                 yield piece
         except (HTTPError, OSError) as error:
-            raise Busy(f"{self.host} stopped sending: {_reason(error)}", subject=self.url) from error
+            raise Busy(f"{self.host} stopped sending: {reason(error)}", subject=self.url) from error
 
 
 def host_of(url: str) -> str:
@@ -370,29 +375,3 @@ def _give_back(response: BaseHTTPResponse) -> None:
     except (HTTPError, OSError):
         response.close()
     response.release_conn()
-
-
-def _reason(error: Exception) -> str:
-    """Return what went wrong, without the repr of a pool that urllib3 puts before it."""
-    from urllib3.exceptions import (
-        ConnectTimeoutError,
-        IncompleteRead,
-        NameResolutionError,
-        NewConnectionError,
-        ProtocolError,
-        ProxyError,
-        ReadTimeoutError,
-    )
-
-    if isinstance(error, ProxyError):
-        return _reason(error.original_error)
-    if isinstance(error, NameResolutionError):
-        return "its name is not known"
-    if isinstance(error, NewConnectionError):  # a ConnectTimeoutError, too
-        return re.sub(r"^\[Errno \d+\] ", "", str(error).rpartition(": ")[2])
-    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
-        return "no answer in time"
-    cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
-    if isinstance(cause, IncompleteRead):
-        return f"{cause.expected} bytes are missing"
-    return str(cause).rpartition(": ")[2] or type(cause).__name__
