@@ -145,6 +145,7 @@ class Bench:
     hub: Hub
     library: Library
     clock: Clock
+    told: list[str]
 
     @property
     def hf(self) -> HuggingFace:
@@ -161,12 +162,13 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 
         def make(fake: FakeHub, *, offline: bool = False, fresh: float = 60.0, **restricted: bool) -> Bench:
             settings = HubSettings(
-                (fake.hf_endpoint,), (fake.ms_endpoint,), offline=offline, fresh_seconds=fresh, attempts=2
+                (fake.hf_endpoint,), (fake.ms_endpoint,), offline=offline, fresh_seconds=fresh, attempts=3
             )
             store = stack.enter_context(Store.open(resolve(home=tmp_path / "store")))
             hub = stack.enter_context(Hub(store, settings))
-            clock = Clock()
-            return Bench(hub, Library(hub, settings, clock=clock, **restricted), clock)
+            clock, told = Clock(), list[str]()
+            library = Library(hub, settings, clock=clock, hook=lambda event: told.append(event.message), **restricted)
+            return Bench(hub, library, clock, told)
 
         yield make
 

@@ -68,9 +68,17 @@ def test_a_hub_in_trouble_is_stood_in_for(trouble, bench) -> None:
         assert taken(made.hf.answer(request("/datasets/a/b/resolve/main/x"))) == b"old"
         unknown = made.hf.answer(request("/api/datasets/other/one"))
         assert unknown.status == 504
-        assert unknown.headers["Retry-After"]
+        assert "Retry-After" not in unknown.headers  # clients would wait as long five times over
+        assert made.told[-1].endswith("; try again later")
+        told, asked = len(made.told), fake.count()
+        assert made.hf.answer(request("/api/datasets/other/one")).status == 504
+        assert fake.count() == asked + 2  # not three times: whoever asks again has been told that nobody answers
+        assert len(made.told) == told
         fake.faults.clear()
         assert made.hf.answer(request("/api/datasets/other/one")).status == 401  # that was no answer to remember
+        fake.faults.add(trouble)
+        assert made.hf.answer(request("/api/datasets/another/one")).status == 504
+        assert len(made.told) == told + 1
 
 
 def test_what_is_not_there_is_remembered_for_a_while(bench) -> None:

@@ -20,7 +20,9 @@ from forebay.io import Lease
 from forebay.store import Store
 
 _QUIET_SECONDS = 10.0
-"""After an origin could not be reached, the last known answer is given for so long without asking again."""
+"""After a hub could not be reached, the last known answer is given for so long without asking again.
+
+And what is not known is asked for once, for whoever asks for it anew has been told so. Each failure begins it anew."""
 _POLL_SECONDS = 0.02
 
 
@@ -31,7 +33,7 @@ class Resolver:
     Attributes:
         store: where leases are taken: of all processes that want to know, one asks.
         memory: what is known.
-        origins: whom to ask; with little patience (True) where an answer is at hand already.
+        origins: whom to ask; with little patience (True) where an answer is at hand already, or none came just now.
         hook: told when an answer is stale.
         outages: of origins.
         clock: seconds since the epoch.
@@ -96,8 +98,11 @@ class Resolver:
             if known is not None and self._is_fresh(reference, known, fresh_seconds):
                 return known.snapshot
             try:
-                return self._ask(reference, token, known)
+                found = self._ask(reference, token, known)
+                self._set_quiet(reference, False)
+                return found
             except NotFoundError as error:
+                self._set_quiet(reference, False)
                 if token is None:
                     self._note_absence(reference, error)
                 if known is None:
@@ -105,12 +110,11 @@ class Resolver:
                 hint = f"{error.hint}; what the store has of it can be used without the hub (--offline)"
                 raise NotFoundError(error.what, subject=error.subject, hint=hint) from error
             except OriginError as error:
+                self._set_quiet(reference, True)
                 if known is None and token is None:
                     self._raise_absence(reference, float("inf"), None, offline=True)
                 if known is None or not stale_if_error:
                     raise
-                with self._guard:
-                    self._quiet[reference.hub] = self.clock() + _QUIET_SECONDS
                 used = self.memory.standing(reference) or known.snapshot
                 what = f"{error.what}; using {reference} as it was at {used.commit[:12]}"
                 self.hook(Event(What.WARNING, what, facts={"stale": str(reference)}))
@@ -134,7 +138,8 @@ class Resolver:
         def ask(origin: Origin) -> Listing:
             return origin.resolve(reference, token=token, known=None if known is None else known.snapshot)
 
-        listing = first_answer(self.origins(reference, known is not None), ask, self.outages)
+        hasty = known is not None or self._is_quiet(reference)
+        listing = first_answer(self.origins(reference, hasty), ask, self.outages)
         try:
             return self.memory.save(reference, listing, self.clock())
         except StoreError as error:
@@ -167,6 +172,10 @@ class Resolver:
         if known.snapshot.partial:
             return False
         return reference.commit is not None or -1 <= self.clock() - known.asked < fresh_seconds
+
+    def _set_quiet(self, reference: Reference, quiet: bool) -> None:
+        with self._guard:
+            self._quiet[reference.hub] = self.clock() + _QUIET_SECONDS if quiet else 0.0
 
     def _is_quiet(self, reference: Reference) -> bool:
         with self._guard:

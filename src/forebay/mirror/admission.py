@@ -67,7 +67,7 @@ class Admission:
             if self._private and owns():
                 return
             if token is not None:
-                raise Trouble(allowed.status, allowed.code, allowed.message, retry_seconds=allowed.retry_seconds)
+                raise Trouble(allowed.status, allowed.code, allowed.message)
         if allowed is not True:
             raise not_admitted(snapshot, shown=token is not None, hidden=hidden)
 
@@ -101,4 +101,4 @@ class Admission:
         try:
             return self._hub.may_read(snapshot, token or "")
         except OriginError as error:
-            return Trouble(503, "", f"cannot ask the hub whose token this is: {error.what}", retry_seconds=10)
+            return Trouble(503, "", f"cannot ask the hub whose token this is: {error.what}")

@@ -198,11 +198,7 @@ class HuggingFace:
 def refusal(trouble: Trouble) -> Answer:
     """Return how the hub says what is wrong."""
     headers = {"X-Repo-Commit": trouble.commit} if trouble.commit else NO_HEADERS
-    return _error(trouble.status, trouble.code, trouble.message, {**headers, **_retry(trouble)})
-
-
-def _retry(trouble: Trouble) -> dict[str, str]:
-    return {"Retry-After": str(trouble.retry_seconds)} if trouble.retry_seconds else {}
+    return _error(trouble.status, trouble.code, trouble.message, headers)
 
 
 def _error(status: int, code: str, message: str, headers: Headers = NO_HEADERS) -> Answer:

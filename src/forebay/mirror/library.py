@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from forebay.config import HubSettings
 from forebay.errors import ForebayError, StoreError
-from forebay.events import Hook, ignore
+from forebay.events import Event, Hook, What, ignore
 from forebay.hub.reference import Reference
 from forebay.hub.snapshot import Snapshot, SnapshotFile
 from forebay.mirror.admission import Admission
@@ -102,7 +102,7 @@ class Library:
         settings: what the hub was made with.
         serve_restricted: give gated and private repositories to everybody.
         private: the mirror is for one user, who may read the store: see `Admission`.
-        hook: told WARNING when the store cannot keep what is fetched.
+        hook: told WARNING when the store cannot keep what is fetched, and once why a hub does not answer.
         clock: seconds that never go back.
     """
 
@@ -120,13 +120,14 @@ class Library:
         self._admission = Admission(
             hub, offline=settings.offline, serve_restricted=serve_restricted, private=private, clock=clock
         )
-        self._clock = clock
+        self._clock, self._hook = clock, hook
         self._guard = threading.Lock()
         self._pictures: Recent[Picture] = Recent(_MOST_PICTURES)
         self._answers: Recent[Picture | Trouble] = Recent(_MOST_ANSWERS)
         self._carrying = Carrying(hub, hook)
         self._numbers: dict[int, str] = {}
         self._saved = _Saved()
+        self._outages = set[str]()
         self._layout = Layout(hub.store.home)
 
     # What is there
@@ -176,7 +177,12 @@ class Library:
             trouble = as_trouble(error, reference, shown=token is not None)
             if not error.retryable:  # what the hub said, and not that it said nothing
                 self._remember(reference, mask, trouble)
+                self._outages.clear()
+            elif str(error) not in self._outages:  # programs seldom show what a mirror's answer says
+                self._outages.add(str(error))
+                self._hook(Event(What.WARNING, str(error)))
             raise trouble from error
+        self._outages.clear()
         self._remember(reference, mask if picture.snapshot.restricted else _ALL, picture)
         if reference.hub == "ms":
             self._numbers[picture.number] = picture.snapshot.id

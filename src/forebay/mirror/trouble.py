@@ -15,13 +15,12 @@ class Trouble(Exception):
         code: Hugging Face's own word for it, or "".
         message: one line for people.
         commit: the snapshot concerned, or "".
-        retry_seconds: when to ask again; 0: it does not matter.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, commit: str = "", retry_seconds: int = 0) -> None:
+    def __init__(self, status: int, code: str, message: str, *, commit: str = "") -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
-        self.commit, self.retry_seconds = commit, retry_seconds
+        self.commit = commit
 
 
 def as_trouble(error: ForebayError, reference: Reference, *, shown: bool) -> Trouble:
@@ -36,7 +35,7 @@ def as_trouble(error: ForebayError, reference: Reference, *, shown: bool) -> Tro
     if isinstance(error, CacheRequiredError):
         return Trouble(404, "RepoNotFound", error.what)
     if isinstance(error, OriginError):
-        return Trouble(504, "", error.what, retry_seconds=10)
+        return Trouble(504, "", error.what)  # no Retry-After: clients wait that long five times over
     return Trouble(500, "", f"{type(error).__name__}: {error.what}")
 
 
