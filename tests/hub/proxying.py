@@ -20,6 +20,7 @@ class Proxy:
         port: of the one that it leads to.
         credentials: ``NAME:PASSWORD`` that it wants; "": none.
         inside: answers TLS within a tunnel, in the place of the one that it leads to, which speaks none.
+        bars: how it refuses tunnels, ``403 Forbidden`` say; "": it does not.
         address: ``127.0.0.1:PORT`` of its own.
         seen: addresses that it was asked for.
         refused: how often it wanted other credentials.
@@ -28,6 +29,7 @@ class Proxy:
     port: int
     credentials: str = ""
     inside: ssl.SSLContext | None = None
+    bars: str = ""
     address: str = ""
     seen: list[str] = field(default_factory=list[str])
     refused: int = 0
@@ -45,6 +47,9 @@ class Proxy:
             return
         if method == "CONNECT":
             self.seen.append(target)
+            if self.bars:
+                client.sendall(f"HTTP/1.1 {self.bars}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                return
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self._lead(self.inside.wrap_socket(client, server_side=True) if self.inside else client, b"")
             return

@@ -83,6 +83,15 @@ def test_a_tunnel(world: World, tmp_path: Path, trusted: str) -> None:
     assert not any("proxy-authorization" in request.headers for request in world.fake.log)
 
 
+def test_one_that_does_not_let_a_host_through(world: World) -> None:
+    with proxy(port(world), bars="403 Forbidden") as one:
+        hub = behind(world, {"https_proxy": one.address}, "https")
+        says = rf"^the proxy {one.address} does not let hub\.example through: 403 Forbidden; ask for that host"
+        with pytest.raises(OriginError, match=says):
+            hub.resolve(DATASET)
+        assert one.seen == ["hub.example:443"]  # to ask again is of no use
+
+
 @pytest.mark.parametrize("credentials", ["", CREDENTIALS])
 def test_socks(world: World, credentials: str) -> None:
     with proxy(port(world), socks=True, credentials=credentials) as one:

@@ -193,6 +193,8 @@ class Transport:
             why, through = reason(error), f" through the proxy {proxy}" if proxy is not None else ""
             if proxy is not None and why.startswith("407"):  # to the request for a tunnel
                 raise proxy.refused(url) from error
+            if proxy is not None and re.match(r"4\d\d ", why):
+                raise proxy.barred(url, why) from error
             refused = refused_by_tls(error, host_of(url), proxy)
             raise refused or Busy(f"cannot reach {host_of(url)}{through}: {why}", subject=url) from error
         if proxy is not None and response.status == _PROXY_REFUSES:

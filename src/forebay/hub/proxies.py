@@ -68,6 +68,12 @@ class Proxy:
         hint = "write http://NAME:PASSWORD@HOST:PORT into https_proxy (http_proxy, all_proxy)"
         return OriginError(what, subject=url, hint=hint)
 
+    def barred(self, url: str, why: str) -> OriginError:
+        """Return the error of a proxy that leads nobody to a host (4xx)."""
+        what = f"the proxy {self} does not let {urlsplit(url).hostname} through: {why}"
+        hint = "ask for that host to be allowed, or name a mirror (HF_ENDPOINT, MODELSCOPE_ENDPOINT)"
+        return OriginError(what, subject=url, hint=hint)
+
 
 def proxy_for(url: str, proxies: Mapping[str, str], no_proxy: Iterable[str]) -> Proxy | None:
     """Return the proxy of a URL; None: none. This machine is asked without any.
