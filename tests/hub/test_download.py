@@ -2,19 +2,31 @@
 
 import hashlib
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from forebay.errors import AccessError, CacheRequiredError, NotFoundError, OriginError, StoreFullError, WrongBytesError
+from forebay.errors import (
+    AccessError,
+    CacheRequiredError,
+    NotFoundError,
+    OriginError,
+    StoreError,
+    StoreFullError,
+    WrongBytesError,
+)
 from forebay.events import What
 from forebay.hub import FetchOptions, Hub, HubSettings
 from forebay.hub.chain import Outages
 from forebay.hub.http import Busy, Transport
+from forebay.hub.memory import Memory
 from forebay.hub.objectstore import ObjectStore
+from forebay.hub.snapshot import FILE, SNAPSHOT
 from forebay.hub.web import Web
 from forebay.io import DiskSpace, LocalFilesystem
 from forebay.testing import HubFault, Repository
+from forebay.types import Entry
 
 from .conftest import FILES, LARGE, World  # pyright: ignore
 
@@ -389,3 +401,32 @@ def test_threads_of_one_process_fetch_once(world: World) -> None:
         thread.join()
     assert world.sent_bytes() == len(LARGE)
     assert bytes(hub.read(snapshot, PARQUET)) == LARGE
+
+
+def test_files_that_somebody_removes_as_they_are_fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there before may go; what is fetched itself may not, and that is said."""
+    store = world.store()
+    hub, commit = world.hub(store), store.commit
+    snapshot = hub.fetch(REFERENCE, FetchOptions(include=["README.md"]))
+    table = hub.fetch_file(snapshot, "data/train.csv").objects[0]
+    spared, times = {table.digest}, [9]
+
+    def late(entry: Entry, objects: Mapping[str, bytes] | None = None) -> Entry:
+        if entry.kind == SNAPSHOT and not objects and times[-1]:
+            times[-1] -= 1
+            with world.store() as other:
+                for row in [*other.entries(SNAPSHOT), *other.entries(FILE)]:  # a file has an entry by each identity
+                    found = other.get(row.kind, row.key)
+                    if found is not None and spared.isdisjoint(ref.digest for ref in found.objects):
+                        other.remove(row.kind, row.key)
+        return commit(entry, objects)
+
+    monkeypatch.setattr(store, "commit", late)
+    with pytest.raises(StoreError, match=r"^hf://datasets/team/small was removed while it was fetched; try again$"):
+        hub.fetch(REFERENCE, FetchOptions(include=[PARQUET]))
+    times.append(1)
+    Memory(store).gather(snapshot, {"data/train.csv": table})
+    gathered = store.get(SNAPSHOT, snapshot.key)
+    assert gathered is not None
+    assert gathered.meta["fetched"] == ["data/train.csv"]
+    assert store.complete(gathered)

@@ -33,13 +33,13 @@ def reason(error: Exception) -> str:
     if isinstance(error, NameResolutionError):
         return "its name is not known"
     if isinstance(error, NewConnectionError):  # a ConnectTimeoutError, too
-        return re.sub(r"^\[Errno \d+\] ", "", str(error).rpartition(": ")[2])
+        return _unnumbered(str(error).rpartition(": ")[2])
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
         return "no answer in time"
     cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
     if isinstance(cause, IncompleteRead):
         return f"{cause.expected} bytes are missing"
-    return str(cause).rpartition(": ")[2] or type(cause).__name__
+    return _unnumbered(str(cause).rpartition(": ")[2]) or type(cause).__name__
 
 
 def refused_by_tls(error: HTTPError, host: str, proxy: Proxy | None) -> OriginError | None:
@@ -63,3 +63,7 @@ def refused_by_tls(error: HTTPError, host: str, proxy: Proxy | None) -> OriginEr
     if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
         return OriginError(f"{host} does not speak TLS", subject=host, hint="write http://, or check the port")
     return None
+
+
+def _unnumbered(text: str) -> str:
+    return re.sub(r"^\[Errno \d+\] ", "", text)

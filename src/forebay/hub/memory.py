@@ -24,6 +24,7 @@ from forebay.hub.standing import stands
 from forebay.store import Store
 from forebay.types import JSON, Entry, Key, ObjectRef, is_hex64
 
+_ATTEMPTS = 3
 _MOST_REMEMBERED = 512
 _FILE_ROLE = content_role("")
 _LATEST = "latest"
@@ -209,14 +210,20 @@ class Memory:
             contents: path -> object, beside those that the entry names already.
 
         Raises:
-            StoreError: the store cannot be written, or the snapshot's entry was evicted meanwhile.
+            StoreError: the store cannot be written, or somebody removes what is fetched.
         """
+        for _ in range(_ATTEMPTS):
+            with suppress(ObjectMissingError):  # it went after we looked
+                return self._gather(snapshot, contents)
+        raise StoreError(f"{snapshot.dataset} was removed while it was fetched", hint="try again")
+
+    def _gather(self, snapshot: Snapshot, contents: Mapping[str, ObjectRef]) -> Entry:
         entry = self._store.get(SNAPSHOT, snapshot.key)
         if entry is None or not self._store.has(entry.object(MANIFEST).digest):
             self._save(Listing(snapshot))
             entry = self._store.get(SNAPSHOT, snapshot.key)
         if entry is None:
-            raise StoreError(f"the snapshot of {snapshot.dataset} vanished while it was fetched", hint="try again")
+            raise ObjectMissingError(f"the snapshot of {snapshot.dataset} vanished", subject=snapshot.key)
         named = {ref.role: ref for ref in entry.objects if not ref.role.startswith(_FILE_ROLE)}
         held = {
             ref.role: ref for ref in entry.objects if ref.role.startswith(_FILE_ROLE) and self._store.has(ref.digest)
