@@ -27,7 +27,7 @@ MACHINE = {
 def bench(tmp_path, *arguments, clients):
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", "FOREBAY_CLIENT_ENVS": clients}
     command = [sys.executable, "-m", "benchmarks.run", "--quick", "--no-peers", "--work", tmp_path, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout, Kept(tmp_path / "quick" / "sections")
 

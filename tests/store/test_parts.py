@@ -169,10 +169,24 @@ def test_where_locks_work(tmp_path: Path, folder: str, works: bool) -> None:
     assert mounts.locks_work(Path(folder), tmp_path / "none")
 
 
+def test_entries_that_go_while_they_are_verified_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing may be older than that, too, where a client of NFS has cached it."""
+    with Store.open(Settings(home=tmp_path / "s", min_free_bytes=0)) as store:
+        put(store, "a", payload("a"))
+        put(store, "b", payload("b"))
+        listed = list(store._scanner.entries())  # type: ignore[attr-defined]
+        monkeypatch.setattr(store._scanner, "entries", lambda: listed)  # type: ignore[attr-defined]
+        store.remove("delta", key("a"))
+        report = store.verify()
+        assert (report.entries, report.damaged, report.missing, report.ok) == (1, (), (), True)
+        next((tmp_path / "s" / "entries-v1" / "delta").rglob(f"*{key('b')[4:]}*")).write_bytes(b"{")
+        assert [each.name for each in store.verify().damaged] == [key("b")]
+
+
 def test_stale_folder_lock_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was killed inside a transaction, on a file system without locks."""
     monkeypatch.setattr(mounts, "locks_work", lambda folder: False)
-    monkeypatch.setattr("forebay.store.index._STALE_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("forebay.store.folderlock.STALE_SECONDS", 0.2)
     with Store.open(Settings(home=tmp_path / "s", min_free_bytes=0)) as store:
         put(store, "a", payload("a"))
     lock = tmp_path / "s" / "index.sqlite.lock"

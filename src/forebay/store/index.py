@@ -1,7 +1,7 @@
 """The index: an SQLite file that knows sizes, recency, and who is about to write what.
 
 It is rebuilt whenever it cannot be trusted. Where file locks work it is in WAL mode; on network and FUSE file systems
-it uses SQLite's ``unix-dotfile`` locking (a folder made exclusively) and a rollback journal. It is opened at the first
+it has a rollback journal, and is opened for each transaction, under a lock that is a folder. It is opened at the first
 need: reading an entry or an object needs none.
 
 One connection per process, guarded by a lock; it is closed before a fork, and opened again on both sides when needed.
@@ -13,13 +13,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
 from forebay.store import mounts, schema
+from forebay.store.folderlock import FolderLock
+from forebay.store.salvage import salvage
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +33,6 @@ BUSY_SECONDS = 40.0
 """How long to wait for other processes' transactions; a rebuild is the longest, about 10 s per 100k entries."""
 
 _POLL_SECONDS = 0.01
-_STALE_LOCK_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ class Index:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._dotfile: bool | None = None
+        self._folder_lock: FolderLock | None = None
+        self._locks_work: bool | None = None
+        self._in_turn = False
         self._fleeting = False
         _OPEN.add(self)
 
@@ -108,14 +112,6 @@ class Index:
         """Make all rows anew from the files, in one transaction."""
         self.write(self._refill)
 
-    def keep_lock(self) -> None:
-        """Show that a long transaction is under way, where locks are folders that others may find stale."""
-        if self._dotfile and self._place.path is not None:
-            try:
-                os.utime(self._place.path.with_name(self._place.path.name + ".lock"))
-            except OSError:
-                pass  # no lock: we only read
-
     def hold_for_fork(self) -> None:
         """Wait for the transaction under way, and close the connection."""
         self._lock.acquire()
@@ -129,6 +125,7 @@ class Index:
     def start_in_child(self) -> None:
         """Forget the parent's lock and connection; a copy of an index in memory is ours to use."""
         self._lock = threading.RLock()
+        self._in_turn = False
         if self._db is not None and self._place.path is not None:
             _INHERITED.append(self._db)
             self._db = None
@@ -137,16 +134,48 @@ class Index:
         import sqlite3
 
         for attempt in range(3):
-            with self._lock:
+            with self._lock, self._turn():
                 try:
                     return work(self._connection())
                 except sqlite3.Error as error:
                     self._recover(error, attempt)
         raise AssertionError("unreachable")
 
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """Have the folder lock, where there is one, while the block runs; and the file open no longer than that.
+
+        A client of a network file system may show what it has cached of an open file. It looks anew as it opens it.
+        """
+        lock = None if self._in_turn else self._lock_of_folder()
+        if lock is None:
+            yield
+            return
+        lock.acquire()
+        self._in_turn = True
+        try:
+            yield
+        finally:
+            self._in_turn = False
+            try:
+                self.close()
+            finally:
+                lock.release()
+
+    def _lock_of_folder(self) -> FolderLock | None:
+        path = self._place.path
+        if path is None or not self._place.writable:
+            return None
+        if self._locks_work is None:
+            self._locks_work = mounts.locks_work(path.parent)
+            self._folder_lock = None if self._locks_work else FolderLock(path.with_name(path.name + ".lock"))
+        return self._folder_lock
+
     def _transaction(
         self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result], *, durable: bool
     ) -> Result:
+        import sqlite3
+
         if db.in_transaction:  # nested: part of the transaction that is under way
             return work(db)
         if durable:
@@ -154,6 +183,8 @@ class Index:
         db.execute("BEGIN IMMEDIATE")
         try:
             result = work(db)
+            if self._folder_lock is not None and not self._folder_lock.is_mine():
+                raise sqlite3.OperationalError("the lock was taken from us")
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -179,10 +210,8 @@ class Index:
         if damaged or (code == sqlite3.SQLITE_IOERR and attempt == 1):
             self._drop_file()
         elif code == sqlite3.SQLITE_BUSY:
-            # Waited for long already. Where locks are folders, their owner may have been killed; else he is stopped.
-            if not self._dotfile or not self._break_stale_lock():
-                what = f"{self._place.path} is locked by another process: {error}"
-                raise StoreError(what, hint="look for one that is stopped") from error
+            what = f"{self._place.path} is locked by another process: {error}"  # we have waited for long already
+            raise StoreError(what, hint="look for one that is stopped") from error
         elif code == sqlite3.SQLITE_READONLY and self._file_identity() == self._identity:
             raise StoreReadOnlyError(f"cannot write {self._place.path}: {error}") from error
         self.close()
@@ -222,15 +251,17 @@ class Index:
         path = self._place.path
         if path is None:
             return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        if self._dotfile is None:
-            self._dotfile = not mounts.locks_work(path.parent)
-        fresh = not path.exists()
-        vfs = "?vfs=unix-dotfile" if self._dotfile else ""
-        timeout = _STALE_LOCK_SECONDS if self._dotfile else BUSY_SECONDS
-        db = sqlite3.connect(_uri(path) + vfs, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout)
+        fresh, locked = not path.exists(), self._folder_lock is not None
+        db = sqlite3.connect(
+            _uri(path) + ("?vfs=unix-none" if locked else ""),
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_SECONDS,
+        )
         try:
             schema.check_sqlite(db)
-            _set_journal(db, "DELETE" if self._dotfile else "WAL", timeout)
+            _set_journal(db, "DELETE" if locked else "WAL", BUSY_SECONDS)
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA wal_autocheckpoint=256")  # pages: the log stays below 1 MiB, which full disks like
         except BaseException:
@@ -278,7 +309,7 @@ class Index:
 
     def _refill(self, db: sqlite3.Connection) -> None:
         """Make the tables and fill them; sessions, memo and recency are taken over where they can be read."""
-        kept = _salvage(db)
+        kept = salvage(db)
         for name in schema.NAMES:
             db.execute(f"DROP TABLE IF EXISTS {name}")
         for statement in (schema.TABLES + schema.triggers()).split(";\n"):
@@ -301,18 +332,6 @@ class Index:
             for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 name.unlink(missing_ok=True)
 
-    def _break_stale_lock(self) -> bool:
-        """Remove the lock of a process that was killed inside a transaction; False: it is in use."""
-        assert self._place.path is not None
-        lock = self._place.path.with_name(self._place.path.name + ".lock")
-        try:
-            age = time.time() - lock.stat().st_mtime
-            if age > _STALE_LOCK_SECONDS:
-                lock.rmdir()
-        except OSError:  # gone by itself
-            return True
-        return age > _STALE_LOCK_SECONDS
-
 
 def _set_journal(db: sqlite3.Connection, mode: str, timeout: float) -> None:
     """Set the journal mode; SQLite does not wait by itself when several change it at once."""
@@ -334,45 +353,6 @@ def _uri(path: Path) -> str:
     for char, code in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
         text = text.replace(char, code)
     return f"file:{text}"
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What a rebuild takes over from the old rows, because no file says it."""
-
-    sessions: list[tuple[object, ...]]
-    intents: list[tuple[object, ...]]
-    memo: list[tuple[object, ...]]
-    used: list[tuple[object, ...]]
-
-    def restore(self, db: sqlite3.Connection) -> None:
-        db.executemany("INSERT INTO sessions VALUES (?, ?)", self.sessions)
-        db.executemany("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?)", self.intents)
-        db.executemany("INSERT INTO memo VALUES (?, ?, ?, ?, ?, ?, ?)", self.memo)
-
-    def restore_recency(self, db: sqlite3.Connection) -> None:
-        db.executemany(
-            "UPDATE entries SET rank = rank + ?1 * (?2 - used), used = ?2 WHERE kind = ?3 AND key = ?4 AND used < ?2",
-            ((schema.RANK_PER_SECOND, used, kind, key) for kind, key, used in self.used),
-        )
-
-
-def _salvage(db: sqlite3.Connection) -> _Kept:
-    return _Kept(
-        _rows(db, "SELECT token, seen FROM sessions"),
-        _rows(db, "SELECT token, number, digest, kind, key, bytes FROM intents"),
-        _rows(db, "SELECT device, inode, size, mtime_ns, ctime_ns, digest, seen FROM memo"),
-        _rows(db, "SELECT kind, key, used FROM entries"),
-    )
-
-
-def _rows(db: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
-    import sqlite3
-
-    try:
-        return db.execute(query).fetchall()
-    except sqlite3.OperationalError:  # no such table, or one of another version
-        return []
 
 
 _OPEN: weakref.WeakSet[Index] = weakref.WeakSet()

@@ -38,21 +38,33 @@ class Reader:
 
     def entry(self, kind: str, key: Key) -> Entry | None:
         """Return an entry, or None where there is none that can be read."""
+        try:
+            return self.sound_entry(kind, key)
+        except (ObjectMissingError, ObjectDamagedError):
+            return None
+
+    def sound_entry(self, kind: str, key: Key) -> Entry:
+        """Return an entry.
+
+        Raises:
+            ObjectMissingError: there is none.
+            ObjectDamagedError: it cannot be read, which has been told; what is damaged has been set aside.
+        """
         path = self._layout.entry(kind, key)
         try:
             data = self._fs.read(path)
-        except _MISSING:
-            return None
+        except _MISSING as error:
+            raise ObjectMissingError(f"no entry {kind} {key[:12]}", subject=key) from error
         except OSError as error:
             self._warn(f"cannot read {path}: {error} ({Trouble.of(error)}); treated as a miss")
-            return None
+            raise ObjectDamagedError(f"cannot read {path}: {error}", subject=key) from error
         try:
             found = entries.decode(data)
             if found.kind != kind or found.key != key:
                 raise ObjectDamagedError(f"it is the entry {found.kind} {found.key[:12]}")
         except ObjectDamagedError as error:
             self._entry_damaged(path, kind, key, data, error.what)
-            return None
+            raise
         self.learn(found)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,6 @@ from forebay.types import Digest, Key
 
 if TYPE_CHECKING:
     import sqlite3
-
-_BEAT_EVERY = 2000
 
 
 class Scanner:
@@ -37,9 +35,6 @@ class Scanner:
         self._layout = layout
         self._aside = aside
         self._writable = writable
-        self._seen = 0
-        self.alive: Callable[[], None] = lambda: None
-        """Called now and then during long work."""
 
     def objects(self) -> Iterator[tuple[Digest, CodecName]]:
         """Yield the files of objects."""
@@ -180,9 +175,6 @@ class Scanner:
             return []
 
     def _size(self, path: Path) -> int | None:
-        self._seen += 1
-        if self._seen % _BEAT_EVERY == 0:
-            self.alive()
         try:
             return self._fs.stat(path).size
         except OSError:  # gone meanwhile

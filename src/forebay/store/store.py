@@ -81,7 +81,6 @@ class Store(Fetching):
         place = IndexPlace(layout.index if on_disk else None, self.writable, settings.group)
         scanner = Scanner(fs, layout, aside, writable=self.writable)
         index = Index(place, fill=scanner.fill, trusted=trusted)
-        scanner.alive = index.keep_lock
         self._ledger = Ledger(index, site, self._holds, aside, self._gathering)
         self._index = index
         self._recency = Recency(lambda used: write_recency(index, used), fs.now)

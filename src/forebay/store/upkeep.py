@@ -132,8 +132,13 @@ class Upkeep:
         for kind, key in self.scanner.entries():
             if fraction < 1 and chance.random() >= fraction:
                 continue
+            try:
+                missing += self._gaps(self.reader.sound_entry(kind, key))
+            except ObjectDamagedError:
+                damaged.append(Damage(kind, key, "it cannot be read"))
+            except ObjectMissingError:
+                continue  # evicted while we looked
             entries += 1
-            self._verify_entry(kind, key, damaged, missing)
         missing = [gap for gap in missing if self._still_missing(gap)]
         seconds = time.perf_counter() - began
         report = VerifyReport(objects, entries, hashed, seconds, tuple(damaged), tuple(missing))
@@ -250,19 +255,17 @@ class Upkeep:
         except OSError:
             pass  # what the dead left is taken over by whoever wants the work
 
-    def _verify_entry(self, kind: str, key: Key, damaged: list[Damage], missing: list[Damage]) -> None:
-        found: Entry | None = self.reader.entry(kind, key)
-        if found is None:
-            damaged.append(Damage(kind, key, "it cannot be read"))
-            return
-        for ref in found.objects:
-            if self.reader.find(ref.digest) is None:
-                missing.append(Damage(kind, key, f"its object {ref.digest[:12]} ({ref.role}) is not there"))
+    def _gaps(self, entry: Entry) -> list[Damage]:
+        """Return the objects that an entry names, and that are not there."""
+        gone = [ref for ref in entry.objects if self.reader.find(ref.digest) is None]
+        return [
+            Damage(entry.kind, entry.key, f"its object {ref.digest[:12]} ({ref.role}) is not there") for ref in gone
+        ]
 
     def _still_missing(self, gap: Damage) -> bool:
         """Look again at an entry: it may have been evicted, or made anew, while we went on."""
         found = self.reader.entry(gap.kind, Key(gap.name))
-        return found is not None and any(self.reader.find(ref.digest) is None for ref in found.objects)
+        return found is not None and bool(self._gaps(found))
 
 
 def _shares(db: sqlite3.Connection, column: int) -> dict[str, Share]:

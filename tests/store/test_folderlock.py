@@ -1,0 +1,178 @@
+"""The lock that is a folder, and the index under it: what network file systems have in common."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from forebay.errors import StoreError
+from forebay.store import folderlock, mounts
+from forebay.store.folderlock import FolderLock
+from forebay.store.index import Index, IndexPlace
+
+_COUNT = """
+import sys
+from pathlib import Path
+from forebay.store.folderlock import FolderLock
+number = Path(sys.argv[1], "number")
+lock = FolderLock(Path(sys.argv[1], "n.lock"))
+for _ in range(int(sys.argv[2])):
+    lock.acquire()
+    number.write_text(str(int(number.read_text()) + 1))
+    lock.release()
+"""
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is silent is dead soon."""
+    monkeypatch.setattr(folderlock, "STALE_SECONDS", 0.2)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    monkeypatch.setattr(mounts, "locks_work", lambda folder: False)
+    place = IndexPlace(tmp_path / "index.sqlite", writable=True, group=False)
+    return Index(place, fill=lambda db: None, trusted=lambda db: True)
+
+
+def opened(folder: Path) -> list[str]:
+    """Return the files of a folder that this process has open."""
+    links = (os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
+    return sorted(Path(link).name for link in links if link.startswith(f"{folder}/"))
+
+
+def note(db: sqlite3.Connection, name: str) -> None:
+    db.execute("INSERT INTO meta VALUES (?, 1)", (name,))
+
+
+def noted(db: sqlite3.Connection) -> list[str]:
+    return [name for (name,) in db.execute("SELECT name FROM meta WHERE name != 'complete' ORDER BY name")]
+
+
+def test_processes_take_turns(tmp_path: Path) -> None:
+    (tmp_path / "number").write_text("0")
+    command = [sys.executable, "-c", _COUNT, str(tmp_path), "50"]
+    for process in [subprocess.Popen(command) for _ in range(4)]:
+        assert process.wait(timeout=120) == 0
+    assert (tmp_path / "number").read_text() == "200"
+    assert not (tmp_path / "n.lock").exists()
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("hours", [-1000, 0, 1000])
+def test_who_is_silent_is_dead_whatever_the_clocks_say(tmp_path: Path, hours: int) -> None:
+    path = tmp_path / "n.lock"
+    path.mkdir()
+    os.utime(path, (time.time() + hours * 3600,) * 2)
+    lock = FolderLock(path)
+    lock.acquire()
+    assert lock.is_mine()
+    lock.release()
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("soon")
+def test_who_shows_that_he_lives_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old time of a disk whose clock is wrong counts, too: it changes."""
+    monkeypatch.setattr(folderlock, "PATIENCE_SECONDS", 1.0)
+    path, stop = tmp_path / "n.lock", threading.Event()
+    path.mkdir()
+
+    def live() -> None:
+        second = 0
+        while not stop.wait(0.02):
+            second += 1
+            os.utime(path, (second, second))
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        with pytest.raises(StoreError, match=r"/n is locked by another process; look for one that is stopped$"):
+            FolderLock(path).acquire()
+    finally:
+        stop.set()
+        thread.join()
+    assert path.exists()
+
+
+def test_the_owner_shows_that_he_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folderlock, "STALE_SECONDS", 0.5)
+    path = tmp_path / "n.lock"
+    owner = FolderLock(path)
+    owner.acquire()
+    monkeypatch.setattr(folderlock, "PATIENCE_SECONDS", 1.5)
+    with pytest.raises(StoreError, match="locked by another process"):
+        FolderLock(path).acquire()
+    assert owner.is_mine()
+    owner.release()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"^cannot lock .*/none/n: "):
+        FolderLock(tmp_path / "none" / "n.lock").acquire()
+
+
+def test_a_child_does_not_release_it(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "n.lock")
+    lock.acquire()
+    child = os.fork()
+    if not child:
+        lock.release()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert lock.is_mine()
+    lock.release()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_the_index_is_open_under_the_lock_alone(tmp_path: Path, index: Index) -> None:
+    """What a client of NFS has cached of a file that it keeps open is not what the file says by now."""
+    lock = tmp_path / "index.sqlite.lock"
+
+    def look(db: sqlite3.Connection) -> list[str]:
+        assert lock.is_dir()
+        assert "index.sqlite" in opened(tmp_path)
+        index.write(lambda inner: note(inner, "nested"))
+        return noted(db)
+
+    assert not opened(tmp_path)
+    for do in (index.write, index.read):
+        index.write(lambda db: db.execute("DELETE FROM meta WHERE name = 'nested'"))
+        assert do(look) == ["nested"]
+        assert not opened(tmp_path)
+        assert not lock.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["index.sqlite"]
+    with pytest.raises(ZeroDivisionError):
+        index.write(lambda db: 1 // 0)
+    assert not opened(tmp_path)
+    assert not lock.exists()
+
+
+@pytest.mark.usefixtures("soon")
+def test_who_was_taken_for_dead_commits_nothing(tmp_path: Path, index: Index) -> None:
+    """He finds out, and does it again when it is his turn."""
+    lock, done = tmp_path / "index.sqlite.lock", 0
+
+    def slow(db: sqlite3.Connection) -> None:
+        nonlocal done
+        done += 1
+        note(db, f"time {done}")
+        if done == 1:
+            before = lock.stat().st_ino
+            lock.rename(tmp_path / "taken")  # not removed: its number would be given to the next folder
+            lock.mkdir()
+            assert lock.stat().st_ino != before
+
+    index.write(lambda db: None)
+    index.write(slow)
+    assert done == 2
+    assert index.read(noted) == ["time 2"]
+    assert not lock.exists()
