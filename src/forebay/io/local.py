@@ -28,6 +28,9 @@ _CANNOT_FLUSH_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errn
 _MKDIR_ATTEMPTS = 10
 """Somebody may remove the folder above each time that we have made it; but in some, as in /proc, none can be made."""
 
+_FOLDERS_ABOVE = 3
+"""How many folders of a store may be new at once: that of a kind, and of the first digits of a key."""
+
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _FOLDER = _READ | getattr(os, "O_DIRECTORY", 0)
@@ -189,16 +192,37 @@ def file_stat(facts: os.stat_result) -> FileStat:
 
 
 def despite_stale(operation: Callable[[Path], _T], path: Path) -> _T:
-    """Do it, and once more if the NFS handle was stale: the name was replaced while we looked it up.
+    """Do it, and once more if an NFS handle was stale (the name was replaced as we looked it up), or nothing is there.
+
+    A client of NFS remembers for up to a minute that a name was not there, whatever others have made since. When it
+    opens the folder, it asks the server whether that has changed. Elsewhere it costs some microseconds.
 
     Only for operations that change nothing, so that doing them twice is harmless.
     """
     try:
         return operation(path)
+    except FileNotFoundError:
+        if not _open_folder_of(path):
+            raise
     except OSError as error:
         if error.errno != errno.ESTALE:
             raise
     return operation(path)
+
+
+def _open_folder_of(path: Path) -> bool:
+    """Open the nearest folder above a path, and close it; tell whether there is one."""
+    folder = os.fspath(path)
+    for _ in range(_FOLDERS_ABOVE):
+        folder = os.path.dirname(folder)
+        try:
+            os.close(os.open(folder or ".", _FOLDER))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+        return True
+    return False
 
 
 def _read(path: Path) -> bytes:

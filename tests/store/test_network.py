@@ -1,7 +1,8 @@
-"""The lock that is a folder, and the index under it: what network file systems have in common."""
+"""Network file systems: the lock that is a folder, the index under it, and what clients have cached."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from forebay.config import Settings
 from forebay.errors import StoreError
-from forebay.store import folderlock, mounts
+from forebay.io import local
+from forebay.store import Store, folderlock, mounts
 from forebay.store.folderlock import FolderLock
 from forebay.store.index import Index, IndexPlace
+from forebay.types import Digest, Entry, Key
 
 _COUNT = """
 import sys
@@ -176,3 +180,48 @@ def test_who_was_taken_for_dead_commits_nothing(tmp_path: Path, index: Index) ->
     assert done == 2
     assert index.read(noted) == ["time 2"]
     assert not lock.exists()
+
+
+class CachingClient:
+    """The `os` of an NFS client: what it has not found it takes for absent until it opens a folder above it."""
+
+    def __init__(self) -> None:
+        self.absent: set[str] = set()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    def open(self, path: str | Path, flags: int, mode: int = 0o777) -> int:
+        name = os.fspath(path)
+        if flags & os.O_DIRECTORY:
+            self._look_up(name)
+            self.absent = {each for each in self.absent if os.path.dirname(each) != name}
+        elif not flags & os.O_CREAT:
+            self._look_up(name)
+        return os.open(path, flags, mode)
+
+    def stat(self, path: str | Path) -> os.stat_result:
+        self._look_up(os.fspath(path))
+        return os.stat(path)
+
+    def _look_up(self, name: str) -> None:
+        for each in [*map(str, reversed(Path(name).parents)), name]:
+            if each in self.absent or not os.path.lexists(each):
+                self.absent.add(each)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def test_what_another_machine_has_made_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when the cache of an NFS client has forgotten that it was not there, a minute later."""
+    client, key = CachingClient(), Key("ab" * 32)
+    settings = Settings(home=tmp_path / "store", min_free_bytes=0)
+    with Store.open(settings) as theirs, Store.open(settings) as ours:
+        monkeypatch.setattr(local, "os", client)
+        assert ours.get("delta", key) is None
+        assert not ours.has(Digest("ef" * 32))
+        assert client.absent
+        monkeypatch.setattr(local, "os", os)
+        made = theirs.commit(Entry("delta", key), {"data": b"made"})
+        monkeypatch.setattr(local, "os", client)
+        assert ours.build("delta", key, lambda batch: pytest.fail("it was made anew")) == made
+        assert bytes(ours.read(made.object("data").digest)) == b"made"
