@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,11 +140,11 @@ def test_a_child_does_not_release_it(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 def test_the_index_is_open_under_the_lock_alone(tmp_path: Path, index: Index) -> None:
     """What a client of NFS has cached of a file that it keeps open is not what the file says by now."""
-    lock = tmp_path / "index.sqlite.lock"
+    lock = tmp_path / "index.turns.sqlite.lock"
 
     def look(db: sqlite3.Connection) -> list[str]:
         assert lock.is_dir()
-        assert "index.sqlite" in opened(tmp_path)
+        assert "index.turns.sqlite" in opened(tmp_path)
         index.write(lambda inner: note(inner, "nested"))
         return noted(db)
 
@@ -153,7 +154,7 @@ def test_the_index_is_open_under_the_lock_alone(tmp_path: Path, index: Index) ->
         assert do(look) == ["nested"]
         assert not opened(tmp_path)
         assert not lock.exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["index.sqlite"]
+    assert [path.name for path in tmp_path.iterdir()] == ["index.turns.sqlite"]
     with pytest.raises(ZeroDivisionError):
         index.write(lambda db: 1 // 0)
     assert not opened(tmp_path)
@@ -163,7 +164,7 @@ def test_the_index_is_open_under_the_lock_alone(tmp_path: Path, index: Index) ->
 @pytest.mark.usefixtures("soon")
 def test_who_was_taken_for_dead_commits_nothing(tmp_path: Path, index: Index) -> None:
     """He finds out, and does it again when it is his turn."""
-    lock, done = tmp_path / "index.sqlite.lock", 0
+    lock, done = tmp_path / "index.turns.sqlite.lock", 0
 
     def slow(db: sqlite3.Connection) -> None:
         nonlocal done
@@ -180,6 +181,91 @@ def test_who_was_taken_for_dead_commits_nothing(tmp_path: Path, index: Index) ->
     assert done == 2
     assert index.read(noted) == ["time 2"]
     assert not lock.exists()
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """A list that says, while it is not empty, that the store is looked at from another machine."""
+    over_network: list[bool] = []
+    monkeypatch.setattr(mounts, "locks_work", lambda folder: not over_network)
+    return over_network
+
+
+def put(store: Store, name: str) -> None:
+    store.commit(Entry("delta", Key(name * 64)), {"data": name.encode() * 1000})
+
+
+def names(store: Store) -> list[str]:
+    return sorted(each.key[0] for each in store.entries())
+
+
+def test_a_store_of_this_machine_that_others_come_to_over_a_network(tmp_path: Path, remote: list[bool]) -> None:
+    """The server of NFS may use it, too: it has seen the last commit of the others, and they have seen its own."""
+    home = tmp_path / "store"
+    settings = Settings(home=home, min_free_bytes=0)
+    with Store.open(settings) as server:
+        put(server, "a")
+        assert (home / "index.sqlite").exists()
+        with server.batch() as batch:  # what is on its way at that moment is said again in the new one
+            staged = batch.put("data", bytes(5000))
+            remote.append(True)
+            with Store.open(settings) as client:
+                put(client, "b")
+                assert names(client) == ["a", "b"]
+                assert [path.name for path in home.glob("index*")] == ["index.turns.sqlite"]
+                remote.clear()
+                for turn, store in enumerate([server, client] * 3):
+                    put(store, "cdef01"[turn])
+                    assert names(store) == names(server) == sorted("ab" + "cdef01"[: turn + 1])
+                assert client.usage().reserved_bytes >= 5000
+            batch.add(Entry("delta", Key("9" * 64), objects=(staged,)))
+        usage = replace(server.usage(), free_bytes=0)
+        assert (usage.entries, usage.reserved_bytes) == (9, 0)
+    with Store.open(settings) as later:
+        assert replace(later.usage(), free_bytes=0) == usage
+        assert later.verify().ok
+        later.reindex()
+        assert replace(later.usage(), free_bytes=0) == usage
+    assert [path.name for path in home.glob("index*")] == ["index.turns.sqlite"]
+
+
+def test_recency_is_taken_over_from_the_index_of_one_machine(tmp_path: Path, remote: list[bool]) -> None:
+    settings = Settings(home=tmp_path / "store", min_free_bytes=0)
+    with Store.open(settings) as store:
+        put(store, "a")
+        put(store, "b")
+    with sqlite3.connect(tmp_path / "store" / "index.sqlite") as db:
+        db.execute("UPDATE entries SET used = used + 1000 WHERE key LIKE 'a%'")
+    db.close()
+    remote.append(True)
+    with Store.open(settings) as store:
+        used = {each.key[0]: each.used for each in store.entries()}
+    assert used["a"] - used["b"] > 900
+
+
+def test_who_may_only_read_looks_at_the_index_that_is_used(tmp_path: Path, remote: list[bool]) -> None:
+    settings = Settings(home=tmp_path / "store", min_free_bytes=0)
+    with Store.open(settings) as store:
+        put(store, "a")
+        with Store.open(replace(settings, read_only=True)) as reader:
+            assert names(reader) == ["a"]
+            remote.append(True)
+            with Store.open(settings) as client:
+                put(client, "b")
+            assert names(reader) == ["a", "b"]
+
+
+def test_an_index_by_turns_that_is_damaged_is_never_absent(tmp_path: Path, remote: list[bool]) -> None:
+    """Who looks for it in that moment would go back to locks."""
+    settings, path = Settings(home=tmp_path / "store", min_free_bytes=0), tmp_path / "store" / "index.turns.sqlite"
+    remote.append(True)
+    with Store.open(settings) as store:
+        put(store, "a")
+        before = path.stat().st_ino
+        path.write_bytes(b"no database" * 1000)
+        put(store, "b")
+        assert names(store) == ["a", "b"]
+    assert path.stat().st_ino == before
 
 
 class CachingClient:

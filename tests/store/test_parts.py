@@ -189,7 +189,7 @@ def test_stale_folder_lock_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("forebay.store.folderlock.STALE_SECONDS", 0.2)
     with Store.open(Settings(home=tmp_path / "s", min_free_bytes=0)) as store:
         put(store, "a", payload("a"))
-    lock = tmp_path / "s" / "index.sqlite.lock"
+    lock = tmp_path / "s" / "index.turns.sqlite.lock"
     lock.mkdir()
     os.utime(lock, (0, 0))
     with Store.open(Settings(home=tmp_path / "s", min_free_bytes=0)) as store:
@@ -200,7 +200,7 @@ def test_stale_folder_lock_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_index_locked_by_a_stopped_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing fails with one error after a while; reading goes on."""
-    monkeypatch.setattr("forebay.store.index.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("forebay.store.connection.BUSY_SECONDS", 0.2)
     with Store.open(Settings(home=tmp_path / "s", min_free_bytes=0)) as store:
         put(store, "a", payload("a"))
         other = sqlite3.connect(tmp_path / "s" / "index.sqlite", isolation_level=None)
@@ -380,7 +380,7 @@ def test_many_objects_in_one_batch(tmp_path: Path) -> None:
 
 def test_store_that_is_dropped_in_another_ones_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Garbage is collected anywhere; what it closes must not wait for whoever collects it."""
-    monkeypatch.setattr("forebay.store.index.BUSY_SECONDS", 5.0)
+    monkeypatch.setattr("forebay.store.connection.BUSY_SECONDS", 5.0)
     settings = Settings(home=tmp_path / "s", min_free_bytes=0)
 
     def sessions() -> int:

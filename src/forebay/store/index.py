@@ -1,8 +1,10 @@
 """The index: an SQLite file that knows sizes, recency, and who is about to write what.
 
-It is rebuilt whenever it cannot be trusted. Where file locks work it is in WAL mode; on network and FUSE file systems
-it has a rollback journal, and is opened for each transaction, under a lock that is a folder. It is opened at the first
-need: reading an entry or an object needs none.
+It is rebuilt whenever it cannot be trusted. Where file locks work it is in WAL mode. On network and FUSE file systems
+users take turns: it is another file, with a rollback journal, and is opened for each transaction, under a lock that is
+a folder. Where there is such a file, who could trust the locks takes turns, too: others come to it over a network.
+
+It is opened at the first need: reading an entry or an object needs none.
 
 One connection per process, guarded by a lock; it is closed before a fork, and opened again on both sides when needed.
 """
@@ -11,28 +13,25 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from forebay.errors import StoreError, StoreFullError, StoreReadOnlyError
-from forebay.store import mounts, schema
+from forebay.store import connection, mounts, schema
 from forebay.store.folderlock import FolderLock
-from forebay.store.salvage import salvage
+from forebay.store.salvage import salvage, salvage_file
 
 if TYPE_CHECKING:
     import sqlite3
 
 Result = TypeVar("Result")
 
-BUSY_SECONDS = 40.0
-"""How long to wait for other processes' transactions; a rebuild is the longest, about 10 s per 100k entries."""
-
-_POLL_SECONDS = 0.01
+BY_TURNS = "index.turns.sqlite"
+"""The file on which users take turns. It is never removed: who looks for it must not find none for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,8 @@ class Index:
             trusted: tells whether the rows may be believed (no power cut since they were written).
         """
         self._place = place
+        self._path = place.path
+        self._by_turns = (place.path or Path("index")).with_name(BY_TURNS)
         self._fill = fill
         self._trusted = trusted
         self._lock = threading.RLock()
@@ -115,7 +116,7 @@ class Index:
     def hold_for_fork(self) -> None:
         """Wait for the transaction under way, and close the connection."""
         self._lock.acquire()
-        if self._db is not None and not self._db.in_transaction and self._place.path is not None:
+        if self._db is not None and not self._db.in_transaction and self._path is not None:
             self.close()
 
     def go_on_after_fork(self) -> None:
@@ -126,7 +127,7 @@ class Index:
         """Forget the parent's lock and connection; a copy of an index in memory is ours to use."""
         self._lock = threading.RLock()
         self._in_turn = False
-        if self._db is not None and self._place.path is not None:
+        if self._db is not None and self._path is not None:
             _INHERITED.append(self._db)
             self._db = None
 
@@ -143,11 +144,12 @@ class Index:
 
     @contextmanager
     def _turn(self) -> Generator[None]:
-        """Have the folder lock, where there is one, while the block runs; and the file open no longer than that.
+        """Have the folder lock, where there must be one, while the block runs; and the file open no longer than that.
 
         A client of a network file system may show what it has cached of an open file. It looks anew as it opens it.
         """
-        lock = None if self._in_turn else self._lock_of_folder()
+        under_way = self._in_turn or (self._db is not None and self._db.in_transaction)
+        lock = None if under_way else self._lock_of_folder()
         if lock is None:
             yield
             return
@@ -163,12 +165,18 @@ class Index:
                 lock.release()
 
     def _lock_of_folder(self) -> FolderLock | None:
-        path = self._place.path
-        if path is None or not self._place.writable:
-            return None
+        """Return the lock, where users must take turns; the index is another file from then on."""
+        if self._folder_lock is not None or self._place.path is None:
+            return self._folder_lock
         if self._locks_work is None:
-            self._locks_work = mounts.locks_work(path.parent)
-            self._folder_lock = None if self._locks_work else FolderLock(path.with_name(path.name + ".lock"))
+            self._locks_work = mounts.locks_work(self._place.path.parent)
+        others_do = os.path.exists(self._by_turns)
+        if not self._place.writable:
+            self._path = self._by_turns if others_do else self._place.path
+        elif others_do or not self._locks_work:
+            self.close()
+            self._path = self._by_turns
+            self._folder_lock = FolderLock(self._by_turns.with_name(self._by_turns.name + ".lock"))
         return self._folder_lock
 
     def _transaction(
@@ -201,19 +209,19 @@ class Index:
 
         text = str(error)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        unsaid, path = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN), self._place.path
+        unsaid, path = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN), self._path
         if code == sqlite3.SQLITE_FULL or "disk is full" in text or (unsaid and path and mounts.is_full(path.parent)):
-            raise StoreFullError(f"no room for {self._place.path}: {error}", hint="free some space") from error
+            raise StoreFullError(f"no room for {self._path}: {error}", hint="free some space") from error
         if attempt == 2:
-            raise StoreError(f"cannot use {self._place.path}: {error}", hint="forebay reindex") from error
+            raise StoreError(f"cannot use {self._path}: {error}", hint="forebay reindex") from error
         damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in text
         if damaged or (code == sqlite3.SQLITE_IOERR and attempt == 1):
             self._drop_file()
         elif code == sqlite3.SQLITE_BUSY:
-            what = f"{self._place.path} is locked by another process: {error}"  # we have waited for long already
+            what = f"{self._path} is locked by another process: {error}"  # we have waited for long already
             raise StoreError(what, hint="look for one that is stopped") from error
         elif code == sqlite3.SQLITE_READONLY and self._file_identity() == self._identity:
-            raise StoreReadOnlyError(f"cannot write {self._place.path}: {error}") from error
+            raise StoreReadOnlyError(f"cannot write {self._path}: {error}") from error
         self.close()
 
     def _connection(self) -> sqlite3.Connection:
@@ -224,17 +232,17 @@ class Index:
         return self._db
 
     def _file_identity(self) -> tuple[int, int] | None:
-        if self._place.path is None or not self._place.writable:
+        if self._path is None or not self._place.writable:
             return None
         try:
-            found = os.stat(self._place.path)
+            found = os.stat(self._path)
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
     def _open(self) -> sqlite3.Connection:
-        if self._place.path is not None and not self._place.writable:
-            return self._open_to_read()
+        if self._path is not None and not self._place.writable:
+            return self._open_to_read(self._path)
         db = self._connect_to_write()
         self._identity = self._file_identity()
         try:
@@ -246,46 +254,28 @@ class Index:
         return db
 
     def _connect_to_write(self) -> sqlite3.Connection:
-        import sqlite3
-
-        path = self._place.path
+        path = self._path
         if path is None:
-            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        fresh, locked = not path.exists(), self._folder_lock is not None
-        db = sqlite3.connect(
-            _uri(path) + ("?vfs=unix-none" if locked else ""),
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=BUSY_SECONDS,
-        )
+            return connection.to_memory()
+        fresh = not path.exists()
+        db = connection.to_write(path, by_turns=self._folder_lock is not None)
         try:
             schema.check_sqlite(db)
-            _set_journal(db, "DELETE" if locked else "WAL", BUSY_SECONDS)
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute("PRAGMA wal_autocheckpoint=256")  # pages: the log stays below 1 MiB, which full disks like
+            if fresh and self._place.group:
+                os.chmod(path, 0o660)  # SQLite gives its journals the same permissions
         except BaseException:
             db.close()
             raise
-        if fresh and self._place.group:
-            os.chmod(path, 0o660)  # SQLite gives its journals the same permissions
         return db
 
-    def _open_to_read(self) -> sqlite3.Connection:
-        """Open an index that we may not write: as it is, else as it was last checkpointed, else one in memory."""
+    def _open_to_read(self, path: Path) -> sqlite3.Connection:
+        """Open an index that we may not write, or else make one in memory."""
         import sqlite3
 
-        path = self._place.path
-        assert path is not None
-        # Without a log, SQLite would make one, even to read; so then the file must pass as immutable.
-        log = path.with_name(path.name + "-wal")
-        ways = ("?mode=ro", "?mode=ro&immutable=1") if os.path.exists(log) else ("?mode=ro&immutable=1",)
-        for how in ways:
+        for immutable in (False, True) if connection.has_log(path) else (True,):
             db = None
             try:
-                db = sqlite3.connect(
-                    _uri(path) + how, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
-                )
+                db = connection.to_read(path, immutable=immutable)
                 if self._usable(db, any_session=True):
                     self._fleeting = True
                     return db
@@ -293,7 +283,7 @@ class Index:
                 pass
             if db is not None:
                 db.close()
-        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        db = connection.to_memory()
         self._transaction(db, self._refill, durable=False)
         return db
 
@@ -310,6 +300,10 @@ class Index:
     def _refill(self, db: sqlite3.Connection) -> None:
         """Make the tables and fill them; sessions, memo and recency are taken over where they can be read."""
         kept = salvage(db)
+        if self._folder_lock is not None and self._place.path is not None and self._place.path.exists():
+            kept = kept if kept.used else salvage_file(self._place.path)
+            with suppress(OSError):  # it is nobody's any more
+                connection.remove(self._place.path)
         for name in schema.NAMES:
             db.execute(f"DROP TABLE IF EXISTS {name}")
         for statement in (schema.TABLES + schema.triggers()).split(";\n"):
@@ -322,37 +316,17 @@ class Index:
         db.execute(f"PRAGMA user_version = {schema.VERSION}")
 
     def _drop_file(self) -> None:
-        """Remove a file that is no usable index, unless somebody has already replaced it."""
-        path = self._place.path
+        """Remove or empty a file that is no usable index, unless somebody has already replaced it."""
+        path = self._path
         if path is None or not self._place.writable:
             return
         mine = self._identity
         self.close()
         if mine is None or mine == self._file_identity():
-            for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                name.unlink(missing_ok=True)
-
-
-def _set_journal(db: sqlite3.Connection, mode: str, timeout: float) -> None:
-    """Set the journal mode; SQLite does not wait by itself when several change it at once."""
-    import sqlite3
-
-    until = time.monotonic() + timeout
-    while True:
-        try:
-            db.execute(f"PRAGMA journal_mode={mode}")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-        time.sleep(_POLL_SECONDS)
-
-
-def _uri(path: Path) -> str:
-    text = str(path)
-    for char, code in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
-        text = text.replace(char, code)
-    return f"file:{text}"
+            if self._folder_lock is not None:
+                os.truncate(path, 0)  # SQLite takes that for new, and ignores a journal beside it
+            else:
+                connection.remove(path)
 
 
 _OPEN: weakref.WeakSet[Index] = weakref.WeakSet()

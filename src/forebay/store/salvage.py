@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forebay.store import schema
+from forebay.store import connection, schema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,6 +44,17 @@ def salvage(db: sqlite3.Connection) -> Kept:
         _rows(db, "SELECT device, inode, size, mtime_ns, ctime_ns, digest, seen FROM memo"),
         _rows(db, "SELECT kind, key, used FROM entries"),
     )
+
+
+def salvage_file(path: Path) -> Kept:
+    """Read what can be read of an index that is given up; without its log, which somebody may be writing."""
+    import sqlite3
+
+    try:
+        with closing(connection.to_read(path, immutable=True)) as db:
+            return salvage(db)
+    except sqlite3.Error:  # damaged
+        return Kept([], [], [], [])
 
 
 def _rows(db: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
