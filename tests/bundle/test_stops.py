@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -249,3 +250,17 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, store: Store) -> None:
     fill_small(store)
     with pytest.raises(StoreError, match="cannot write"):
         bundle(store, tmp_path / "nowhere" / "b.tar")
+
+
+def test_a_file_system_for_small_files_only(tmp_path: Path, store: Store) -> None:
+    """FAT32, say: to make room would not help."""
+    big(store, 2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        with pytest.raises(StoreFullError, match=r"cannot write .*b\.tar: File too large; .* try --volume-size 4GB"):
+            bundle(store, tmp_path / "b.tar")
+        bundle(store, tmp_path / "v.tar", options=CreateOptions(volume_bytes=1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert verify(tmp_path / "v.tar").ok

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +104,55 @@ def test_ways(world: World, store: Store, tmp_path: Path, way: Way, how: str) ->
     again = lay(store, "evalscope", tmp_path, [HELLASWAG], way=way)
     assert set(again.files) == {"kept"}
     assert any("pin" in note for note in laid.notes) == (way == "symlink")
+
+
+@contextmanager
+def plain_disk() -> Iterator[None]:
+    """As FAT, and most SMB shares: one name per file, no links, no modes."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("link", "symlink", "chmod", "fchmod"):
+            patch.setattr(os, name, refused)
+        yield
+
+
+def test_a_disk_without_links_and_modes(store: Store, tmp_path: Path) -> None:
+    root = tmp_path / "hf" / "hub" / "models--org--model"
+    with plain_disk():
+        laid = lay(store, "hf", tmp_path / "hf", ["hf://org/model"])
+        assert set(laid.files) == {"copy"}
+        assert ["takes no symbolic links" in note for note in laid.notes] == [True]
+        assert sorted(path.name for path in root.iterdir()) == ["refs", "snapshots"]
+        assert set(lay(store, "hf", tmp_path / "hf", ["hf://org/model"]).files) == {"kept"}
+        for kind in ("evalscope", "datasets"):
+            assert set(lay(store, kind, tmp_path / kind, [HELLASWAG]).files) == {"copy"}
+        with pytest.raises(InputError, match="takes no symbolic links; lay copies there: --by copy"):
+            lay(store, "evalscope", tmp_path / "symlink", [HELLASWAG], way="symlink")
+        with pytest.raises(InputError, match="the file system has no hard links, or is another one"):
+            lay(store, "evalscope", tmp_path / "link", [HELLASWAG], way="link")
+    assert not list(tmp_path.rglob(".forebay*"))
+
+
+def test_huggingface_hub_and_datasets_read_it_there(store: Store, tmp_path: Path, client: Client) -> None:
+    with plain_disk():
+        lay(store, "hf", tmp_path / "hf", ["hf://org/model"])
+        lay(store, "datasets", tmp_path / "datasets", [HELLASWAG])
+    told = client(
+        """
+import datasets, huggingface_hub as hub
+rows = len(datasets.load_dataset("Rowan/hellaswag", split="train"))
+tell([hub.snapshot_download("org/model"), hub.hf_hub_download("org/model", "deep/er/w.safetensors"), rows])
+""",
+        HF_HOME=str(tmp_path / "hf"),
+        HF_DATASETS_CACHE=str(tmp_path / "datasets"),
+    )
+    root = tmp_path / "hf" / "hub" / "models--org--model" / "snapshots"
+    assert Path(told[0]).parent == root
+    assert Path(told[1]).stat().st_size == 1 << 20
+    assert told[2] > 0
 
 
 def test_encoded_objects_are_decoded_into_copies_and_told(world: World, tmp_path: Path) -> None:

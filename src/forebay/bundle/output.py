@@ -228,6 +228,8 @@ class Output:
             what = f"cannot write {self.base}: {error.strerror}"
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 hint = "make room and give the same command again: it goes on where it stopped"
+                if error.errno == errno.EFBIG:
+                    hint = "no file may be as large there (FAT32: 4 GiB less a byte); try --volume-size 4GB"
                 raise StoreFullError(what, subject=self.base, hint=hint) from error
             raise StoreError(what, subject=self.base, hint="choose a place that can be written") from error
 

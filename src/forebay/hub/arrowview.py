@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from forebay.config import HubSettings
@@ -174,4 +174,5 @@ def _lay_lock(root: Path, target: Path) -> None:
     lock = root / name
     if len(name) <= _LONGEST_NAME and not lock.exists():
         lock.touch()
-        lock.chmod(0o666)
+        with suppress(OSError):  # FAT, SMB and the like know no such mode
+            lock.chmod(0o666)

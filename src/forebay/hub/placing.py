@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,7 +28,8 @@ Way: TypeAlias = Literal["auto", "link", "symlink", "copy"]
 
 _CLONE = 0x40049409
 """Linux' FICLONE."""
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_UNKNOWN_HERE = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_LINK = {errno.EXDEV, errno.EACCES, errno.EMLINK, *_UNKNOWN_HERE}
 _PIECE_BYTES = 8 * 2**20
 _SEEN_BYTES = 2**20
 
@@ -98,6 +100,7 @@ class Placer:
         self._way: Way = way
         self._numbers = count()
         self._folders: set[Path] = set()
+        self._symlinks: dict[int, bool] = {}  # by device
         self.laid = Laid()
 
     def place(self, ref: ObjectRef, target: Path) -> None:
@@ -124,7 +127,7 @@ class Placer:
         how = self._laid_by_name(source, target) if raw else ""
         if not how:
             if self._way == "link":
-                why = "they are on different file systems" if raw else "it is encoded at rest"
+                why = "the file system has no hard links, or is another one" if raw else "it is encoded at rest"
                 hint = "choose a folder on the store's file system, and codec none; or allow copies"
                 raise InputError(f"cannot link object {ref.digest[:12]} to {target}: {why}", subject=target, hint=hint)
             how = self._copied(source if raw else None, view, target)
@@ -136,6 +139,22 @@ class Placer:
             return
         self._make_folder(target.parent)
         self._replace(target, lambda path: path.write_bytes(data))
+
+    def takes_symlinks(self, folder: Path) -> bool:
+        """Tell whether a folder, which is made, takes symbolic links; FAT, and SMB shares as a rule, have none."""
+        device = self._device(folder)
+        if device not in self._symlinks:
+            probe = self._beside(folder)
+            try:
+                probe.symlink_to("nowhere")
+                probe.unlink()
+            except OSError as error:
+                if error.errno not in _UNKNOWN_HERE:
+                    raise
+                self._symlinks[device] = False
+            else:
+                self._symlinks[device] = True
+        return self._symlinks[device]
 
     def link_to(self, pointed: str, target: Path) -> None:
         """Lay a symbolic link, unless it is there."""
@@ -149,6 +168,12 @@ class Placer:
         if self._way == "copy":
             return ""
         if self._way == "symlink":
+            if not self.takes_symlinks(target.parent):
+                what, hint = (
+                    f"the file system of {target.parent} takes no symbolic links",
+                    "lay copies there: --by copy",
+                )
+                raise InputError(what, subject=target, hint=hint)
             self._name(target, lambda path: path.symlink_to(source.absolute()))
             return "symlink"
         try:
@@ -170,10 +195,18 @@ class Placer:
                 else:
                     for start in range(0, view.nbytes, _PIECE_BYTES):
                         file.write(view[start : start + _PIECE_BYTES])
-                os.fchmod(file.fileno(), 0o444)
+                with suppress(OSError):  # FAT, SMB and the like know no such mode
+                    os.fchmod(file.fileno(), 0o444)
 
         self._replace(target, make)
         return how
+
+    def _device(self, folder: Path) -> int:
+        self._make_folder(folder)
+        return folder.stat().st_dev
+
+    def _beside(self, folder: Path) -> Path:
+        return folder / f".forebay-{os.getpid()}-{next(self._numbers)}"
 
     def _make_folder(self, folder: Path) -> None:
         if folder not in self._folders:
@@ -189,7 +222,7 @@ class Placer:
 
     def _replace(self, target: Path, make: Callable[[Path], object]) -> None:
         """Make a file beside its place and put it there at once: nobody sees half of it."""
-        beside = target.parent / f".forebay-{os.getpid()}-{next(self._numbers)}"
+        beside = self._beside(target.parent)
         try:
             make(beside)
             beside.replace(target)

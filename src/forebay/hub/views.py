@@ -96,6 +96,10 @@ def _hf(store: Store, placer: Placer, folder: Path, held: Sequence[Held]) -> Non
 def _hf_snapshot(store: Store, placer: Placer, root: Path, one: Held) -> None:
     snapshot = root / "snapshots" / one.snapshot.commit
     for file, ref in _held_files(store, placer, one):
+        if not (snapshot / file.path).is_symlink() and not placer.takes_symlinks(root):  # as huggingface_hub does there
+            placer.laid.note(f"{root.parent} takes no symbolic links: snapshots/ has the files themselves")
+            _placed(placer, ref, snapshot / file.path, one, file)
+            continue
         blob = blob_name(file)
         if not _placed(placer, ref, root / "blobs" / blob, one, file):
             continue
