@@ -486,3 +486,21 @@ def test_runs_that_begin_together_do_everything_once(project: Path) -> None:
         assert sum(report["operators"][at]["shards_computed"] for report in reports) == shards, operator["name"]
     assert sum(report["read"]["shards_computed"] for report in reports) == shards
     assert sum(report["export"]["written"] for report in reports) == 1
+
+
+def test_what_is_printed_where_nobody_listens_does_not_end_in_the_store(project: Path) -> None:
+    """A descriptor that is closed at the start is given to the next file that is opened."""
+    (project / "loud.py").write_text(
+        "import os\ndef loud(row):\n    for n in (1, 2):\n        os.write(n, b'printed')\n    return row\n"
+    )
+    add = "process=[{mapper: {function: 'loud.py:loud'}}, {text_length_filter: {min_len: 2}}]"
+    command = [*FOREBAY, "run", "recipe.yaml", "--set", add]
+    for closed in ("", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        shell = ["sh", "-c", f'exec "$@" --refresh {closed}', "sh", *command]
+        done = subprocess.run(shell, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert (project / "out" / "clean.jsonl").read_text().count("\n") == 300
+        assert subprocess.run([*FOREBAY, "verify"], capture_output=True, check=False).returncode == 0
+        assert not [
+            path for path in (project / "store").rglob("*") if path.is_file() and b"printed" in path.read_bytes()
+        ]

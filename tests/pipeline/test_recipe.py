@@ -140,7 +140,7 @@ class TestOverrides:
 
     @pytest.mark.parametrize(
         ("value", "project"),
-        [("my data #1", "my data #1"), (" a ", "a"), ("'a #1' # why", "a #1"), ("a: #1", None)],
+        [("my data #1", "my data #1"), (" a ", "a"), ("'a #1' # why", "a #1"), ("a: #1", None), ("a\udce9", "a\udce9")],
     )
     def test_a_plain_text_ends_in_no_comment(self, tmp_path: Path, value: str, project: str | None) -> None:
         override = f"project_name={value}"

@@ -144,6 +144,7 @@ class Frame(click.Group):
         """
         name = prog_name or "forebay"
         self._main_shell_completion(extra, name, complete_var)
+        _open_standard_streams()
         session = Session()
         _forgiving_output()
         code = self._run(list(sys.argv[1:] if args is None else args), name, session, extra)
@@ -198,6 +199,18 @@ def _sentence(message: str) -> str:
 def _line(text: str, code: int) -> int:
     click.echo(one_line(text), err=True)
     return code
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed: the next file of the store would get its number, and whatever is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which is this
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
 
 
 def _forgiving_output() -> None:

@@ -142,5 +142,7 @@ def _scalar(value: str, text: str) -> object:
         found: object = yaml.load(value, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise RecipeError(f"override {text!r}: the value is not YAML", subject=text) from error
+    except UnicodeEncodeError:  # a file whose name is not in UTF-8
+        return value
     plain = isinstance(found, str) and not value.lstrip().startswith(("'", '"', "!", "|", ">", "&"))
     return value.strip() if plain else found  # of a plain text all counts: "my data #1" ends in no comment
