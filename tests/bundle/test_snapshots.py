@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 from bundling import bundle, content
 
 from forebay.bundle import InstallReport, closure, create, find_roots, install
+from forebay.bundle.closures import Lacking
 from forebay.config import Settings
 from forebay.hub import FetchOptions, Hub, HubSettings, Snapshot
 from forebay.hub.holdings import holdings
@@ -60,6 +64,25 @@ def test_only_some_files_of_a_snapshot(store: Store, tmp_path: Path) -> None:
     entry = store.get(SNAPSHOT, snapshot.key)
     assert entry is not None
     assert entry.meta["fetched"] == "all"
+
+
+def test_files_that_do_not_come_along_are_told(store: Store, tmp_path: Path) -> None:
+    """After a fetch that was cut, say: the machine without network is the wrong place to find out."""
+    snapshot = fetched(store, "a.csv")
+    found = closure(store, find_roots(store, [REFERENCE]))
+    assert found.lacking == (Lacking(REFERENCE, snapshot.commit, 3, 4),)
+    assert closure(store, [(SNAPSHOT, snapshot.key)], {snapshot.key: {"a.csv"}}).lacking == ()  # no others are wanted
+    command = [sys.executable, "-m", "forebay", "--home", str(store.home), "bundle", "create", str(tmp_path / "b.tar")]
+    done = subprocess.run([*command, REFERENCE], capture_output=True, text=True, check=True)
+    said = (
+        f"forebay: 3 of 4 files of {REFERENCE} at {snapshot.commit[:12]} are not in the store, so not in the bundle; "
+    )
+    assert done.stderr == f"{said}`forebay fetch {REFERENCE}` brings them\n"
+    done = subprocess.run([*command, REFERENCE, "--replace", "--json"], capture_output=True, text=True, check=True)
+    told = {"dataset": REFERENCE, "commit": snapshot.commit, "files": 3, "of": 4}
+    assert (json.loads(done.stdout)["lacking"], done.stderr) == ([told], "")
+    fetched(store)
+    assert closure(store, find_roots(store, [REFERENCE])).lacking == ()
 
 
 def test_the_same_as_if_no_others_had_been_fetched(store: Store, other: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 from forebay.bundle.manifest import PackedName
@@ -20,6 +20,23 @@ _BESIDE_SNAPSHOTS = ("info", "absent")
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """A snapshot of which files are not in the store.
+
+    Attributes:
+        dataset: its reference.
+        commit: its commit.
+        files: number of files that are not there.
+        of: number of all its files.
+    """
+
+    dataset: str
+    commit: str
+    files: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class Closure:
     """Entries, their objects and the names that point at them; everything sorted, nothing twice.
 
@@ -28,12 +45,14 @@ class Closure:
         entries: these and all that they need.
         objects: digest -> decoded size in bytes.
         names: those that point at one of the entries.
+        lacking: snapshots that are wanted whole, and of which the store has a part.
     """
 
     roots: tuple[tuple[str, Key], ...]
     entries: tuple[Entry, ...]
     objects: Mapping[Digest, int]
     names: tuple[PackedName, ...]
+    lacking: tuple[Lacking, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -79,7 +98,8 @@ def closure(
         owner = next(entry for entry in entries if any(ref.digest == missing[0] for ref in entry.objects))
         what = f"{len(missing)} objects are not in {store.home}, the first of {owner.kind} {owner.key[:12]}"
         raise NotFoundError(what, subject=missing[0], hint="fetch or compute it again")
-    return Closure(tuple(asked), entries, dict(sorted(objects.items())), tuple(_names(store, found)))
+    names, lacking = tuple(_names(store, found)), tuple(sorted(book.lacking, key=astuple))
+    return Closure(tuple(asked), entries, dict(sorted(objects.items())), names, lacking)
 
 
 def objects_only(store: Store, wanted: Mapping[Digest, int]) -> Closure:
@@ -166,6 +186,7 @@ class _Book:
         self._store = store
         self._files = files
         self._by_key: dict[Key, list[str]] | None = None
+        self.lacking: list[Lacking] = []
 
     def cut(self, entry: Entry) -> Entry:
         """Return an entry; that of a snapshot with no other files than are wanted of it."""
@@ -198,11 +219,16 @@ class _Book:
         if manifest is None or not self._store.has(manifest.digest):
             return
         wanted = self._files.get(entry.key)
-        for file in Snapshot.from_manifest(self._store.read(manifest.digest)).files:
+        snapshot, taken = Snapshot.from_manifest(self._store.read(manifest.digest)), 0
+        for file in snapshot.files:
             is_meant = (wanted is None or file.path in wanted) and FILE in self._kinds(file.key)
             found = self._store.get(FILE, file.key) if is_meant else None
             if found is not None and is_vouched(found, owner_by(entry)):  # else only another repository may give it
+                taken += 1
                 yield FILE, file.key
+        if wanted is None and taken < len(snapshot.files):
+            lacks = len(snapshot.files) - taken
+            self.lacking.append(Lacking(snapshot.dataset, snapshot.commit, lacks, len(snapshot.files)))
 
     def _kinds(self, key: Key) -> list[str]:
         if self._by_key is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -102,7 +103,8 @@ def create(
         paths = [str(path) for path in report.paths]
         told = {"harnesses": [each.to_json() for each in found.outlooks]} if tasks else {}
         emit({**_summary(report.manifest, report.id), "archive_bytes": report.bytes, "paths": paths,
-              "resumed": report.resumed, "seconds": report.seconds, **told})  # fmt: skip
+              "resumed": report.resumed, "seconds": report.seconds,
+              "lacking": [asdict(each) for each in found.closure.lacking], **told})  # fmt: skip
         return
     for each in found.outlooks:
         show_outlook(each)
@@ -111,6 +113,10 @@ def create(
     say(f"wrote {out}{volumes}: {text.size(report.bytes)} in {text.seconds(report.seconds)}{resumed}")
     for line in _told(report.manifest):
         say(line)
+    for each in found.closure.lacking:
+        what = f"{each.files:,} of {text.counted(each.of, 'file')} of {each.dataset} at {each.commit[:12]}"
+        hint = f"`forebay fetch {each.dataset}` brings them"
+        click.echo(f"forebay: {what} are not in the store, so not in the bundle; {hint}", err=True)
 
 
 def _of_entries(store: Store, entries: Sequence[str], wanted: Path | None) -> Closure:
