@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,6 +107,29 @@ def test_who_shows_that_he_lives_keeps_it(tmp_path: Path, monkeypatch: pytest.Mo
         stop.set()
         thread.join()
     assert path.exists()
+
+
+def test_a_server_that_hangs_is_no_dead_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps him from showing that he lives; nor have others waited for him that long."""
+    path, times = tmp_path / "n.lock", iter(range(0, 5000, 300))
+    path.mkdir()
+
+    def monotonic() -> int:
+        now = next(times)
+        if now > 3000:
+            path.rmdir()
+        return now
+
+    def broken(*_: object) -> None:
+        pytest.fail("it was taken from a living owner")
+
+    monkeypatch.setattr(folderlock, "time", SimpleNamespace(monotonic=monotonic, sleep=lambda seconds: None))
+    monkeypatch.setattr(FolderLock, "_break", broken)
+    lock = FolderLock(path)
+    lock.acquire()
+    assert lock.is_mine()
+    monkeypatch.undo()
+    lock.release()
 
 
 def test_the_owner_shows_that_he_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,9 @@ _GONE = (errno.ENOENT, errno.ESTALE)
 _BEATS_PER_STALE = 4
 _LONGEST_POLL_SECONDS = 0.05
 
+_LONGEST_STEP_SECONDS = 1.0
+"""What counts of the time between two looks: a server that hangs keeps the owner from showing that it lives, too."""
+
 
 class FolderLock:
     """One lock, of one process: threads must take turns.
@@ -46,16 +49,17 @@ class FolderLock:
         Raises:
             StoreError: others have it, or the folder cannot be made.
         """
-        seen, since = None, time.monotonic()
-        until, poll = since + PATIENCE_SECONDS, 0.001
+        seen, silent, waited = None, 0.0, 0.0
+        last, poll = time.monotonic(), 0.001
         try:
             while not self._make():
-                now, there = time.monotonic(), self._look()
-                if there != seen:
-                    seen, since = there, now
-                elif there is not None and now - since > STALE_SECONDS:
+                there, now = self._look(), time.monotonic()
+                step, last = min(now - last, _LONGEST_STEP_SECONDS), now
+                silent, waited = (silent + step if there == seen else 0.0), waited + step
+                seen = there
+                if there is not None and silent > STALE_SECONDS:
                     self._break(there)
-                if now > until:
+                if waited > PATIENCE_SECONDS:
                     what = f"{self._path.with_suffix('')} is locked by another process"
                     raise StoreError(what, hint="look for one that is stopped")
                 time.sleep(random.uniform(poll / 2, poll))
