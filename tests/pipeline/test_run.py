@@ -188,7 +188,7 @@ class TestTheExport:
             ("loop.jsonl", "Too many levels of symbolic links"),
             ("corpus.jsonl/out.jsonl", "Not a directory"),
             ("x" * 300 + ".jsonl", "File name too long"),
-            ("a\0.jsonl", "embedded null byte"),
+            ("a\0.jsonl", ".*embedded null (byte|character).*"),
         ]:
             with pytest.raises(RecipeError, match=f"cannot write .*: {reason}; name another export_path"):
                 bench.run(bench.make(export_path=str(bench.folder / name)))

@@ -137,6 +137,16 @@ class Books:
             self.enter_object(db, ref.digest)
         self.enter_entries(db, [Published(found, len(data))], self._fs.stat(path).mtime_ns / 1e9)
 
+    def knows_entry(self, db: sqlite3.Connection, kind: str, key: Key) -> bool:
+        """Tell whether an entry is on the books and there."""
+        if db.execute("SELECT 1 FROM entries WHERE kind = ? AND key = ?", (kind, key)).fetchone() is None:
+            return False
+        try:
+            self._fs.stat(self._layout.entry(kind, key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
     def drop_entry(self, db: sqlite3.Connection, number: int) -> None:
         """Take an entry off the books; what it named may be loose now."""
         db.execute("INSERT OR IGNORE INTO loose SELECT digest FROM refs WHERE entry = ?", (number,))

@@ -11,7 +11,7 @@ from forebay.types import Digest, Key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _AT_A_TIME = 256
 
@@ -74,9 +74,10 @@ class Planner:
                     break
         return self._plan
 
-    def entry(self, number: int, kind: str, key: Key, file_bytes: int) -> Plan:
-        """Return what must go to remove one entry, whatever holds it."""
-        self._note_entry(number, kind, key, file_bytes)
+    def entries(self, rows: Iterable[tuple[int, str, Key, int]]) -> Plan:
+        """Return what must go to remove entries (number, kind, key, bytes of the file), whatever holds them."""
+        for row in rows:
+            self._note_entry(*row)
         return self._plan
 
     def _take_damaged(self, wish: Wish) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from forebay import config
 from forebay.config import Settings
-from forebay.errors import InputError
 from forebay.events import Event, Hook, What, ignore
 from forebay.io import Filesystem, Lease, LeaseFolder, LocalFilesystem, Progress
 from forebay.store.aside import Quarantine
@@ -344,18 +343,22 @@ class Store(Fetching):
         yield from self._told("list", lambda: self._upkeep.entries(kind, dataset))
 
     def remove(self, kind: str, key: Key) -> bool:
-        """Remove an entry, and the objects that nothing else names; tell whether it was there.
+        """Remove one entry, as `remove_all` does; tell whether it was there."""
+        return bool(self.remove_all([(kind, key)]))
+
+    def remove_all(self, places: Iterable[tuple[str, Key]], *, spare_pinned: bool = False) -> list[tuple[str, Key]]:
+        """Remove entries, and the objects that nothing else names; return the places of those that were there.
+
+        Args:
+            places: (kind, key) of each.
+            spare_pinned: leave pinned ones where they are.
 
         Raises:
-            InputError: it is pinned.
-            StoreError: it cannot be removed.
+            InputError: one is pinned; nothing was removed.
+            StoreError: they cannot be removed; some of them may have gone.
         """
         self._check_writable()
-        check_kind(kind)
-        check_hex(key, "key")
-        if (kind, key) in self._told("list the pins of", self._holds.pinned):
-            raise InputError(f"{kind} {key[:12]} is pinned", subject=key, hint=f"forebay unpin {kind}:{key[:12]}")
-        return self._told("remove from", lambda: self._upkeep.remove(kind, key))
+        return self._told("remove from", lambda: self._upkeep.remove(places, spare_pinned=spare_pinned))
 
     # Within
 

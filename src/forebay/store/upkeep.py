@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from forebay.errors import ObjectDamagedError, ObjectMissingError, StoreFullError
+from forebay.errors import InputError, ObjectDamagedError, ObjectMissingError, StoreFullError
 from forebay.events import Event, What
 from forebay.io import LeaseFolder
 from forebay.store.ballast import Ballast
 from forebay.store.eviction import Plan, Planner, Wish
 from forebay.store.gathering import KEPT_SECONDS, Gathering
 from forebay.store.holds import Holds
+from forebay.store.layout import check_hex, check_kind
 from forebay.store.ledger import Ledger, counted_bytes
 from forebay.store.reading import Reader
 from forebay.store.reports import Damage, EntryInfo, GcReport, ReindexReport, Share, Usage, VerifyReport
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     import sqlite3
 
     from forebay.store.index import Index
+
+_REMOVED_AT_A_TIME = 1024
+"""Entries that go in one transaction, for which others wait."""
 
 _DAMAGED_KEPT_SECONDS = 7 * 86_400.0
 
@@ -202,20 +207,32 @@ class Upkeep:
                 its_kind, key, its_dataset, size, created, used, (its_kind, key) in pinned, seconds, bool(recoverable)
             )
 
-    def remove(self, kind: str, key: Key) -> bool:
-        """Remove an entry and the objects that nothing else names or relies on; tell whether it was there."""
+    def remove(self, places: Iterable[tuple[str, Key]], *, spare_pinned: bool) -> list[tuple[str, Key]]:
+        """Remove entries and the objects that nothing else names or relies on; see `Store.remove_all`."""
+        wanted = list(dict.fromkeys(places))
+        for kind, key in wanted:
+            check_kind(kind)
+            check_hex(key, "key")
+        pinned = self.holds.pinned().intersection(wanted)
+        for kind, key in () if spare_pinned else sorted(pinned):
+            raise InputError(f"{kind} {key[:12]} is pinned", subject=key, hint=f"forebay unpin {kind}:{key[:12]}")
+        left = [place for place in wanted if place not in pinned]
+        removed: list[tuple[str, Key]] = []
+        for start in range(0, len(left), _REMOVED_AT_A_TIME):
+            work = partial(self._removed, places=left[start : start + _REMOVED_AT_A_TIME])
+            plan = self._ballast.carry(partial(self.ledger.transact, work))
+            removed += [(kind, key) for _, kind, key in plan.entries]
+        return removed
 
-        def work(db: sqlite3.Connection) -> Plan:
-            self.ledger.books.sync_entry(db, kind, key)
-            query = "SELECT id, kind, key, file_bytes FROM entries WHERE kind = ? AND key = ?"
-            row = db.execute(query, (kind, key)).fetchone()
-            if row is None:
-                return Plan()
-            plan = Planner(db, self.holds.held()).entry(*row)
-            self.ledger.carry_out(db, plan)
-            return plan
-
-        return bool(self._ballast.carry(lambda: self.ledger.transact(work)).entries)
+    def _removed(self, db: sqlite3.Connection, places: Sequence[tuple[str, Key]]) -> Plan:
+        for kind, key in places:
+            if not self.ledger.books.knows_entry(db, kind, key):
+                self.ledger.books.sync_entry(db, kind, key)
+        query = "SELECT id, kind, key, file_bytes FROM entries WHERE kind = ? AND key = ?"
+        rows = [row for place in places if (row := db.execute(query, place).fetchone()) is not None]
+        plan = Planner(db, self.holds.held()).entries(rows)
+        self.ledger.carry_out(db, plan)
+        return plan
 
     @property
     def _ballast(self) -> Ballast:

@@ -139,6 +139,20 @@ class StoreStateMachine(RuleBasedStateMachine):
         self.hollow.pop((kind, name), None)
         self.known.pop((kind, name), None)
 
+    @rule(places=st.lists(st.tuples(kinds, names), max_size=4))
+    def remove_several(self, places: list[tuple[str, str]]) -> None:
+        """Remove entries at once, sparing pinned ones."""
+        pinned = {(pin.kind, pin.key) for pin in self.store.pins()}
+        removed = self.store.remove_all(((kind, _key(name)) for kind, name in places), spare_pinned=True)
+        assert len(set(removed)) == len(removed)
+        assert not pinned.intersection(removed)
+        for kind, name in set(places):
+            if (kind, _key(name)) in pinned:
+                continue
+            assert (kind, _key(name)) in removed or (kind, name) not in self.known or self._may_be_missing(kind, name)
+            self.hollow.pop((kind, name), None)
+            self.known.pop((kind, name), None)
+
     @rule(kind=kinds, name=names)
     def pin(self, kind: str, name: str) -> None:
         """Pin an entry, if it is there."""

@@ -212,6 +212,26 @@ class StoreTests:
         assert not store.has(digest)
         assert store.usage().bytes == 0
 
+    def test_several_are_removed_at_once(self, store: Store) -> None:
+        """An object that two of them share goes with the second; a pinned one stops all, or is spared."""
+        places = [("delta", key_of(name)) for name in "abcd"]
+        for name in "abcd":
+            store.commit(Entry("delta", key_of(name)), {"own": noise(name, 500), "shared": noise("same", 5000)})
+        store.pin(*places[3])
+        with pytest.raises(InputError, match="is pinned"):
+            store.remove_all(places)
+        assert store.usage().entries == 4
+        missing = ("delta", key_of("none"))
+        assert store.remove_all([*places[:2], missing, places[0]]) == places[:2]
+        assert store.has(Digest(blake3(noise("same", 5000)).hexdigest()))
+        assert store.remove_all(iter(places), spare_pinned=True) == [places[2]]
+        store.unpin(*places[3])
+        assert store.remove_all(places) == [places[3]]
+        assert store.remove_all([]) == []
+        assert (store.usage().bytes, store.usage().objects) == (0, 0)
+        with pytest.raises(InputError):
+            store.remove_all([("delta", Key("../x"))])
+
     def test_committing_again_keeps_what_is_there(self, store: Store) -> None:
         """Same key, same objects: the first entry stays. Other objects: the last one counts."""
         first = store.commit(Entry("delta", key_of("a")), {"o": b"1"})

@@ -30,10 +30,8 @@ def rm(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
     """
     with session.named(keys) as (store, named):
         found = [_with_its_own(store, given, place) for given, place in zip(keys, named, strict=True)]
-        pinned = {(pin.kind, pin.key) for pin in store.pins()}
         places = dict.fromkeys(place for group in found for place in group)
-        # Pinned ones come first, for they are refused: then nothing has gone yet.
-        removed = {place for place in sorted(places, key=lambda it: it not in pinned) if store.remove(*place)}
+        removed = set(store.remove_all(places))
         if not removed:
             raise gone(store, *named[0])
     if as_json:

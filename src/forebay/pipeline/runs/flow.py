@@ -193,13 +193,15 @@ class Flow:
         store, tainted = self.space.store, {link.key for link in self.chain.links[self.keep_until :]}
         if store is None or self.keep_until == self.chain.first_uncached:
             return
+        found: list[tuple[str, Key]] = []
         try:
             for info in [info for kind in _MADE for info in store.entries(kind) if info.created >= self.began]:
                 entry = store.get(info.kind, info.key)
                 if entry is not None and entry.parts.get("operator") in tainted:
                     for ref in entry.objects:  # this run's table goes on to be read
                         self.space.scratch.write(ref.digest, store.read(ref.digest))
-                    store.remove(info.kind, info.key)
+                    found.append((info.kind, info.key))
+            store.remove_all(found)
         except ForebayError as error:
             name = self.chain.links[self.keep_until].use.name
             self.hook(Event(What.WARNING, f"results of {name} stay in the store, though it gives others: {error}"))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from forebay.errors import InputError, StoreError
+from forebay.errors import StoreError
 from forebay.pipeline.recipes.options import retained_operators
 from forebay.pipeline.recipes.recipe import Recipe
 from forebay.pipeline.runs.record import Detail, detail_of
@@ -38,14 +38,11 @@ def apply(store: Store, recipe: Recipe, run: Entry, detail: Detail) -> int:
     if recipe.retain == "all" or not store.writable:
         return 0
     kept = {("run", run.key), ("table", Key(str(run.meta["table"]))), *_kept(recipe, detail)}
-    removed = 0
     try:
-        for info in list(store.entries(dataset=recipe.project)):
-            if info.kind in _OURS and (info.kind, info.key) not in kept and not info.pinned:
-                removed += _remove(store, info.kind, info.key)
+        ours = [(info.kind, info.key) for info in store.entries(dataset=recipe.project) if info.kind in _OURS]
+        return len(store.remove_all((place for place in ours if place not in kept), spare_pinned=True))
     except StoreError:
-        pass  # room is not worth an error
-    return removed
+        return 0  # room is not worth an error
 
 
 def apply_to_known(store: Store, run: Entry, recipe: Recipe) -> None:
@@ -55,13 +52,6 @@ def apply_to_known(store: Store, run: Entry, recipe: Recipe) -> None:
     detail = detail_of(store, run)
     if detail is not None:
         apply(store, recipe, run, detail)
-
-
-def _remove(store: Store, kind: str, key: Key) -> bool:
-    try:
-        return store.remove(kind, key)
-    except InputError:
-        return False  # it was pinned meanwhile: somebody wants it
 
 
 def _kept(recipe: Recipe, detail: Detail) -> Iterator[tuple[str, Key]]:

@@ -243,9 +243,8 @@ class Space:
             self.publish(parcel)
 
     def _commit(self, store: Store, parcel: Parcel) -> None:
-        stale = [entry for entry in parcel.entries if self.refresh and self._differs(store, entry)]
-        for entry in stale:
-            store.remove(entry.kind, entry.key)
+        if self.refresh:
+            store.remove_all((entry.kind, entry.key) for entry in parcel.entries if self._differs(store, entry))
         self.keeper.keep((entry.kind, entry.key) for entry in parcel.entries)
         with store.batch() as batch:
             batch.put_all(list(parcel.kept.values()))
