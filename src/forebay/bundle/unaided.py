@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _UNFIT = re.compile(r'[\x00-\x1f\x7f:*?"<>|\\]')
 _ASIDE = ".forebay"
+_FILE = "file:"
 
 
 def unaided_files(wanted: Closure) -> dict[str, bytes]:
@@ -50,8 +51,7 @@ def _laid_out(wanted: Closure) -> dict[str, Digest]:
 
 
 def _files_of(entry: Entry) -> Iterator[tuple[list[str], Digest]]:
-    files = [ref for ref in entry.objects if ref.role.startswith("file:")]
+    has_files = any(ref.role.startswith(_FILE) for ref in entry.objects)
     for ref in entry.objects:
-        role = ref.role.removeprefix("file:").split("/")
-        parts = [part if part not in ("", ".", "..") else "_" for part in role]
-        yield (parts if ref in files or not files else [_ASIDE, *parts]), ref.digest
+        parts = [part if part not in ("", ".", "..") else "_" for part in ref.role.removeprefix(_FILE).split("/")]
+        yield (parts if ref.role.startswith(_FILE) or not has_files else [_ASIDE, *parts]), ref.digest
